@@ -1,0 +1,89 @@
+"""What a plug-in is: a shape, an entry point and a contract suite (`tests/contract`).
+
+A plug-in is a class. Its instance is a strategy without memory: everything it needs comes in as an argument, so that a
+resumed campaign repeats it exactly. Entry-point groups: `agd.generators`, `agd.oracles`, `agd.samplers`, `agd.engines`.
+"""
+
+from typing import ClassVar, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel
+
+from agd.types import Counts, Decoded, FittedModel, History, Latents, Prediction, Proposals, Tensors, TrainingTable
+
+
+class Options(BaseModel, extra="forbid", frozen=True):
+    """Hyper-parameters of a plug-in: every field has a default and a description; unknown keys are refused."""
+
+
+class Progress(Protocol):
+    """Told how far a long computation has come."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Report `done` of `total` units, with a short note such as a loss."""
+
+
+def silent(done: int, total: int, note: str = "") -> None:
+    """Report nothing."""
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """Turns compositions into latent vectors and back (an autoencoder)."""
+
+    options_type: ClassVar[type[Options]]
+    architecture_version: ClassVar[int]
+
+    @classmethod
+    def fit(cls, table: TrainingTable, options: Options, *, seed: int, progress: Progress = silent) -> FittedModel:
+        """Train on the rows that are not held out; measure on those that are."""
+
+    @classmethod
+    def load(cls, tensors: Tensors, options: Options) -> Self:
+        """Rebuild a fitted model; raises ModelError where tensors and architecture disagree."""
+
+    @property
+    def n_latent(self) -> int:
+        """Length of a latent vector."""
+
+    def is_encodable(self, counts: Counts) -> NDArray[np.bool_]:
+        """Which rows `[n]` of the table lie within the vocabulary (elements, largest count)."""
+
+    def encode(self, counts: Counts) -> Latents:
+        """`[n, 103]` counts to `[n, n_latent]`; a row outside the vocabulary raises InputError naming it."""
+
+    def decode(self, latents: Latents) -> Decoded:
+        """`[n, n_latent]` to compositions; each row independent of the others in the batch."""
+
+
+@runtime_checkable
+class Oracle(Protocol):
+    """Answers a property for a composition, with an uncertainty."""
+
+    options_type: ClassVar[type[Options]]
+    architecture_version: ClassVar[int]
+
+    @classmethod
+    def fit(cls, table: TrainingTable, options: Options, *, seed: int, progress: Progress = silent) -> FittedModel:
+        """Train on the rows that are not held out; measure on those that are."""
+
+    @classmethod
+    def load(cls, tensors: Tensors, options: Options) -> Self:
+        """Rebuild a fitted model; raises ModelError where tensors and architecture disagree."""
+
+    def label(self, counts: Counts) -> Prediction:
+        """`[n, 103]` counts to values `[n]`; each row independent of the others in the batch."""
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """Proposes what to label next: a pure function of history and seed."""
+
+    options_type: ClassVar[type[Options]]
+
+    def __init__(self, options: Options) -> None:
+        """Keep the hyper-parameters."""
+
+    def suggest(self, history: History, n: int, *, seed: int) -> Proposals:
+        """Propose `n` distinct points inside the bounds, best first."""

@@ -1,0 +1,93 @@
+"""Frozen values that cross rooms: numpy arrays with their shapes and units said once, here."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Counts: TypeAlias = NDArray[np.int32]
+"""Whole numbers of atoms, `[n, 103]`: one row per composition, column Z - 1 for the element of atomic number Z."""
+
+Floats: TypeAlias = NDArray[np.float64]
+Latents: TypeAlias = NDArray[np.float32]
+"""Latent vectors, `[n, n_latent]`, float32 because that is what a row holds."""
+
+Tensors: TypeAlias = Mapping[str, NDArray[np.generic]]
+"""A model's parameters by name; never an object array."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TrainingTable:
+    """What a model is fitted on.
+
+    `counts` is `[n, 103]`; `values` is `[n]` in the property's unit, or None for a model of compositions alone;
+    `is_held_out` is `[n]`: rows that no parameter may see and on which the metrics are measured.
+    """
+
+    counts: Counts
+    values: Floats | None
+    is_held_out: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FittedModel:
+    """The outcome of a fit: parameters and what was measured on the held-out rows."""
+
+    tensors: Tensors
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """Compositions read from latent vectors.
+
+    `counts` is `[n, 103]`, as generated, not reduced; a row that could not be decoded is all zero and has its reason
+    in `failures` (row index -> reason).
+    """
+
+    counts: Counts
+    failures: Mapping[int, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prediction:
+    """Property values and their one-sigma uncertainties, both `[n]`, in the property's unit."""
+
+    values: Floats
+    uncertainties: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class History:
+    """Everything a sampler may know, in the order (initial rows by formula, then iteration, rank).
+
+    `latents` is `[n, n_latent]`; `objectives` is `[n]`, larger is better, NaN for a point that was proposed but has no
+    label (undecodable, rejected); `bounds` is `[n_latent, 2]`, the box of the initial rows.
+    """
+
+    latents: Floats
+    objectives: Floats
+    bounds: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Proposals:
+    """What a sampler suggests, best first: latent points, or compositions, never both.
+
+    `latents` is `[n, n_latent]` or None; `counts` is `[n, 103]` or None. Posterior mean, standard deviation and
+    acquisition value are `[n]`, in units of the objective, NaN where the sampler has none.
+    """
+
+    posterior_mean: Floats
+    posterior_sd: Floats
+    acquisition: Floats
+    latents: Floats | None = None
+    counts: Counts | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse a proposal that is both or neither."""
+        if (self.latents is None) == (self.counts is None):
+            msg = "a proposal carries either latent points or compositions"
+            raise ValueError(msg)
