@@ -1,0 +1,5 @@
+"""`python -m agd` is `agd`."""
+
+from agd.cli import main
+
+main()

@@ -1,0 +1,81 @@
+"""The elements: their order in a count matrix and the tables of facts shipped in `agd/data`."""
+
+import csv
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agd.types import Floats
+
+_PERIODIC_TABLE: Final = """
+    H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr
+    Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu
+    Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U Np Pu Am Cm Bk Cf Es Fm Md No Lr
+"""
+
+SYMBOLS: Final[tuple[str, ...]] = tuple(_PERIODIC_TABLE.split())
+"""Chemical symbols by atomic number; position = column of the count matrix."""
+
+N_ELEMENTS: Final = len(SYMBOLS)
+
+AUTOENCODER_ELEMENTS: Final[tuple[str, ...]] = tuple(
+    symbol for symbol in SYMBOLS[:94] if symbol not in {"Ne", "Ar", "Po", "At", "Rn", "Fr", "Ra"}
+)
+"""The 87 elements of the autoencoder's vocabulary, by atomic number (arXiv 2103.00608)."""
+
+AUTOENCODER_COLUMNS: Final[NDArray[np.intp]] = np.array([SYMBOLS.index(symbol) for symbol in AUTOENCODER_ELEMENTS])
+AUTOENCODER_COLUMNS.flags.writeable = False
+
+MAGPIE_PROPERTIES: Final[tuple[str, ...]] = (
+    *("Number", "MendeleevNumber", "AtomicWeight", "MeltingT", "Column", "Row", "CovalentRadius", "Electronegativity"),
+    *("NsValence", "NpValence", "NdValence", "NfValence", "NValence"),
+    *("NsUnfilled", "NpUnfilled", "NdUnfilled", "NfUnfilled", "NUnfilled"),
+    *("GSvolume_pa", "GSbandgap", "GSmagmom", "SpaceGroupNumber"),
+)
+"""Element properties of the Magpie descriptors (10.1038/npjcompumats.2016.28), in matminer's order."""
+
+
+@cache
+def pauling_electronegativities() -> Floats:
+    """Return Pauling electronegativities `[103]`, NaN for He, Ne and Ar."""
+    return _column_of_numbers("pauling_electronegativity")
+
+
+@cache
+def magpie_properties() -> Floats:
+    """Return the Magpie element table `[103, 22]`, NaN where matminer has no value."""
+    table = np.stack([_column_of_numbers(name) for name in MAGPIE_PROPERTIES], axis=1)
+    table.flags.writeable = False
+    return table
+
+
+@cache
+def smact_states() -> tuple[tuple[int, ...], ...]:
+    """Return SMACT's default oxidation states of each of the 103 elements, ascending, empty where it lists none."""
+    return _column_of_states("smact_default")
+
+
+@cache
+def common_states() -> tuple[tuple[int, ...], ...]:
+    """Return the common oxidation states of each of the 103 elements, ascending."""
+    return _column_of_states("common")
+
+
+@cache
+def _rows(name: str) -> tuple[dict[str, str], ...]:
+    text = files("agd").joinpath("data", name).read_text(encoding="utf-8")
+    rows = {row["symbol"]: row for row in csv.DictReader(text.splitlines())}
+    return tuple(rows[symbol] for symbol in SYMBOLS)
+
+
+def _column_of_numbers(name: str) -> Floats:
+    column = np.array([float(row[name] or "nan") for row in _rows("elements.csv")])
+    column.flags.writeable = False
+    return column
+
+
+def _column_of_states(name: str) -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(sorted(int(state) for state in row[name].split())) for row in _rows("oxidation_states.csv"))

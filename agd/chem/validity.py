@@ -1,0 +1,124 @@
+"""Charge neutrality and electronegativity balance by one oxidation state per element (arXiv 2103.00608).
+
+The rule, called `smact-default-states`: choose one of SMACT's default oxidation states (10.21105/joss.01361) for each
+element. A formula is charge-neutral if it is a reduced formula and some choice sums to zero over its atoms; it is
+electronegativity-balanced if some such choice also gives every cation a strictly lower Pauling electronegativity
+than every anion. An element alone passes both; an element without states fails both, one without an electronegativity
+fails the second. On more than eight elements the rule does not speak.
+
+Choices are not enumerated. The sums that the elements can reach are the bits of one integer per formula, and adding an
+element is a shift and an or for each of its states.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from agd.chem.arity import by_arity
+from agd.chem.elements import pauling_electronegativities, smact_states
+from agd.chem.identity import reduce_counts
+from agd.types import Counts
+
+RULE: Final = "smact-default-states"
+RULE_VERSION: Final = 1
+MAX_ELEMENTS: Final = 8
+
+_WORD: Final = 64
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Verdicts:
+    """What the rule says of each row `[n]`; both answers are False where it does not apply."""
+
+    is_applicable: NDArray[np.bool_]
+    is_charge_neutral: NDArray[np.bool_]
+    is_electronegativity_balanced: NDArray[np.bool_]
+
+
+def assess(counts: Counts) -> Verdicts:
+    """Judge compositions `[n, 103]` as written: NaCl and the peroxide Na2O2 pass, Na2Cl2 fails, not being reduced."""
+    n_elements = np.count_nonzero(counts, axis=1)
+    is_reduced = n_elements > 0
+    is_reduced[is_reduced] = (reduce_counts(counts[is_reduced]) == counts[is_reduced]).all(axis=1)
+    is_neutral = n_elements == 1
+    is_balanced = n_elements == 1
+    for group in by_arity(counts):
+        if not 1 < len(group.columns) <= MAX_ELEMENTS:
+            continue
+        columns, amounts = _by_electronegativity(group.columns, group.amounts)
+        most_negative = (np.maximum(-_states().min(axis=1), 0)[columns] * amounts).sum(axis=0)
+        is_narrow = most_negative < _WORD
+        for members, dtype in ((is_narrow, np.uint64), (~is_narrow, object)):
+            chosen = np.nonzero(members & is_reduced[group.rows])[0]
+            rows = group.rows[chosen]
+            is_neutral[rows] = _can_be_neutral(columns[:, chosen], amounts[:, chosen], dtype)
+            is_balanced[rows] = _can_be_balanced(columns[:, chosen], amounts[:, chosen], dtype)
+    return Verdicts((n_elements > 0) & (n_elements <= MAX_ELEMENTS), is_neutral, is_balanced)
+
+
+@cache
+def _states() -> NDArray[np.int64]:
+    """Return `[103, n_states]`: each element's states, the first repeated to fill the row; zeros where it has none."""
+    listed = smact_states()
+    width = max(map(len, listed))
+    return np.array([states + states[:1] * (width - len(states)) if states else (0,) * width for states in listed])
+
+
+@cache
+def _has_states() -> NDArray[np.bool_]:
+    return np.array([bool(states) for states in smact_states()])
+
+
+def _by_electronegativity(
+    columns: NDArray[np.intp], amounts: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    order = np.argsort(pauling_electronegativities()[columns], axis=0, kind="stable")
+    return np.take_along_axis(columns, order, axis=0), np.take_along_axis(amounts, order, axis=0)
+
+
+def _can_be_neutral(columns: NDArray[np.intp], amounts: NDArray[np.int64], dtype: DTypeLike) -> NDArray[np.bool_]:
+    """Tell for each of m formulas `[k, m]` whether some choice sums to zero, counting from its most negative sum."""
+    least = _states().min(axis=1)[columns]
+    sums = np.ones(columns.shape[1], dtype)
+    for column, amount, lowest in zip(columns, amounts, least, strict=True):
+        steps = (_states()[column] - lowest[:, None]) * amount[:, None]
+        sums = _extended(sums, steps, np.ones_like(steps, np.bool_))
+    zero = -(least * amounts).sum(axis=0)
+    is_neutral: NDArray[np.bool_] = ((sums >> np.maximum(zero, 0).astype(dtype)) & 1) != 0
+    is_neutral &= (zero >= 0) & _has_states()[columns].all(axis=0)
+    return is_neutral
+
+
+def _can_be_balanced(columns: NDArray[np.intp], amounts: NDArray[np.int64], dtype: DTypeLike) -> NDArray[np.bool_]:
+    """Tell the same of choices whose cations come before the anions in `[k, m]`, ordered by electronegativity."""
+    n, m = columns.shape
+    electronegativities = pauling_electronegativities()[columns]
+    anions = [np.ones(m, dtype)]
+    for column, amount in zip(columns[:0:-1], amounts[:0:-1], strict=True):
+        states = _states()[column]
+        anions.append(_extended(anions[-1], -states * amount[:, None], states <= 0))
+    cations = np.ones(m, dtype)
+    is_balanced = np.zeros(m, np.bool_)
+    for split in range(1, n):
+        states = _states()[columns[split - 1]]
+        cations = _extended(cations, states * amounts[split - 1][:, None], states >= 0)
+        is_split = electronegativities[split - 1] < electronegativities[split]
+        is_balanced |= is_split & ((cations & anions[n - split]) != 0)
+    return is_balanced & ~np.isnan(electronegativities).any(axis=0) & _has_states()[columns].all(axis=0)
+
+
+def _extended(
+    sums: NDArray[np.generic], steps: NDArray[np.int64], is_allowed: NDArray[np.bool_]
+) -> NDArray[np.generic]:
+    """Add one element with its allowed steps `[m, n_states]` to the bit sets of reachable sums `[m]`.
+
+    Bits beyond a 64-bit word are lost; they stand for sums that nothing can balance.
+    """
+    extended = np.zeros_like(sums)
+    shifts = np.where(is_allowed, steps, 0).astype(sums.dtype)
+    for shift, is_possible in zip(shifts.T, is_allowed.T, strict=True):
+        extended |= np.where(is_possible, sums << shift, 0)
+    return extended

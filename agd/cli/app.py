@@ -1,0 +1,41 @@
+"""The verbs, gathered."""
+
+from typing import Annotated
+
+import typer
+
+import agd
+from agd.cli import campaign, data, database, why
+
+EXIT_CODES = """\b
+Exit codes: 0 done, 2 wrong input, 3 not found, 4 database, 5 busy, 6 model files, 7 a step failed,
+130 stopped before the end of the budget (resume with `agd resume NAME`).
+"""
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Campaigns of active generative design of inorganic materials, every row of them in PostgreSQL.",
+    epilog=EXIT_CODES,
+)
+app.add_typer(data.app, name="data", help="Import and look at data sets.")
+app.add_typer(database.app, name="db", help="Start, stop, upgrade and reach the database.")
+campaign.register(app)
+why.register(app)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"agd {agd.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Options of every verb."""

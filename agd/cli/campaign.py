@@ -1,0 +1,295 @@
+"""The verbs of a campaign: init, run, resume, stop, status, list, top, models, hash."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from agd.cli import show
+from agd.cli.show import Json, console
+from agd.errors import InputError
+
+EXIT_STOPPED = 130
+
+Name = Annotated[str, typer.Argument(help="Name of the campaign.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+
+TEMPLATE = """\
+# A campaign of active generative design. Run it with `agd run {file}`; every key not given has a default.
+name = "{name}"
+target = "band_gap > 6 eV"     # or "band_gap < 1 eV", or a window: "2 eV < band_gap < 4 eV"
+seed = 42
+threads = 1                    # rows are reproducible for the same number of threads and CPU type
+
+[data]
+dataset = "mp-2021"            # imported before, see `agd data import --help`
+
+[initial]                      # the rows whose labels the campaign knows from the start
+n = 300                        # a random sample of the dataset ...
+seed = 0
+# at_most = 3.0                # ... of rows with a value up to this
+# file = "initial.csv"         # or the rows that this file lists (instead of n)
+# formula_column = "composition"
+
+[budget]
+oracle_calls = 1000            # distinct compositions the oracle may be asked for
+suggestions_per_iteration = 20
+stall_after = 50               # end after so many iterations in a row without a new composition
+
+[autoencoder]                  # turns compositions into latent vectors and back
+kind = "set"
+# corpus = "mp-formulas"       # a dataset of formulas to train on; the campaign's own if not given
+seed = 0
+
+[oracle]                       # answers for a composition
+kind = "random_forest"         # or "table": answers from the dataset only
+# exclude = ["held-out.csv"]   # files of formulas it must not be trained on
+seed = 0
+
+[sampler]                      # suggests what to label next
+kind = "ucb"                   # or "random"
+kappa = 10.0
+
+[filter]                       # what is rejected before it is charged
+is_charge_neutral = false
+is_electronegativity_balanced = false
+# max_elements = 5
+# max_atoms = 20
+# max_count = 7
+"""
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="The specification to write.")] = Path("wide-gap.toml"),
+    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+) -> None:
+    """Write a commented specification of a campaign."""
+    if file.exists() and not force:
+        raise InputError(f"{file} is there already: choose another name, or --force to overwrite it")
+    try:
+        file.write_text(TEMPLATE.format(file=file.name, name=file.stem), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{file}: cannot be written ({error.strerror})") from error
+    console.print(f"wrote {file}: look at its dataset, then `agd run {file}`", soft_wrap=True)
+
+
+def run(
+    spec: Annotated[Path, typer.Argument(help="Specification of the campaign (TOML).")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Open a campaign and run it to the end of its budget; run again, it goes on where it was.
+
+    Ctrl-C finishes the step at hand, commits it and leaves.
+    """
+    from agd import spec as specification
+    from agd.steps.opening import open_campaign, plan
+
+    resolved = specification.read(spec)
+    with show.workspace() as workspace:
+        if dry_run:
+            planned = plan(workspace, resolved)
+            if json:
+                show.print_json(planned)
+            else:
+                for key, value in planned.items():
+                    console.print(f"{key:>18}  {show.text(value)}", markup=False)
+            return
+        _run(workspace, open_campaign(workspace, resolved), quiet=quiet, json=json)
+
+
+def resume(name: Name, quiet: Quiet = False, json: Json = False) -> None:
+    """Go on with a campaign where the record says it was."""
+    from agd.steps.opening import reopen_campaign
+
+    with show.workspace() as workspace:
+        campaign = reopen_campaign(workspace, name)
+        _run(workspace, campaign, quiet=quiet, json=json)
+
+
+def stop(name: Name) -> None:
+    """Ask the process that runs a campaign to finish its step, commit and leave."""
+    from agd.db import campaigns
+    from agd.db.connection import locked_campaigns
+    from agd.steps.workspace import get_campaign
+
+    with show.workspace() as workspace:
+        campaign = get_campaign(workspace, name)
+        with workspace.database.transaction() as tx:
+            at_work = campaign.id in locked_campaigns(tx)
+            if at_work:
+                campaigns.request_stop(tx, campaign.id)
+    if at_work:
+        console.print(f"{name} stops after the step at hand; go on with `agd resume {name}`")
+    else:
+        console.print(f"{name} is not running")
+
+
+def status(
+    name: Annotated[str | None, typer.Argument(help="Name of the campaign; all of them if not given.")] = None,
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep the table up to date until Ctrl-C.")] = False,
+    iterations: Annotated[int, typer.Option("--iterations", "-i", min=0, help="Iterations to show.")] = 10,
+    json: Json = False,
+) -> None:
+    """Show how campaigns stand: calls spent, the four counters, finds, and the last iterations."""
+    from rich.live import Live
+
+    with show.workspace() as workspace:
+        if json:
+            show.print_json(_status(workspace, name, iterations))
+            return
+        if not watch:
+            console.print(_status_view(_status(workspace, name, iterations)))
+            return
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                live.update(_status_view(_status(workspace, name, iterations)), refresh=True)
+                time.sleep(1)
+
+
+def list_(json: Json = False) -> None:
+    """List the campaigns."""
+    status(name=None, watch=False, iterations=0, json=json)
+
+
+def top(
+    name: Name,
+    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    json: Json = False,
+) -> None:
+    """Show the best compositions a campaign has found."""
+    from agd.db import progress
+    from agd.steps.workspace import get_campaign
+
+    with show.workspace() as workspace:
+        campaign = get_campaign(workspace, name)
+        with workspace.database.read() as tx:
+            rows = [row._asdict() for row in progress.top_finds(tx, campaign.id, n)]
+    if json:
+        show.print_json(rows)
+        return
+    unit = campaign.spec.target.unit
+    columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "find", "iteration", "rank", "predicted"]
+    keys = ["reduced_formula", "value", "uncertainty", "is_find", "iteration", "rank", "posterior_mean"]
+    title = f"{name}: {campaign.spec.target}"
+    console.print(show.table(columns, ([row[key] for key in keys] for row in rows), title=title))
+
+
+def models(json: Json = False) -> None:
+    """List the model versions with what was measured of each."""
+    from agd.db import models as versions
+
+    with show.workspace() as workspace, workspace.database.read() as tx:
+        rows = [row._asdict() for row in versions.models(tx)]
+    if json:
+        show.print_json(rows)
+        return
+    shown = [
+        [
+            row["id"],
+            f"{row['kind']} {row['plugin']} v{row['architecture_version']}",
+            row["seed"],
+            row["n_members"],
+            row["tensors_sha256"][:12],
+            "  ".join(f"{key} {show.text(value)}" for key, value in row["metrics"].items()),
+        ]
+        for row in rows
+    ]
+    console.print(show.table(["id", "model", "seed", "rows", "sha256", "metrics"], shown))
+
+
+def hash_(name: Name) -> None:
+    """Print the content hash of a campaign: equal for equal rows, whatever was killed on the way."""
+    from agd.db import progress
+    from agd.steps.workspace import get_campaign
+
+    with show.workspace() as workspace:
+        get_campaign(workspace, name)
+        with workspace.database.read() as tx:
+            typer.echo(progress.content_hash(tx, name))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    app.command()(init)
+    app.command()(run)
+    app.command()(resume)
+    app.command()(stop)
+    app.command()(status)
+    app.command("list")(list_)
+    app.command()(top)
+    app.command()(models)
+    app.command("hash")(hash_)
+
+
+def _run(workspace: Any, campaign: Any, *, quiet: bool, json: bool) -> None:
+    from agd import registry
+    from agd.cli.live import Watcher, counters
+    from agd.db import progress
+
+    engine = registry.load("agd.engines", "local")()
+    with Watcher(workspace, campaign, quiet=quiet) as watcher:
+        outcome = engine.run(workspace, campaign, on_step=watcher.on_step, progress=watcher.on_progress)
+    with workspace.database.read() as tx:
+        row = progress.campaigns(tx, campaign.name)[0]
+    if json:
+        show.print_json({**row, "n_steps": outcome.n_steps, "seconds": round(outcome.seconds, 1)})
+    else:
+        console.print(
+            f"{campaign.name}: {row['n_new']} of {row['budget_calls']} oracle calls spent on as many distinct "
+            f"compositions in {show.duration(outcome.seconds)}; {counters(row)}",
+            soft_wrap=True,
+        )
+    if not outcome.is_ended:
+        console.print(f"stopped; go on with `agd resume {campaign.name}`")
+        raise typer.Exit(EXIT_STOPPED)
+    if not json:
+        console.print(f"{row['state']}; see `agd top {campaign.name}` and `agd why FORMULA`")
+
+
+def _status(workspace: Any, name: str | None, n_iterations: int) -> dict[str, Any]:
+    from agd.db import progress
+    from agd.steps.workspace import get_campaign
+
+    if name is not None:
+        get_campaign(workspace, name)
+    with workspace.database.read() as tx:
+        found = progress.campaigns(tx, name)
+        last = progress.iterations(tx, found[0]["campaign_id"], n_iterations) if name is not None else []
+    return {"campaigns": found, "iterations": [row._asdict() for row in last]}
+
+
+def _status_view(values: dict[str, Any]) -> Any:
+    from rich.console import Group
+
+    columns = ["campaign", "state", "calls", "budget", "finds", "best", "suggested", "undecodable", "seen before"]
+    columns += ["rejected", "iterations", "last active"]
+    rows = [
+        [
+            row["campaign"],
+            row["state"],
+            row["n_new"],
+            row["budget_calls"],
+            row["n_finds"],
+            row["lowest"] if row["target_low"] is None else row["highest"],
+            row["n_suggested"],
+            row["n_undecodable"],
+            row["n_duplicate"] + row["n_known"],
+            row["n_rejected"],
+            row["n_iterations"],
+            row["last_active"],
+        ]
+        for row in values["campaigns"]
+    ]
+    if not rows:
+        return "no campaigns yet: `agd init wide-gap.toml` writes a specification to start from"
+    parts: list[Any] = [show.table(columns, rows)]
+    parts += [f"{row['campaign']}: {row['last_error']}" for row in values["campaigns"] if row["state"] == "failed"]
+    if values["iterations"]:
+        keys = ["iteration", "n_suggested", "n_undecodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_finds"]
+        keys += ["highest", "is_recorded"]
+        titles = [key.removeprefix("n_").removeprefix("is_") for key in keys]
+        parts.append(show.table(titles, ([row[key] for key in keys] for row in values["iterations"])))
+    return Group(*parts)

@@ -1,0 +1,161 @@
+"""`agd data`: import, enumerate, list, show."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from agd.cli import show
+from agd.cli.show import Json, console, notices
+from agd.errors import NotFoundError
+from agd.steps.cleaning import DuplicatePolicy, ImportRules, NegativePolicy
+from agd.steps.importing import ImportSummary, import_dataset, import_enumeration, write_rejects
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command("import")
+def import_(
+    file: Annotated[Path, typer.Argument(help="CSV or JSON lines, plain or .gz; - reads standard input.")],
+    name: Annotated[str, typer.Option(help="Name of the data set in the record.")],
+    formula_column: Annotated[str, typer.Option(help="Column of the formulas.")] = "composition",
+    value_column: Annotated[str | None, typer.Option(help="Column of the values; none for a list of formulas.")] = None,
+    property_: Annotated[str | None, typer.Option("--property", help="What the values are, e.g. band_gap.")] = None,
+    unit: Annotated[str | None, typer.Option(help="Unit of the values, e.g. eV.")] = None,
+    negative: Annotated[
+        NegativePolicy, typer.Option(help="What to do below the property's physical bound.")
+    ] = "reject",
+    on_duplicate: Annotated[
+        DuplicatePolicy, typer.Option(help="Which value stands when rows of one composition differ.")
+    ] = "first",
+    rejects: Annotated[
+        Path | None, typer.Option(help="Where refused rows are written [NAME.rejects.csv, only if there are any].")
+    ] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is refused.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and judge every row, store nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Import a table of formulas, with or without values: all good rows in one transaction, every other row named."""
+    rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate)
+    with show.workspace() as workspace:
+        summary = import_dataset(workspace, file, name, rules, dry_run=dry_run, strict=strict)
+    written = None
+    if summary.rejects:
+        written = rejects or Path(f"{name}.rejects.csv")
+        write_rejects(written, summary.rejects)
+    _print_summary(summary, written, dry_run=dry_run, json=json)
+
+
+@app.command("enumerate")
+def enumerate_(
+    name: Annotated[str, typer.Option(help="Name of the data set in the record.")],
+    n: Annotated[int, typer.Option("-n", min=100, max=1_000_000, help="How many formulas.")] = 30_000,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+    max_elements: Annotated[int, typer.Option(min=2, max=6)] = 4,
+    max_count: Annotated[int, typer.Option(min=2, max=20)] = 12,
+    json: Json = False,
+) -> None:
+    """Make charge-balanced formulas: a corpus for an autoencoder where no list of real ones is at hand."""
+    with show.workspace() as workspace:
+        summary = import_enumeration(workspace, name, n, seed=seed, max_elements=max_elements, max_count=max_count)
+    _print_summary(summary, None, dry_run=False, json=json)
+
+
+@app.command("list")
+def list_(json: Json = False) -> None:
+    """List the data sets."""
+    from agd.db import datasets
+
+    with show.workspace() as workspace, workspace.database.read() as tx:
+        rows = [row._asdict() for row in datasets.overview(tx)]
+    if json:
+        show.print_json(rows)
+        return
+    if not rows:
+        console.print("no data sets yet: see `agd data import --help`")
+        return
+    columns = [
+        "name",
+        "property",
+        "unit",
+        "compositions",
+        "rejected",
+        "lowest",
+        "mean",
+        "highest",
+        "source",
+        "imported",
+    ]
+    keys = [*columns[:3], "n_compositions", "n_rejected", "lowest", "mean", "highest", "source", "imported_at"]
+    console.print(show.table(columns, ([row[key] for key in keys] for row in rows)))
+
+
+@app.command("show")
+def show_(
+    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    n_rejects: Annotated[int, typer.Option("--rejects", help="How many refused rows to show.")] = 20,
+    json: Json = False,
+) -> None:
+    """Show a data set: origin, rules, size, value range, refused rows."""
+    from agd import registry
+    from agd.db import datasets
+
+    with show.workspace() as workspace, workspace.database.read() as tx:
+        found = datasets.overview(tx, name)
+        if not found:
+            raise NotFoundError(f"no dataset {name!r}{registry.suggestion(name, datasets.names(tx))}")
+        refused = [row._asdict() for row in datasets.rejects_of(tx, found[0].id)]
+    values = found[0]._asdict()
+    if json:
+        show.print_json({**values, "rejects": refused})
+        return
+    for key, value in values.items():
+        if key == "options":
+            for rule, choice in value.items():
+                console.print(f"{rule:>16}  {show.text(choice)}")
+        elif key != "id":
+            console.print(f"{key:>16}  {show.text(value)}")
+    if refused:
+        columns = ["line", "kind", "formula", "value", "message"]
+        rows = ([row[key] for key in columns] for row in refused[:n_rejects])
+        console.print(show.table(columns, rows, title=f"refused rows ({len(refused[:n_rejects])} of {len(refused)})"))
+
+
+def _print_summary(summary: ImportSummary, rejects: Path | None, *, dry_run: bool, json: bool) -> None:
+    if json:
+        show.print_json(
+            {
+                "dataset": summary.dataset,
+                "n_read": summary.n_read,
+                "n_imported": 0 if dry_run or summary.was_there else summary.n_imported,
+                "n_compositions": summary.n_imported,
+                "n_new_compositions": summary.n_new_compositions,
+                "n_merged": summary.n_merged,
+                "n_rejected": len(summary.rejects),
+                "rejected_by_kind": summary.rejects_by_kind(),
+                "rejects_file": rejects,
+                "was_there": summary.was_there,
+                "dry_run": dry_run,
+            }
+        )
+        return
+    if summary.was_there:
+        console.print(
+            f"{summary.dataset}: is in the record already ({summary.n_imported:,} compositions); nothing added"
+        )
+    else:
+        verb = "would import" if dry_run else "imported"
+        console.print(
+            f"{summary.dataset}: {verb} {summary.n_imported:,} compositions from {summary.n_read:,} rows"
+            + (f", {summary.n_new_compositions:,} of them new to the record" if not dry_run else ""),
+            soft_wrap=True,
+        )
+    if summary.n_merged:
+        console.print(f"  {summary.n_merged:,} rows repeat a composition and were merged into it")
+    if summary.rejects:
+        notices.print(f"  {len(summary.rejects):,} rows refused, each with its line and reason in {rejects}:")
+        for kind, n in summary.rejects_by_kind().items():
+            first = next(reject for reject in summary.rejects if reject.kind == kind)
+            notices.print(
+                f"    {n:>6,}  {kind:<22} e.g. line {first.line}: {first.message}", markup=False, soft_wrap=True
+            )

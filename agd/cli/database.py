@@ -1,0 +1,132 @@
+"""`agd db`: the database, whoever serves it."""
+
+from typing import Annotated
+
+import typer
+
+from agd.cli import show
+from agd.cli.show import Json, console
+from agd.config import Settings, load_settings
+from agd.errors import InputError
+
+app = typer.Typer(no_args_is_help=True)
+
+
+@app.command()
+def start() -> None:
+    """Start the embedded server and keep it up until `agd db stop`."""
+    settings = _embedded("start")
+    from agd.db.embedded import EmbeddedServer
+
+    EmbeddedServer(settings.require_home(), linger_s=settings.server_linger_s).start()
+    console.print(f"the embedded server of {settings.home} is up and stays up; end it with `agd db stop`")
+
+
+@app.command()
+def stop(
+    force: Annotated[bool, typer.Option("--force", help="Stop it although other processes are using it.")] = False,
+) -> None:
+    """Stop the embedded server."""
+    settings = _embedded("stop")
+    from agd.db.embedded import EmbeddedServer
+
+    EmbeddedServer(settings.home, linger_s=settings.server_linger_s).stop(force=force)
+    console.print("the embedded server is stopped")
+
+
+@app.command()
+def status(json: Json = False) -> None:
+    """Say which database is used, whether it answers, and the schema's revision."""
+    settings = load_settings()
+    if settings.database_url is None:
+        from agd.db.embedded import EmbeddedServer
+
+        found = EmbeddedServer(settings.home, linger_s=settings.server_linger_s).status()
+        values: dict[str, object] = {
+            "server": "embedded",
+            "state": found.state,
+            "version": found.version,
+            "pid": found.pid,
+            "data_directory": str(found.data_directory),
+            "socket_directory": str(found.socket_directory),
+            "in_use": found.has_clients,
+            "stays_up": found.is_pinned,
+            "url": found.url,
+        }
+        if found.state == "running":
+            values |= _reached(settings)
+    else:
+        values = {"server": "AGD_DATABASE_URL", **_reached(settings)}
+    if json:
+        show.print_json(values)
+        return
+    for key, value in values.items():
+        console.print(f"{key:>18}  {show.text(value)}", markup=False, soft_wrap=True)
+
+
+@app.command()
+def upgrade() -> None:
+    """Bring the schema to the revision this version of agd works with."""
+    from agd.db import schema
+    from agd.db.connection import open_database
+
+    with open_database(load_settings(), check_schema=False) as database:
+        with database.transaction() as tx:
+            before = schema.current_revision(tx)
+            schema.upgrade(tx)
+        console.print(f"schema: {before or 'empty'} -> {schema.SCHEMA_REVISION}")
+
+
+@app.command()
+def current() -> None:
+    """Print the schema's revision and the one that is needed."""
+    from agd.db import schema
+    from agd.db.connection import open_database
+
+    with open_database(load_settings(), check_schema=False) as database, database.read() as tx:
+        console.print(f"{schema.current_revision(tx) or 'empty'} (this agd needs {schema.SCHEMA_REVISION})")
+
+
+@app.command()
+def url() -> None:
+    """Print the database's URL; an embedded server is started and lingers for a while."""
+    from agd.db.connection import open_database
+
+    with open_database(load_settings(), check_schema=False) as database:
+        typer.echo(database.url.replace("+psycopg", "", 1))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql(context: typer.Context) -> None:
+    """Open psql on the record; arguments go to psql, e.g. `agd db psql -c 'SELECT * FROM v_campaign_progress'`."""
+    import subprocess
+
+    from agd.db.connection import open_database
+    from agd.db.embedded_cluster import psql_command
+
+    with open_database(load_settings(), check_schema=False) as database:
+        command = psql_command(database.url)
+        raise typer.Exit(subprocess.run([*command, *context.args], check=False).returncode)  # noqa: S603  our psql, the user's arguments
+
+
+def _embedded(verb: str) -> Settings:
+    settings = load_settings()
+    if settings.database_url is not None:
+        raise InputError(
+            f"AGD_DATABASE_URL names a server of its own, which agd does not {verb}: unset it for the embedded one"
+        )
+    return settings
+
+
+def _reached(settings: Settings) -> dict[str, object]:
+    from agd.db import schema
+    from agd.db.connection import open_database
+
+    with open_database(settings, check_schema=False) as database, database.read() as tx:
+        return {
+            "answers": True,
+            "server_version": schema.server_version(tx),
+            "schema": schema.current_revision(tx) or "empty",
+            "schema_needed": schema.SCHEMA_REVISION,
+            "database_bytes": schema.database_bytes(tx),
+        }

@@ -1,0 +1,93 @@
+"""Watching a campaign run: bars on a terminal, a line now and then in a log file."""
+
+import time
+from types import TracebackType
+from typing import Any, Self
+
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from agd.cli.show import duration, notices, text
+from agd.db import progress
+from agd.steps import Step
+from agd.steps.workspace import Campaign, Workspace
+
+_LOG_INTERVAL_S = 10.0
+
+
+class Watcher:
+    """Shows the steps of a campaign on standard error; silent when told to be quiet."""
+
+    def __init__(self, workspace: Workspace, campaign: Campaign, *, quiet: bool) -> None:
+        self._workspace = workspace
+        self._campaign = campaign
+        self._quiet = quiet
+        self._started = time.monotonic()
+        self._last_line = 0.0
+        self._bars = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=notices,
+            disable=quiet or not notices.is_terminal,
+        )
+        self._calls: TaskID | None = None
+        self._training: TaskID | None = None
+        self._step: Step | None = None
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._calls is not None:
+            self._show_calls()
+        self._bars.stop()
+
+    def on_step(self, step: Step) -> None:
+        """A step begins."""
+        if self._training is not None:
+            self._bars.update(self._training, completed=self._bars.tasks[self._training].total)
+            self._training = None
+        self._step = step
+        if step.iteration is None:
+            self._log(step.kind, force=True)
+            if step.kind.startswith("train"):
+                self._training = self._bars.add_task(step.kind, total=None, note="")
+        elif step.kind == "suggest":
+            self._show_calls()
+
+    def on_progress(self, done: int, total: int, note: str = "") -> None:
+        """A training goes on."""
+        if self._training is not None:
+            self._bars.update(self._training, completed=done, total=total, note=note)
+        if self._step is not None:
+            self._log(f"{self._step.kind}: {done}/{total} {note}", force=done == total)
+
+    def _show_calls(self) -> None:
+        with self._workspace.database.read() as tx:
+            row = progress.campaigns(tx, self._campaign.name)[0]
+        note = counters(row)
+        if self._calls is None:
+            self._calls = self._bars.add_task("oracle calls", total=row["budget_calls"], note=note)
+        self._bars.update(self._calls, completed=row["n_new"], note=note)
+        self._log(f"{row['n_new']}/{row['budget_calls']} oracle calls, {note}")
+
+    def _log(self, line: str, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if self._quiet or notices.is_terminal or (not force and now - self._last_line < _LOG_INTERVAL_S):
+            return
+        self._last_line = now
+        notices.print(f"[{duration(now - self._started)}] {line}", markup=False, soft_wrap=True)
+
+
+def counters(row: dict[str, Any]) -> str:
+    """The four counters of a campaign and what it found, on one line."""
+    best = row["lowest"] if row["target_low"] is None else row["highest"]
+    return (
+        f"iteration {row['n_iterations']}, {row['n_finds']} finds, best {text(best)} {row['unit']}; "
+        f"of {row['n_suggested']} suggested: {row['n_undecodable']} undecodable, "
+        f"{row['n_duplicate'] + row['n_known']} seen before, {row['n_rejected']} rejected"
+    )

@@ -1,0 +1,96 @@
+"""How things are shown: tables for people, JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Annotated, Any
+
+import typer
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from agd.steps.workspace import Workspace
+
+_LOG_WIDTH = 160
+
+console = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
+notices = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _LOG_WIDTH)
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+@contextmanager
+def workspace() -> Iterator[Workspace]:
+    """The record of this installation and its model files."""
+    from agd.config import load_settings
+    from agd.db.connection import open_database
+
+    settings = load_settings()
+    home = settings.require_home()
+    with open_database(settings) as database:
+        yield Workspace(database, home / "artifacts")
+
+
+def print_json(value: object) -> None:
+    """Print a value as indented JSON."""
+    json.dump(value, sys.stdout, indent=2, default=_plain, ensure_ascii=False)
+    sys.stdout.write("\n")
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
+    """A light table; numbers stand to the right."""
+    shown = [[text(cell) for cell in row] for row in rows]
+    numeric = [all(_is_numeric(row[i]) for row in shown) for i in range(len(columns))]
+    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    for name, is_number in zip(columns, numeric, strict=True):
+        made.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for row in shown:
+        made.add_row(*row)
+    return made
+
+
+def text(value: object) -> str:
+    """A cell: a dash for nothing, four significant digits, times to the second."""
+    match value:
+        case None:
+            shown = "-"
+        case bool():
+            shown = "yes" if value else "no"
+        case float() | Decimal():
+            shown = f"{value:.4g}"
+        case int():
+            shown = f"{value:,}"
+        case datetime():
+            shown = f"{value:%Y-%m-%d %H:%M:%S}"
+        case timedelta():
+            shown = duration(value.total_seconds())
+        case _:
+            shown = str(value)
+    return shown
+
+
+def duration(seconds: float) -> str:
+    """12.3 s, 4 min 05 s, 3 h 07 min."""
+    if seconds < 60:  # noqa: PLR2004  a minute
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {rest:02d} s"
+
+
+def _is_numeric(cell: str) -> bool:
+    return cell == "-" or cell.replace(",", "").lstrip("+-").replace(".", "", 1).replace("e-", "").isdigit()
+
+
+def _plain(value: Any) -> object:
+    if isinstance(value, Decimal):
+        return float(value)
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    return str(value)

@@ -1,0 +1,139 @@
+"""`agd why`: where a composition came from, as a tree."""
+
+from typing import Annotated, Any
+
+import typer
+from rich.markup import escape
+from rich.tree import Tree
+
+from agd.cli import show
+from agd.cli.show import Json, console, text
+
+_SHOWN_ITERATIONS = 12
+
+
+def why(
+    formula: Annotated[str, typer.Argument(help="A formula, in any spelling.")],
+    json: Json = False,
+    timing: Annotated[bool, typer.Option("--timing", help="Say how long the query took.")] = False,
+) -> None:
+    """Show everything that led to a composition: suggestions, labels, models and the rows they were trained on."""
+    from agd.steps.explaining import why as explain
+
+    with show.workspace() as workspace:
+        found = explain(workspace, formula)
+    if json:
+        show.print_json(found)
+        return
+    console.print(_tree(found))
+    if timing:
+        console.print(f"query: {found['query_ms']} ms")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verb to the command line."""
+    app.command()(why)
+
+
+def _tree(found: dict[str, Any]) -> Tree:
+    row = found["composition"]
+    tree = Tree(
+        f"[bold]{found['formula']}[/]  {row['chemical_system']}, {row['anonymous_formula']}, {row['n_atoms']} atoms; "
+        f"first stored by {row['made_by']} on {text(row['made_at'])}"
+    )
+    for verdict in found["verdicts"]:
+        neutral, balanced = verdict["is_charge_neutral"], verdict["is_electronegativity_balanced"]
+        tree.add(
+            f"rule {verdict['rule']} v{verdict['rule_version']}: charge neutral {text(neutral)}, "
+            f"electronegativity balanced {text(balanced)}"
+        )
+    labels = {label["label_id"]: label for label in found["labels"]}
+    _add_datasets(tree, found["datasets"], found["initial_in"], labels)
+    for campaign in dict.fromkeys(row["campaign"] for row in found["suggestions"]):
+        rows = [row for row in found["suggestions"] if row["campaign"] == campaign]
+        _add_suggestions(tree.add(f"[bold]campaign {escape(campaign)}[/]"), rows, labels)
+    used = {row["label_id"] for row in found["suggestions"]}
+    for label in found["labels"]:
+        if label["source_kind"] != "dataset" and label["label_id"] not in used:
+            tree.add(_label_line(label))
+    if found["model_versions"]:
+        _add_models(tree.add("[bold]models on the way[/]"), found["model_versions"])
+    return tree
+
+
+def _add_datasets(
+    tree: Tree, datasets: list[dict[str, Any]], initial_in: list[str], labels: dict[int, dict[str, Any]]
+) -> None:
+    listed = [dataset for dataset in datasets if dataset["line"] is not None]
+    if not listed:
+        tree.add("in no dataset: a composition that a campaign made")
+    for dataset in listed:
+        node = tree.add(
+            f"[bold]dataset {escape(dataset['name'])}[/]  line {dataset['line']} of {escape(dataset['source'])} as "
+            f"{escape(dataset['formula'])}, sha256 {dataset['source_sha256'][:12]}, "
+            f"imported {text(dataset['imported_at'])}"
+        )
+        for label in labels.values():
+            if label["source_kind"] == "dataset" and label["source"] == dataset["name"]:
+                node.add(_label_line(label))
+    if initial_in:
+        tree.add(f"among the initial rows of {escape(', '.join(initial_in))}")
+
+
+def _add_suggestions(node: Tree, rows: list[dict[str, Any]], labels: dict[int, dict[str, Any]]) -> None:
+    first = next((row for row in rows if row["outcome"] == "new"), rows[0])
+    found = node.add(
+        f"suggested in [bold]iteration {first['iteration']}[/], rank {first['rank']} on {text(first['suggested_at'])}, "
+        f"seed {first['seed']}: {first['outcome']}" + (f" ({escape(first['reason'])})" if first["reason"] else "")
+    )
+    if first["acquisition"] is not None:
+        found.add(
+            f"sampler expected {text(first['posterior_mean'])} +- {text(first['posterior_sd'])}, "
+            f"acquisition {text(first['acquisition'])}"
+        )
+    found.add(_learned_line(first["learned_from"]))
+    found.add(
+        f"latent {first['latent_id']} of autoencoder {first['autoencoder_sha256'][:12]}, {first['proposed']} proposed"
+    )
+    if first["label_id"] in labels:
+        find = ", [green]a find[/]" if first["is_find"] else ""
+        found.add(_label_line(labels[first["label_id"]]) + find)
+    others = [f"{row['iteration']}.{row['rank']}" for row in rows if row is not first]
+    if others:
+        shown = ", ".join(others[:_SHOWN_ITERATIONS]) + (" ..." if len(others) > _SHOWN_ITERATIONS else "")
+        node.add(f"suggested {len(others)} more times, not charged (iteration.rank: {shown})")
+
+
+def _learned_line(learned: dict[int, int]) -> str:
+    by_iteration = {i: n for i, n in learned.items() if i > 0 and n > 0}
+    line = f"sampler had learned from {learned[0]} initial labels"
+    if not by_iteration:
+        return line
+    shown = list(by_iteration.items())[-_SHOWN_ITERATIONS:]
+    listed = ", ".join(f"{i}: {n}" for i, n in shown)
+    dots = "..., " if len(by_iteration) > len(shown) else ""
+    return (
+        f"{line} and {sum(by_iteration.values())} of iterations 1 to {max(learned)} (iteration: labels {dots}{listed})"
+    )
+
+
+def _label_line(label: dict[str, Any]) -> str:
+    spread = f" +- {text(label['uncertainty'])}" if label["uncertainty"] is not None else ""
+    version = "" if label["model_version_id"] is None else f" (model version {label['model_version_id']})"
+    return (
+        f"label {label['label_id']}: {label['property']} = [bold]{text(label['value'])}{spread} {label['unit']}[/] "
+        f"from {label['source_kind']} {escape(label['source'])}{version}, {text(label['started_at'])}"
+    )
+
+
+def _add_models(node: Tree, models: list[dict[str, Any]]) -> None:
+    for model in models:
+        role = {None: "never saw this composition", True: "held this composition out", False: "trained on this one too"}
+        version = node.add(
+            f"[bold]{model['kind']} {escape(model['plugin'])}[/], model version {model['id']}, "
+            f"sha256 {model['tensors_sha256'][:12]}, seed {model['seed']}, trained {text(model['started_at'])} "
+            f"with agd {model['agd_version']} on {escape(model['host'])}"
+        )
+        version.add(f"trained on {escape(model['drawn_from'] or '-')}; {role[model['is_held_out']]}")
+        metrics = "  ".join(f"{key} {text(value)}" for key, value in model["metrics"].items())
+        version.add(f"measured: {metrics}")

@@ -1,0 +1,296 @@
+"""Campaigns and their iterations: what is there, and what a step adds."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from agd.db.connection import AnyRow, Transaction
+from agd.db.tables import (
+    activity,
+    campaign,
+    campaign_model,
+    campaign_set,
+    composition,
+    decode_failure,
+    iteration,
+    label,
+    latent,
+    suggestion,
+    training_set_member,
+)
+
+
+def find(tx: Transaction, name: str) -> AnyRow | None:
+    """A campaign by its name."""
+    return tx.execute(select(campaign).where(campaign.c.name == name)).one_or_none()
+
+
+def names(tx: Transaction) -> list[str]:
+    """Every campaign's name."""
+    return list(tx.execute(select(campaign.c.name).order_by(campaign.c.name)).scalars())
+
+
+def store(tx: Transaction, values: Mapping[str, object]) -> int:
+    """Insert a campaign and return its id."""
+    return int(tx.execute(insert(campaign).values(**values).returning(campaign.c.id)).scalar_one())
+
+
+def store_set(tx: Transaction, campaign_id: int, role: str, training_set_id: int, activity_id: int) -> None:
+    """Pin the training set of a role."""
+    tx.execute(
+        insert(campaign_set).values(
+            campaign_id=campaign_id, role=role, training_set_id=training_set_id, activity_id=activity_id
+        )
+    )
+
+
+def store_model(tx: Transaction, campaign_id: int, role: str, model_version_id: int, activity_id: int) -> None:
+    """Pin the model version of a role."""
+    tx.execute(
+        insert(campaign_model).values(
+            campaign_id=campaign_id, role=role, model_version_id=model_version_id, activity_id=activity_id
+        )
+    )
+
+
+def sets_of(tx: Transaction, campaign_id: int) -> dict[str, int]:
+    """Training set id by role."""
+    found = select(campaign_set.c.role, campaign_set.c.training_set_id).where(campaign_set.c.campaign_id == campaign_id)
+    return dict(tx.execute(found).tuples().all())
+
+
+def models_of(tx: Transaction, campaign_id: int) -> dict[str, int]:
+    """Model version id by role."""
+    found = select(campaign_model.c.role, campaign_model.c.model_version_id).where(
+        campaign_model.c.campaign_id == campaign_id
+    )
+    return dict(tx.execute(found).tuples().all())
+
+
+def has_done(tx: Transaction, campaign_id: int, kind: str) -> bool:
+    """Whether an activity of this kind has succeeded in the campaign."""
+    found = select(activity.c.id).where(
+        activity.c.campaign_id == campaign_id, activity.c.kind == kind, activity.c.outcome == "done"
+    )
+    return tx.execute(found.limit(1)).first() is not None
+
+
+def request_stop(tx: Transaction, campaign_id: int) -> None:
+    """Ask the process that runs the campaign to leave after its step."""
+    tx.execute(update(campaign).where(campaign.c.id == campaign_id).values(stop_requested_at=func.now()))
+
+
+def clear_stop(tx: Transaction, campaign_id: int) -> None:
+    """Forget an earlier request to stop."""
+    tx.execute(update(campaign).where(campaign.c.id == campaign_id).values(stop_requested_at=None))
+
+
+def is_stop_requested(tx: Transaction, campaign_id: int) -> bool:
+    """Whether somebody asked the campaign to stop."""
+    return tx.scalar(select(campaign.c.stop_requested_at).where(campaign.c.id == campaign_id)) is not None
+
+
+def end(tx: Transaction, campaign_id: int, reason: str) -> None:
+    """Close the campaign."""
+    statement = update(campaign).where(campaign.c.id == campaign_id, campaign.c.ended_at.is_(None))
+    tx.execute(statement.values(ended_at=func.now(), end_reason=reason))
+
+
+def last_iteration(tx: Transaction, campaign_id: int) -> AnyRow | None:
+    """The iteration with the highest number (id, number)."""
+    found = select(iteration.c.id, iteration.c.number).where(iteration.c.campaign_id == campaign_id)
+    return tx.execute(found.order_by(iteration.c.number.desc()).limit(1)).one_or_none()
+
+
+def open_iteration(tx: Transaction, campaign_id: int, number: int) -> int:
+    """The id of an iteration, made where it is missing."""
+    tx.execute(upsert(iteration).values(campaign_id=campaign_id, number=number).on_conflict_do_nothing())
+    found = select(iteration.c.id).where(iteration.c.campaign_id == campaign_id, iteration.c.number == number)
+    return int(tx.execute(found).scalar_one())
+
+
+def n_calls(tx: Transaction, campaign_id: int) -> int:
+    """Distinct compositions charged so far."""
+    found = select(func.count()).where(
+        suggestion.c.campaign_id == campaign_id, suggestion.c.outcome == "new", suggestion.c.label_id.is_not(None)
+    )
+    return int(tx.execute(found).scalar_one())
+
+
+def n_barren_iterations(tx: Transaction, campaign_id: int, last: int) -> int:
+    """How many iterations up to number `last` have gone by since one brought a new composition."""
+    found = (
+        select(func.max(iteration.c.number))
+        .join(suggestion, suggestion.c.iteration_id == iteration.c.id)
+        .where(iteration.c.campaign_id == campaign_id, suggestion.c.outcome == "new")
+    )
+    return last - int(tx.scalar(found) or 0)
+
+
+def store_latents(
+    tx: Transaction, model_version_id: int, activity_id: int, rows: Sequence[tuple[int | None, list[float]]]
+) -> list[int]:
+    """Insert (composition id or None, vector); ids in order. An encoded composition has one row per model version."""
+    ids = []
+    for composition_id, vector in rows:
+        new = upsert(latent).values(
+            model_version_id=model_version_id, composition_id=composition_id, vector=vector, activity_id=activity_id
+        )
+        made = tx.scalar(new.on_conflict_do_nothing().returning(latent.c.id))
+        if made is None:
+            made = tx.scalar(
+                select(latent.c.id).where(
+                    latent.c.model_version_id == model_version_id, latent.c.composition_id == composition_id
+                )
+            )
+        ids.append(int(made or 0))
+    return ids
+
+
+def store_suggestions(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert the suggestions of one iteration."""
+    tx.execute(insert(suggestion), [dict(row) for row in rows])
+
+
+def initial_points(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
+    """(vector, value) of the encoded initial rows, ordered by formula."""
+    statement = (
+        select(latent.c.vector, label.c.value)
+        .select_from(campaign_set)
+        .join(training_set_member, training_set_member.c.training_set_id == campaign_set.c.training_set_id)
+        .join(composition, composition.c.id == training_set_member.c.composition_id)
+        .join(
+            campaign_model,
+            (campaign_model.c.campaign_id == campaign_set.c.campaign_id) & (campaign_model.c.role == "autoencoder"),
+        )
+        .join(
+            latent,
+            (latent.c.composition_id == composition.c.id)
+            & (latent.c.model_version_id == campaign_model.c.model_version_id),
+        )
+        .join(label, label.c.id == training_set_member.c.label_id)
+        .where(campaign_set.c.campaign_id == campaign_id, campaign_set.c.role == "initial")
+        .order_by(composition.c.reduced_formula.collate("C"))
+    )
+    return tx.execute(statement).all()
+
+
+def suggested_points(tx: Transaction, campaign_id: int, before: int) -> Sequence[AnyRow]:
+    """(vector, value or NULL) of the suggestions of iterations before `before`, ordered by (iteration, rank)."""
+    statement = (
+        select(latent.c.vector, label.c.value)
+        .select_from(suggestion)
+        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
+        .join(latent, latent.c.id == suggestion.c.latent_id)
+        .outerjoin(label, label.c.id == suggestion.c.label_id)
+        .where(suggestion.c.campaign_id == campaign_id, iteration.c.number < before)
+        .order_by(iteration.c.number, suggestion.c.rank)
+    )
+    return tx.execute(statement).all()
+
+
+def suggestions_of(tx: Transaction, campaign_id: int, number: int) -> Sequence[AnyRow]:
+    """The suggestions of an iteration, by its number, with vector and reduced formula, in order of rank."""
+    statement = (
+        select(
+            suggestion.c.id,
+            suggestion.c.rank,
+            suggestion.c.proposed,
+            suggestion.c.outcome,
+            suggestion.c.composition_id,
+            composition.c.reduced_formula,
+            latent.c.vector,
+        )
+        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
+        .join(latent, latent.c.id == suggestion.c.latent_id)
+        .outerjoin(composition, composition.c.id == suggestion.c.composition_id)
+        .where(suggestion.c.campaign_id == campaign_id, iteration.c.number == number)
+        .order_by(suggestion.c.rank)
+    )
+    return tx.execute(statement).all()
+
+
+def initial_labels(tx: Transaction, campaign_id: int) -> dict[int, int]:
+    """Label id by composition id of the initial set."""
+    found = (
+        select(training_set_member.c.composition_id, training_set_member.c.label_id)
+        .join(campaign_set, campaign_set.c.training_set_id == training_set_member.c.training_set_id)
+        .where(campaign_set.c.campaign_id == campaign_id, campaign_set.c.role == "initial")
+    )
+    return dict(tx.execute(found).tuples().all())
+
+
+def decoded_before(tx: Transaction, campaign_id: int, number: int) -> dict[int, int | None]:
+    """Label id (None where there is none) by composition id of everything decoded before iteration `number`."""
+    found = (
+        select(suggestion.c.composition_id, func.max(suggestion.c.label_id))
+        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
+        .where(
+            suggestion.c.campaign_id == campaign_id,
+            iteration.c.number < number,
+            suggestion.c.composition_id.is_not(None),
+        )
+        .group_by(suggestion.c.composition_id)
+    )
+    return dict(tx.execute(found).tuples().all())
+
+
+def store_outcomes(
+    tx: Transaction, activity_id: int, rows: Sequence[Mapping[str, object]], failures: Sequence[tuple[int, str]]
+) -> None:
+    """Write what decoding made of each suggestion, and the decode failures."""
+    tx.execute(
+        text(
+            "UPDATE suggestion SET outcome = :outcome, composition_id = :composition_id, reason = :reason,"
+            " decode_activity_id = :activity WHERE id = :id AND outcome IS NULL"
+        ),
+        [{**row, "activity": activity_id} for row in rows],
+    )
+    if failures:
+        tx.execute(
+            insert(decode_failure),
+            [{"suggestion_id": row, "reason": reason, "activity_id": activity_id} for row, reason in failures],
+        )
+
+
+def labels_by(
+    tx: Transaction, model_version_id: int, property_name: str, composition_ids: Iterable[int]
+) -> dict[int, int]:
+    """Label id by composition id, of what this model version has answered."""
+    found = select(label.c.composition_id, label.c.id).where(
+        label.c.model_version_id == model_version_id,
+        label.c.property == property_name,
+        label.c.composition_id.in_(list(composition_ids)),
+    )
+    return dict(tx.execute(found).tuples().all())
+
+
+def labels_in_set(tx: Transaction, training_set_id: int, composition_ids: Iterable[int]) -> dict[int, int]:
+    """Label id by composition id, of the labels that a training set holds."""
+    found = select(training_set_member.c.composition_id, training_set_member.c.label_id).where(
+        training_set_member.c.training_set_id == training_set_id,
+        training_set_member.c.composition_id.in_(list(composition_ids)),
+    )
+    return dict(tx.execute(found).tuples().all())
+
+
+def store_oracle_labels(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert answers of an oracle; an answer that is there already stands."""
+    tx.execute(upsert(label).on_conflict_do_nothing(), [dict(row) for row in rows])
+
+
+def attach_labels(tx: Transaction, activity_id: int, rows: Sequence[tuple[int, int]]) -> None:
+    """Point suggestions to the labels they use: (suggestion id, label id)."""
+    tx.execute(
+        text("UPDATE suggestion SET label_id = :label, label_activity_id = :activity WHERE id = :id"),
+        [{"id": row, "label": label_id, "activity": activity_id} for row, label_id in rows],
+    )
+
+
+def leave_unanswered(tx: Transaction, rows: Sequence[tuple[int, str]]) -> None:
+    """Mark suggestions that the oracle has no answer for: (suggestion id, reason); they are not charged."""
+    tx.execute(
+        text("UPDATE suggestion SET outcome = 'unanswered', reason = :reason WHERE id = :id"),
+        [{"id": row, "reason": reason} for row, reason in rows],
+    )

@@ -1,0 +1,145 @@
+"""Opening the record: one `Database` per process, short transactions, errors a user can act on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self, TypeAlias
+
+from sqlalchemy import Connection, Engine, Row, create_engine, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+
+from agd.config import Settings
+from agd.db import schema
+from agd.db.embedded import EmbeddedServer
+from agd.errors import BusyError, DatabaseError
+
+Transaction: TypeAlias = Connection
+"""An open transaction: what the functions of `agd.db` work on and never commit."""
+
+AnyRow: TypeAlias = Row[*tuple[Any, ...]]
+"""A row whose columns go by the names its function documents."""
+
+_LOCK_NAMESPACE = 0x616764  # "agd": keeps our advisory locks apart from those of other programs
+
+
+class Database:
+    """The record, reached through SQLAlchemy; closes its embedded server's claim when closed."""
+
+    def __init__(self, url: str, server: EmbeddedServer | None = None) -> None:
+        self.url = url
+        self.is_embedded = server is not None
+        self._server = server
+        self._engine: Engine = create_engine(
+            url,
+            pool_size=2,
+            pool_pre_ping=True,
+            connect_args={"options": "-c jit=off -c timezone=UTC", "application_name": "agd", "connect_timeout": 10},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Drop the connections and, with an embedded server, this process's claim on it."""
+        self._engine.dispose()
+        if self._server is not None:
+            self._server.release()
+
+    @contextmanager
+    def transaction(self) -> Iterator[Transaction]:
+        """Commit at the end, roll back on any error."""
+        with _explained(self.url), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Transaction]:
+        """One consistent, read-only view of the record."""
+        engine = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with _explained(self.url), engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def campaign_lock(self, campaign_id: int, name: str) -> Iterator[None]:
+        """Be the only process at work on a campaign; the server frees the lock when the process dies.
+
+        Raises:
+            BusyError: another process holds it.
+        """
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        with _explained(self.url), engine.connect() as connection:
+            held = connection.scalar(
+                text("SELECT pg_try_advisory_lock(:space, :campaign)"),
+                {"space": _LOCK_NAMESPACE, "campaign": campaign_id},
+            )
+            if not held:
+                raise BusyError(
+                    f"campaign {name!r} is being run by another process: "
+                    f"watch it with `agd status {name} --watch`, end it with `agd stop {name}`"
+                )
+            try:
+                yield
+            finally:
+                connection.invalidate()  # closing the session frees the lock, also when the server is gone
+
+
+def locked_campaigns(connection: Transaction) -> set[int]:
+    """Ids of the campaigns that a live process is working on."""
+    rows = connection.execute(
+        text(
+            "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = :space AND granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        ),
+        {"space": _LOCK_NAMESPACE},
+    )
+    return {row.objid for row in rows}
+
+
+def open_database(settings: Settings, *, check_schema: bool = True) -> Database:
+    """Connect to `AGD_DATABASE_URL`, or start and join the embedded server.
+
+    An empty embedded database gets its schema at once: nobody else can have wanted it otherwise.
+
+    Raises:
+        DatabaseError: no server answers.
+        SchemaError: the schema is older or newer than this version of agd.
+    """
+    if settings.database_url is None:
+        server = EmbeddedServer(settings.require_home(), linger_s=settings.server_linger_s)
+        database = Database(server.acquire(), server)
+    else:
+        database = Database(settings.database_url)
+    try:
+        if check_schema:
+            with database.transaction() as connection:
+                if database.is_embedded and schema.is_empty(connection):
+                    schema.upgrade(connection)
+                schema.require_current(connection)
+    except BaseException:
+        database.close()
+        raise
+    return database
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise _unreachable(url, error) from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise _unreachable(url, error) from error
+        raise
+
+
+def _unreachable(url: str, error: DBAPIError) -> DatabaseError:
+    where = make_url(url).render_as_string(hide_password=True)
+    why = " ".join(str(error.orig).split())
+    return DatabaseError(
+        f"the database at {where} does not answer ({why}). What was committed is safe: "
+        "see `agd db status`, or check AGD_DATABASE_URL, and run the command again"
+    )

@@ -1,0 +1,129 @@
+"""Where a composition came from: one recursive walk over foreign keys, then the rows it reached."""
+
+from collections.abc import Sequence
+
+from sqlalchemy import bindparam, text
+
+from agd.db.connection import AnyRow, Transaction
+
+_WALK = text("""
+WITH RECURSIVE walk (kind, id) AS (
+    SELECT 'composition', CAST(:composition AS bigint)
+    UNION
+    SELECT e.parent_kind, e.parent_id FROM walk w JOIN v_lineage e ON e.child_kind = w.kind AND e.child_id = w.id
+)
+SELECT kind, id FROM walk ORDER BY kind, id
+""")
+
+_DATASETS = text("""
+SELECT d.name, d.source, d.source_sha256, d.property, d.n_read, a.started_at AS imported_at, r.line, r.formula
+FROM dataset d JOIN activity a ON a.id = d.activity_id
+LEFT JOIN dataset_row r ON r.dataset_id = d.id AND r.composition_id = :composition
+WHERE d.id IN :ids ORDER BY d.id
+""").bindparams(bindparam("ids", expanding=True))
+
+_LABELS = text("SELECT * FROM v_label WHERE label_id IN :ids ORDER BY label_id").bindparams(
+    bindparam("ids", expanding=True)
+)
+
+_SUGGESTIONS = text("SELECT * FROM v_suggestion WHERE suggestion_id IN :ids ORDER BY suggestion_id").bindparams(
+    bindparam("ids", expanding=True)
+)
+
+_MODELS = text("""
+SELECT m.id, m.kind, m.plugin, m.architecture_version, m.options, m.seed, m.metrics, m.tensors_sha256,
+       a.started_at, a.ended_at, a.agd_version, a.host, t.n_members, q.is_held_out,
+       (SELECT string_agg(d.name || ' (' || s.n_members || ' rows)', ', ' ORDER BY d.name)
+        FROM training_set_source s JOIN dataset d ON d.id = s.dataset_id WHERE s.training_set_id = t.id) AS drawn_from
+FROM model_version m
+JOIN activity a ON a.id = m.activity_id
+JOIN training_set t ON t.id = m.training_set_id
+LEFT JOIN training_set_member q ON q.training_set_id = t.id AND q.composition_id = :composition
+WHERE m.id IN :ids ORDER BY m.kind, m.id
+""").bindparams(bindparam("ids", expanding=True))
+
+_LABELS_BY_ITERATION = text("""
+SELECT i.number AS iteration, count(s.label_id) FILTER (WHERE s.outcome = 'new') AS n_labels
+FROM iteration i JOIN suggestion s ON s.iteration_id = i.id
+WHERE i.campaign_id = :campaign GROUP BY i.number ORDER BY i.number
+""")
+
+_N_INITIAL = text("""
+SELECT t.n_members FROM campaign_set q JOIN training_set t ON t.id = q.training_set_id
+WHERE q.campaign_id = :campaign AND q.role = 'initial'
+""")
+
+_IS_INITIAL = text("""
+SELECT k.name FROM campaign_set q JOIN campaign k ON k.id = q.campaign_id
+JOIN training_set_member t ON t.training_set_id = q.training_set_id
+WHERE q.role = 'initial' AND t.composition_id = :composition ORDER BY k.name
+""")
+
+_COMPOSITION = text("""
+SELECT c.*, a.kind AS made_by, a.started_at AS made_at FROM composition c JOIN activity a ON a.id = c.activity_id
+WHERE c.reduced_formula = :formula
+""")
+
+_VERDICTS = text("""
+SELECT rule, rule_version, is_charge_neutral, is_electronegativity_balanced FROM verdict
+WHERE composition_id = :composition ORDER BY rule, rule_version
+""")
+
+_REJECTS = text("""
+SELECT d.name AS dataset, r.line, r.kind, r.message FROM dataset_reject r JOIN dataset d ON d.id = r.dataset_id
+WHERE r.formula = :formula ORDER BY d.name, r.line
+""")
+
+
+def composition(tx: Transaction, reduced_formula: str) -> AnyRow | None:
+    """The composition's row with the activity that first stored it."""
+    return tx.execute(_COMPOSITION, {"formula": reduced_formula}).one_or_none()
+
+
+def verdicts(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
+    """What each rule says of a composition."""
+    return tx.execute(_VERDICTS, {"composition": composition_id}).all()
+
+
+def ancestors(tx: Transaction, composition_id: int) -> dict[str, list[int]]:
+    """Ids by kind of everything that led to a composition."""
+    found: dict[str, list[int]] = {}
+    for kind, row_id in tx.execute(_WALK, {"composition": composition_id}).tuples():
+        found.setdefault(kind, []).append(row_id)
+    return found
+
+
+def datasets(tx: Transaction, ids: Sequence[int], composition_id: int) -> Sequence[AnyRow]:
+    """Datasets, with the line of the composition where it stands in them."""
+    return tx.execute(_DATASETS, {"ids": list(ids), "composition": composition_id}).all()
+
+
+def labels(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
+    """Rows of v_label."""
+    return tx.execute(_LABELS, {"ids": list(ids)}).all()
+
+
+def suggestions(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
+    """Rows of v_suggestion."""
+    return tx.execute(_SUGGESTIONS, {"ids": list(ids)}).all()
+
+
+def model_versions(tx: Transaction, ids: Sequence[int], composition_id: int) -> Sequence[AnyRow]:
+    """Model versions with their training sets; `is_held_out` is NULL where the composition was not in the set."""
+    return tx.execute(_MODELS, {"ids": list(ids), "composition": composition_id}).all()
+
+
+def labels_by_iteration(tx: Transaction, campaign_id: int) -> dict[int, int]:
+    """What a campaign learned and when: the initial labels as iteration 0, then the new ones of each iteration."""
+    n_initial = int(tx.execute(_N_INITIAL, {"campaign": campaign_id}).scalar_one())
+    return {0: n_initial, **dict(tx.execute(_LABELS_BY_ITERATION, {"campaign": campaign_id}).tuples().all())}
+
+
+def initial_in(tx: Transaction, composition_id: int) -> list[str]:
+    """The campaigns that started from this composition."""
+    return list(tx.execute(_IS_INITIAL, {"composition": composition_id}).scalars())
+
+
+def rejects(tx: Transaction, formula: str) -> Sequence[AnyRow]:
+    """Rows of datasets with this spelling that were refused."""
+    return tx.execute(_REJECTS, {"formula": formula}).all()

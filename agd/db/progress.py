@@ -1,0 +1,62 @@
+"""How campaigns stand: the counters of the views, and who is at work."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+
+from agd.db.connection import AnyRow, Transaction, locked_campaigns
+
+_STATE = """
+SELECT p.*, final.outcome AS last_outcome, final.error AS last_error, spent.last_active, spent.time_spent
+FROM v_campaign_progress p
+LEFT JOIN LATERAL (SELECT outcome, error FROM activity a
+                   WHERE a.campaign_id = p.campaign_id ORDER BY a.id DESC LIMIT 1) final ON true
+LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active,
+                          sum(a.ended_at - a.started_at) FILTER (WHERE a.outcome = 'done') AS time_spent
+                   FROM activity a WHERE a.campaign_id = p.campaign_id) spent ON true
+"""
+
+
+def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
+    """Rows of v_campaign_progress, oldest first, each with its `state` and how its activities ended."""
+    where = "" if name is None else "WHERE p.campaign = :name"
+    rows = tx.execute(text(f"{_STATE} {where} ORDER BY p.campaign_id"), {"name": name}).mappings().all()
+    at_work = locked_campaigns(tx)
+    return [{"state": _state(row, is_at_work=row["campaign_id"] in at_work), **row} for row in rows]
+
+
+def iterations(tx: Transaction, campaign_id: int, last: int | None = None) -> Sequence[AnyRow]:
+    """Rows of v_iteration, all or the last few, in order."""
+    rows = tx.execute(
+        text("SELECT * FROM v_iteration WHERE campaign_id = :campaign ORDER BY iteration DESC LIMIT :last"),
+        {"campaign": campaign_id, "last": last},
+    ).all()
+    return rows[::-1]
+
+
+def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
+    """The best labelled compositions of a campaign, by the target: rows of v_suggestion."""
+    return tx.execute(
+        text(
+            "SELECT v.* FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id"
+            " WHERE v.campaign_id = :campaign AND v.outcome = 'new' AND v.value IS NOT NULL ORDER BY"
+            " v.is_find DESC, CASE WHEN k.target_low IS NULL THEN v.value ELSE -v.value END,"
+            " v.iteration, v.rank LIMIT :n"
+        ),
+        {"campaign": campaign_id, "n": n},
+    ).all()
+
+
+def content_hash(tx: Transaction, name: str) -> str | None:
+    """The hash of everything a campaign holds, by natural keys."""
+    found: str | None = tx.scalar(text("SELECT agd_content_hash_v1(:name)"), {"name": name})
+    return found
+
+
+def _state(row: RowMapping, *, is_at_work: bool) -> str:
+    if row["end_reason"] is not None:
+        return f"ended: {row['end_reason']}"
+    if is_at_work:
+        return "stopping" if row["stop_requested_at"] is not None else "running"
+    return "failed" if row["last_outcome"] == "failed" else "paused"

@@ -1,0 +1,346 @@
+"""The record: every table, with the laws of the house as constraints. Views and functions live in the migrations."""
+
+from sqlalchemy import (
+    REAL,
+    BigInteger,
+    Boolean,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+    }
+)
+
+
+def _id() -> Column[int]:
+    return Column("id", BigInteger, Identity(always=True), primary_key=True)
+
+
+def _ref(column: str, target: str, *, nullable: bool = False, primary_key: bool = False) -> Column[int]:
+    return Column(column, BigInteger, ForeignKey(target), nullable=nullable, primary_key=primary_key)
+
+
+def _made_by() -> Column[int]:
+    return Column("activity_id", BigInteger, ForeignKey("activity.id"), nullable=False)
+
+
+def _finite(column: str) -> CheckConstraint:
+    return CheckConstraint(f"{column} > '-Infinity' AND {column} < 'Infinity'", name=f"{column}_is_finite")
+
+
+property_ = Table(
+    "property",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("unit", Text, nullable=False),
+    Column("lower_bound", Double, comment="physical lower bound in the unit, NULL where there is none"),
+    Column("description", Text, nullable=False),
+)
+
+campaign = Table(
+    "campaign",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("spec_sha256", Text, nullable=False, comment="of the resolved specification, referenced files included"),
+    Column("spec", JSONB, nullable=False),
+    Column("spec_text", Text, nullable=False, comment="the TOML file as it was given"),
+    Column("seed", BigInteger, nullable=False),
+    Column("property", Text, ForeignKey("property.name"), nullable=False),
+    Column("target_low", Double, comment="a find has at least this value"),
+    Column("target_high", Double, comment="a find has at most this value"),
+    Column("budget_calls", Integer, CheckConstraint("budget_calls > 0", name="budget_is_positive"), nullable=False),
+    Column("agd_version", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("stop_requested_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    Column(
+        "end_reason", Text, CheckConstraint("end_reason IN ('budget spent', 'stalled')", name="end_reason_is_known")
+    ),
+    CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end_has_reason"),
+    CheckConstraint("num_nonnulls(target_low, target_high) > 0", name="has_target"),
+)
+
+iteration = Table(
+    "iteration",
+    metadata,
+    _id(),
+    _ref("campaign_id", "campaign.id"),
+    Column("number", Integer, CheckConstraint("number > 0", name="number_is_positive"), nullable=False),
+    UniqueConstraint("campaign_id", "number"),
+    UniqueConstraint("id", "campaign_id"),
+)
+
+activity = Table(
+    "activity",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    _ref("campaign_id", "campaign.id", nullable=True),
+    Column("iteration_id", BigInteger),
+    Column("seed", BigInteger),
+    Column("agd_version", Text, nullable=False),
+    Column("git_commit", Text),
+    Column("host", Text, nullable=False),
+    Column("cpu", Text, nullable=False),
+    Column("threads", Integer, nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("fw_id", BigInteger),
+    Column("launch_id", BigInteger),
+    Column("started_at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("outcome", Text, nullable=False, server_default="running"),
+    Column("error", Text),
+    CheckConstraint("outcome IN ('running', 'done', 'failed', 'lost')", name="outcome_is_known"),
+    CheckConstraint("(outcome = 'running') = (ended_at IS NULL)", name="end_has_outcome"),
+    ForeignKeyConstraint(["iteration_id", "campaign_id"], ["iteration.id", "iteration.campaign_id"]),
+    CheckConstraint("iteration_id IS NULL OR campaign_id IS NOT NULL", name="iteration_has_campaign"),
+    # Many attempts, one success: the database's word that a step of an iteration is done once.
+    Index("uq_activity_done_once", "iteration_id", "kind", unique=True, postgresql_where=text("outcome = 'done'")),
+    Index("ix_activity_campaign", "campaign_id", "kind"),
+)
+
+dataset = Table(
+    "dataset",
+    metadata,
+    _id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("source", Text, nullable=False, comment="file name as given; '-' for standard input"),
+    Column("source_sha256", Text, nullable=False),
+    Column("recipe_sha256", Text, nullable=False, unique=True, comment="of source, columns, property and rules"),
+    Column("property", Text, ForeignKey("property.name"), comment="NULL for a list of formulas"),
+    Column("options", JSONB, nullable=False),
+    Column("n_read", Integer, nullable=False),
+    Column("n_rejected", Integer, nullable=False),
+    _made_by(),
+)
+
+composition = Table(
+    "composition",
+    metadata,
+    _id(),
+    Column("reduced_formula", Text, nullable=False, unique=True),
+    Column("chemical_system", Text, nullable=False, index=True),
+    Column("anonymous_formula", Text, nullable=False),
+    Column("n_elements", Integer, nullable=False),
+    Column("n_atoms", Integer, nullable=False),
+    _made_by(),
+    CheckConstraint("n_elements BETWEEN 1 AND n_atoms", name="counts_are_consistent"),
+)
+
+dataset_row = Table(
+    "dataset_row",
+    metadata,
+    _ref("dataset_id", "dataset.id", primary_key=True),
+    _ref("composition_id", "composition.id", primary_key=True),
+    Column("line", Integer, nullable=False, comment="of the row that was kept"),
+    Column("formula", Text, nullable=False, comment="as the source spells it"),
+    Column("n_rows", Integer, nullable=False, comment="rows of the source with this composition"),
+    Index("ix_dataset_row_composition", "composition_id"),
+)
+
+dataset_reject = Table(
+    "dataset_reject",
+    metadata,
+    _ref("dataset_id", "dataset.id", primary_key=True),
+    Column("line", Integer, primary_key=True),
+    Column("kind", Text, nullable=False),
+    Column("formula", Text, nullable=False),
+    Column("value", Text, nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+verdict = Table(
+    "verdict",
+    metadata,
+    _ref("composition_id", "composition.id", primary_key=True),
+    Column("rule", Text, primary_key=True),
+    Column("rule_version", Integer, primary_key=True),
+    Column("is_charge_neutral", Boolean, comment="NULL where the rule does not speak"),
+    Column("is_electronegativity_balanced", Boolean, comment="NULL where the rule does not speak"),
+    _made_by(),
+)
+
+training_set = Table(
+    "training_set",
+    metadata,
+    _id(),
+    Column("sha256", Text, nullable=False, unique=True, comment="of its members by natural keys"),
+    Column("n_members", Integer, nullable=False),
+    _made_by(),
+)
+
+training_set_member = Table(
+    "training_set_member",
+    metadata,
+    _ref("training_set_id", "training_set.id", primary_key=True),
+    _ref("composition_id", "composition.id", primary_key=True),
+    Column("label_id", BigInteger, comment="NULL in a set of compositions alone"),
+    Column("is_held_out", Boolean, nullable=False),
+    ForeignKeyConstraint(["label_id", "composition_id"], ["label.id", "label.composition_id"]),
+    Index("ix_training_set_member_composition", "composition_id"),
+)
+
+training_set_source = Table(
+    "training_set_source",
+    metadata,
+    _ref("training_set_id", "training_set.id", primary_key=True),
+    _ref("dataset_id", "dataset.id", primary_key=True),
+    Column("n_members", Integer, nullable=False),
+)
+
+artifact = Table(
+    "artifact",
+    metadata,
+    Column("sha256", Text, primary_key=True, comment="of the file's bytes; the file lies under AGD_HOME/artifacts"),
+    Column("format", Text, nullable=False),
+    Column("n_bytes", BigInteger, nullable=False),
+    _made_by(),
+)
+
+model_version = Table(
+    "model_version",
+    metadata,
+    _id(),
+    Column("kind", Text, nullable=False),
+    Column("plugin", Text, nullable=False),
+    Column("architecture_version", Integer, nullable=False),
+    Column("options", JSONB, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    _ref("training_set_id", "training_set.id"),
+    Column("recipe_sha256", Text, nullable=False, unique=True, comment="of everything above, by natural keys"),
+    Column("tensors_sha256", Text, ForeignKey("artifact.sha256"), nullable=False),
+    Column("metrics", JSONB, nullable=False),
+    _made_by(),
+    CheckConstraint("kind IN ('autoencoder', 'oracle')", name="kind_is_known"),
+)
+
+campaign_set = Table(
+    "campaign_set",
+    metadata,
+    _ref("campaign_id", "campaign.id", primary_key=True),
+    Column("role", Text, primary_key=True),
+    _ref("training_set_id", "training_set.id"),
+    _made_by(),
+    CheckConstraint("role IN ('initial', 'autoencoder', 'oracle')", name="role_is_known"),
+)
+
+campaign_model = Table(
+    "campaign_model",
+    metadata,
+    _ref("campaign_id", "campaign.id", primary_key=True),
+    Column("role", Text, primary_key=True),
+    _ref("model_version_id", "model_version.id"),
+    _made_by(),
+    CheckConstraint("role IN ('autoencoder', 'oracle')", name="role_is_known"),
+)
+
+label = Table(
+    "label",
+    metadata,
+    _id(),
+    _ref("composition_id", "composition.id"),
+    Column("property", Text, ForeignKey("property.name"), nullable=False),
+    Column("value", Double, nullable=False),
+    Column("uncertainty", Double, comment="one standard deviation, NULL where the source states none"),
+    _ref("dataset_id", "dataset.id", nullable=True),
+    _ref("model_version_id", "model_version.id", nullable=True),
+    _made_by(),
+    _finite("value"),
+    CheckConstraint("uncertainty >= 0 AND uncertainty < 'Infinity'", name="uncertainty_is_finite"),
+    CheckConstraint("num_nonnulls(dataset_id, model_version_id) = 1", name="has_one_source"),
+    # NULL never equals NULL, so each constraint binds the labels of its own kind of source.
+    UniqueConstraint("composition_id", "property", "dataset_id"),
+    UniqueConstraint("composition_id", "property", "model_version_id"),
+    UniqueConstraint("id", "composition_id"),
+)
+
+latent = Table(
+    "latent",
+    metadata,
+    _id(),
+    _ref("model_version_id", "model_version.id"),
+    Column(
+        "composition_id",
+        BigInteger,
+        ForeignKey("composition.id"),
+        comment="what was encoded; NULL for a proposed point",
+    ),
+    Column("vector", ARRAY(REAL, dimensions=1), nullable=False),
+    _made_by(),
+    CheckConstraint("array_ndims(vector) = 1 AND array_position(vector, NULL) IS NULL", name="vector_is_whole"),
+    UniqueConstraint("model_version_id", "composition_id"),
+    Index("ix_latent_composition", "composition_id", postgresql_where=text("composition_id IS NOT NULL")),
+)
+
+suggestion = Table(
+    "suggestion",
+    metadata,
+    _id(),
+    Column("campaign_id", BigInteger, nullable=False),
+    Column("iteration_id", BigInteger, nullable=False),
+    Column("rank", Integer, CheckConstraint("rank > 0", name="rank_is_positive"), nullable=False),
+    Column("proposed", Text, nullable=False, comment="what the sampler proposed: a latent point or a composition"),
+    _ref("latent_id", "latent.id"),
+    Column("posterior_mean", Double, comment="in units of the objective, NULL where the sampler has none"),
+    Column("posterior_sd", Double),
+    Column("acquisition", Double),
+    _made_by(),
+    Column("outcome", Text, comment="NULL until decoded"),
+    Column("reason", Text, comment="why it was rejected or not answered"),
+    _ref("composition_id", "composition.id", nullable=True),
+    Column("decode_activity_id", BigInteger, ForeignKey("activity.id")),
+    Column("label_id", BigInteger),
+    Column("label_activity_id", BigInteger, ForeignKey("activity.id")),
+    ForeignKeyConstraint(["iteration_id", "campaign_id"], ["iteration.id", "iteration.campaign_id"]),
+    ForeignKeyConstraint(["label_id", "composition_id"], ["label.id", "label.composition_id"]),
+    UniqueConstraint("iteration_id", "rank"),
+    CheckConstraint("proposed IN ('latent', 'composition')", name="proposed_is_known"),
+    CheckConstraint(
+        "outcome IN ('new', 'duplicate', 'known', 'undecodable', 'rejected', 'unanswered')", name="outcome_is_known"
+    ),
+    CheckConstraint("(outcome IS NULL) = (decode_activity_id IS NULL)", name="outcome_has_activity"),
+    CheckConstraint(
+        "outcome IS NULL OR (outcome = 'undecodable') = (composition_id IS NULL)", name="decoded_has_composition"
+    ),
+    CheckConstraint(
+        "label_id IS NULL OR (label_activity_id IS NOT NULL AND outcome IN ('new', 'duplicate', 'known'))",
+        name="label_has_activity",
+    ),
+    CheckConstraint("(outcome IN ('rejected', 'unanswered')) = (reason IS NOT NULL)", name="refusal_has_reason"),
+    # A campaign asks for a composition once, and pays once.
+    Index(
+        "uq_suggestion_new_once", "campaign_id", "composition_id", unique=True, postgresql_where=text("outcome = 'new'")
+    ),
+    Index("ix_suggestion_composition", "composition_id"),
+    Index("ix_suggestion_label", "label_id"),
+)
+
+decode_failure = Table(
+    "decode_failure",
+    metadata,
+    _ref("suggestion_id", "suggestion.id", primary_key=True),
+    Column("reason", Text, nullable=False),
+    _made_by(),
+)

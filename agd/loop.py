@@ -1,0 +1,101 @@
+"""The local engine: the steps of one campaign, one after another, in this process."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from agd.db import activities, campaigns
+from agd.protocols import Progress, silent
+from agd.steps import Step, next_step, perform
+from agd.steps.workspace import Campaign, Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a run ended: the campaign's end, or a request to stop before it."""
+
+    is_ended: bool
+    n_steps: int
+    seconds: float
+
+
+class LocalEngine:
+    """Runs campaigns in this process; whatever stops it, the record says where to go on."""
+
+    def run(
+        self,
+        workspace: Workspace,
+        campaign: Campaign,
+        *,
+        on_step: Callable[[Step], object] = id,
+        progress: Progress = silent,
+    ) -> Outcome:
+        """Do what the record says comes next until the campaign ends or somebody asks to stop.
+
+        Ctrl-C or SIGTERM finish the step at hand, commit it and leave; a second one interrupts at once.
+
+        Raises:
+            BusyError: another process runs this campaign.
+        """
+        started = time.monotonic()
+        n_steps = 0
+        with workspace.database.campaign_lock(campaign.id, campaign.name), _stop_signals() as is_stopped:
+            with workspace.database.transaction() as tx:
+                activities.bury_lost(tx, campaign.id)
+                campaigns.clear_stop(tx, campaign.id)
+            with limited_threads(campaign.spec.threads):
+                while (step := next_step(workspace, campaign)) is not None and not is_stopped():
+                    on_step(step)
+                    perform(workspace, campaign, step, progress)
+                    n_steps += 1
+                    with workspace.database.read() as tx:
+                        if campaigns.is_stop_requested(tx, campaign.id):
+                            break
+            is_ended = next_step(workspace, campaign) is None
+        return Outcome(is_ended, n_steps, time.monotonic() - started)
+
+
+@contextmanager
+def limited_threads(n: int) -> Iterator[None]:
+    """Hold BLAS, OpenMP and torch to `n` threads: a campaign's rows depend on it."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        with threadpool_limits(limits=n):  # type: ignore[no-untyped-call]  # the library has no types
+            yield
+    finally:
+        torch.set_num_threads(before)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[Callable[[], bool]]:
+    """Turn the first SIGINT or SIGTERM into a wish; the second one falls back to what it did before."""
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    wished = False
+    handled = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in handled}
+
+    def wish(_number: int, _frame: FrameType | None) -> None:
+        nonlocal wished
+        wished = True
+        restore()
+
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    for number in handled:
+        signal.signal(number, wish)
+    try:
+        yield lambda: wished
+    finally:
+        restore()

@@ -1,0 +1,36 @@
+"""Plug-ins, found by entry point and loaded on use."""
+
+import difflib
+from importlib.metadata import entry_points
+from typing import Any
+
+from agd.errors import NotFoundError
+
+GROUPS = ("agd.generators", "agd.oracles", "agd.samplers", "agd.engines")
+
+
+def names(group: str) -> list[str]:
+    """The installed plug-ins of a group, without loading any."""
+    return sorted(entry_points(group=group).names)
+
+
+def load(group: str, name: str) -> Any:
+    """The plug-in class of that name.
+
+    Raises:
+        NotFoundError: none is installed under that name; the message lists those that are.
+    """
+    found = entry_points(group=group, name=name)
+    if not found:
+        raise NotFoundError(
+            f"no {group.removeprefix('agd.').removesuffix('s')} {name!r}{suggestion(name, names(group))}"
+        )
+    return next(iter(found)).load()
+
+
+def suggestion(wrong: str, known: list[str]) -> str:
+    """The end of an error message: the near miss, or everything there is."""
+    near = difflib.get_close_matches(wrong, known, n=1)
+    if near:
+        return f": did you mean {near[0]!r}?"
+    return f": there is {', '.join(known)}" if known else ": there is none yet"

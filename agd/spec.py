@@ -1,0 +1,321 @@
+"""The campaign specification: one TOML file, every error with file, line and key."""
+
+import hashlib
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from agd import registry
+from agd.errors import NotFoundError, SpecError
+from agd.protocols import Options
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+_NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
+_ONE_SIDED = re.compile(rf"\s*(?P<property>\w+)\s*(?P<sign>>=?|<=?)\s*(?P<bound>{_NUMBER})\s*(?P<unit>\S+)\s*")
+_WINDOW = re.compile(
+    rf"\s*(?P<low>{_NUMBER})\s*(?P<unit>\S+)\s*<=?\s*(?P<property>\w+)\s*<=?\s*(?P<high>{_NUMBER})\s*(?P<unit_high>\S+)\s*"
+)
+
+
+class Target(BaseModel, frozen=True):
+    """What counts as a find: a property at or above, at or below, or between bounds, in its unit."""
+
+    property: str
+    unit: str
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> "Target":
+        """Read `band_gap > 6 eV`, `band_gap < 1 eV` or `2 eV < band_gap < 4 eV`."""
+        if (one := _ONE_SIDED.fullmatch(text)) is not None:
+            bound = float(one["bound"])
+            sides = {"low": bound} if one["sign"].startswith(">") else {"high": bound}
+            return cls(property=one["property"], unit=one["unit"], **sides)
+        if (window := _WINDOW.fullmatch(text)) is not None and window["unit"] == window["unit_high"]:
+            low, high = float(window["low"]), float(window["high"])
+            if low < high:
+                return cls(property=window["property"], unit=window["unit"], low=low, high=high)
+        raise ValueError(
+            f"{text!r} is no target: write 'band_gap > 6 eV', 'band_gap < 1 eV' or '2 eV < band_gap < 4 eV'"
+        )
+
+    def __str__(self) -> str:
+        if self.low is None:
+            return f"{self.property} < {self.high:g} {self.unit}"
+        if self.high is None:
+            return f"{self.property} > {self.low:g} {self.unit}"
+        return f"{self.low:g} {self.unit} < {self.property} < {self.high:g} {self.unit}"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _validated(model: type[_Model], values: Mapping[str, Any]) -> _Model:
+    """Validate strictly, a TOML list counting as a tuple and a whole number as a float."""
+    return model.model_validate_json(json.dumps(values, default=str), strict=True)
+
+
+class BudgetSpec(_Section):
+    """What may be spent."""
+
+    oracle_calls: int = Field(default=1000, gt=0, description="distinct compositions the oracle may be asked for")
+    suggestions_per_iteration: int = Field(default=20, gt=0, le=10_000)
+    stall_after: int = Field(default=50, gt=0, description="end after this many iterations without a new composition")
+
+
+class DataSpec(_Section):
+    """The labels the campaign works with."""
+
+    dataset: str = Field(min_length=1)
+
+
+class InitialSpec(_Section):
+    """The rows whose labels the campaign knows from the start: a file of formulas, or a random sample."""
+
+    file: str | None = None
+    formula_column: str = "composition"
+    n: int | None = Field(default=None, gt=1)
+    at_most: float | None = Field(
+        default=None, description="sample only rows with a value up to this, in the property's unit"
+    )
+    seed: int = Field(default=0, ge=0)
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "InitialSpec":
+        if (self.file is None) == (self.n is None):
+            raise ValueError("give either file (a list of formulas) or n (a random sample)")
+        return self
+
+
+class _PluginSpec(BaseModel):
+    """A plug-in by its kind; every further key is one of its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+
+    group: ClassVar[str]
+
+    def options_type(self) -> type[Options]:
+        """The plug-in's own options."""
+        found: type[Options] = registry.load(self.group, self.kind).options_type
+        return found
+
+    def options(self) -> Options:
+        """The options as given, validated by the plug-in."""
+        return _validated(self.options_type(), self.model_extra or {})
+
+
+class AutoencoderSpec(_PluginSpec):
+    """The generator of compositions from latent vectors."""
+
+    group: ClassVar[str] = "agd.generators"
+    kind: str = "set"
+    corpus: str | None = Field(
+        default=None, description="dataset of formulas to train on; the campaign's own by default"
+    )
+    held_out: float = Field(default=0.2, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+
+TABLE = "table"
+"""The oracle that answers from a dataset only: its labels are the dataset's own."""
+
+
+class OracleSpec(_PluginSpec):
+    """Who answers: a model trained on a dataset, or the dataset itself."""
+
+    group: ClassVar[str] = "agd.oracles"
+    kind: str = "random_forest"
+    dataset: str | None = Field(
+        default=None, description="dataset to train on or to answer from; the campaign's own by default"
+    )
+    exclude_initial: bool = True
+    exclude: tuple[str, ...] = Field(default=(), description="files of formulas the oracle must not be trained on")
+    held_out: float = Field(default=0.1, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0)
+
+    def options_type(self) -> type[Options]:
+        """The plug-in's own options; the table has none."""
+        return Options if self.kind == TABLE else super().options_type()
+
+
+class SamplerSpec(_PluginSpec):
+    """Who suggests."""
+
+    group: ClassVar[str] = "agd.samplers"
+    kind: str = "ucb"
+
+
+class FilterSpec(_Section):
+    """What is rejected before it is charged."""
+
+    is_charge_neutral: bool = False
+    is_electronegativity_balanced: bool = False
+    max_elements: int | None = Field(default=None, gt=0)
+    max_atoms: int | None = Field(default=None, gt=0)
+    max_count: int | None = Field(default=None, gt=0)
+
+
+class CampaignSpec(_Section):
+    """A whole campaign."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    target: Target
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    threads: int = Field(default=1, ge=1, le=1024)
+    data: DataSpec
+    initial: InitialSpec
+    budget: BudgetSpec = BudgetSpec()
+    autoencoder: AutoencoderSpec = AutoencoderSpec()
+    oracle: OracleSpec = OracleSpec()
+    sampler: SamplerSpec = SamplerSpec()
+    filter: FilterSpec = FilterSpec()
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _parse_target(cls, value: object) -> object:
+        return Target.parse(value) if isinstance(value, str) else value
+
+    def corpus(self) -> str:
+        """The dataset the autoencoder is trained on."""
+        return self.autoencoder.corpus or self.data.dataset
+
+    def oracle_dataset(self) -> str:
+        """The dataset the oracle is trained on or answers from."""
+        return self.oracle.dataset or self.data.dataset
+
+
+class ResolvedSpec(BaseModel, frozen=True):
+    """A specification with its files read: all a campaign needs, wherever it is resumed."""
+
+    spec: CampaignSpec
+    text: str
+    folder: Path
+    content: dict[str, Any]
+    sha256: str
+
+
+def read(path: Path) -> ResolvedSpec:
+    """Read and validate a specification.
+
+    Raises:
+        SpecError: the file is missing or wrong; the message has file, line and key.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file; `agd init {path}` writes a commented one") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{path}: cannot be read ({error})") from error
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from error
+    try:
+        spec = _validated(CampaignSpec, values)
+    except ValidationError as error:
+        raise SpecError(_explain(path, text, (), error)) from error
+    for section in ("autoencoder", "oracle", "sampler"):
+        _check_options(path, text, section, getattr(spec, section))
+    folder = path.parent.resolve()
+    content = resolve(spec, folder, path, text)
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return ResolvedSpec(spec=spec, text=text, folder=folder, content=content, sha256=digest)
+
+
+def resolve(spec: CampaignSpec, folder: Path, path: Path, text: str) -> dict[str, Any]:
+    """Every key with its value: defaults and options filled in, files replaced by their hashes."""
+    content: dict[str, Any] = spec.model_dump(mode="json")
+    for section in ("autoencoder", "oracle", "sampler"):
+        content[section] |= getattr(spec, section).options().model_dump(mode="json")
+
+    def hashed(file: str, *key: str) -> str:
+        try:
+            return "sha256:" + hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        except OSError as error:
+            raise SpecError(
+                f"{_place(path, text, key)}: {folder / file} cannot be read ({error.strerror}); "
+                "paths are relative to the specification"
+            ) from error
+
+    if spec.initial.file is not None:
+        content["initial"]["file"] = hashed(spec.initial.file, "initial", "file")
+    content["oracle"]["exclude"] = [hashed(file, "oracle", "exclude") for file in spec.oracle.exclude]
+    return content
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The keys in which two resolved specifications differ, as `key: old -> new`."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {json.dumps(a)} -> {json.dumps(b)}")
+    return found
+
+
+def _check_options(path: Path, text: str, section: str, plugin: _PluginSpec) -> None:
+    try:
+        plugin.options()
+    except NotFoundError as error:
+        also = f", {TABLE}" if section == "oracle" else ""
+        raise SpecError(f"{_place(path, text, (section, 'kind'))}: {error}{also}") from error
+    except ValidationError as error:
+        known = [*type(plugin).model_fields, *plugin.options_type().model_fields]
+        raise SpecError(_explain(path, text, (section,), error, known)) from error
+
+
+def _explain(
+    path: Path, text: str, prefix: tuple[str, ...], error: ValidationError, known: Sequence[str] | None = None
+) -> str:
+    lines = []
+    for problem in error.errors():
+        key = (*prefix, *(str(part) for part in problem["loc"]))
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key" + registry.suggestion(key[-1], list(known or _known_keys(key[:-1])))
+        elif problem["type"] == "missing":
+            message = "this key is needed"
+        elif problem["type"] != "value_error":
+            message = f"{message[0].lower()}{message[1:]}, not {problem['input']!r}"
+        lines.append(f"{_place(path, text, key)}: {message}")
+    return "\n".join(lines)
+
+
+def _known_keys(section: Sequence[str]) -> list[str]:
+    model: Any = CampaignSpec
+    for key in section:
+        model = model.model_fields[key].annotation
+    return list(model.model_fields)
+
+
+def _place(path: Path, text: str, key: Sequence[str]) -> str:
+    return f"{path}:{_line_of(text, key)}: {'.'.join(key)}"
+
+
+def _line_of(text: str, key: Sequence[str]) -> int:
+    """The line where a key stands, or its section, or line 1."""
+    table: tuple[str, ...] = ()
+    best = (0, 1)
+    for number, line in enumerate(text.splitlines(), start=1):
+        if (header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)) is not None:
+            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
+            here = table
+        elif (pair := re.match(r"\s*([\w.\"'-]+)\s*=", line)) is not None:
+            here = (*table, *(part.strip("\"'") for part in pair[1].split(".")))
+        else:
+            continue
+        depth = len(here) if tuple(key[: len(here)]) == here else 0
+        best = max(best, (depth, number), key=lambda pair: pair[0])
+    return best[1]

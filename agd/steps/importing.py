@@ -1,0 +1,170 @@
+"""Data in: a table becomes compositions and labels, in one transaction, every refused row accounted for."""
+
+import csv
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from agd.chem.enumeration import charge_balanced
+from agd.chem.identity import identify
+from agd.db import activities, datasets
+from agd.errors import InputError
+from agd.registry import suggestion
+from agd.steps.cleaning import CleanTable, ImportRules, Kept, Reject, clean
+from agd.steps.tabular import Source, SourceRow, read_source
+from agd.steps.workspace import Workspace, recorded, store_compositions
+
+
+@dataclass(frozen=True, slots=True)
+class ImportSummary:
+    """What an import did."""
+
+    dataset: str
+    n_read: int
+    n_imported: int
+    n_merged: int
+    rejects: tuple[Reject, ...]
+    n_new_compositions: int = 0
+    was_there: bool = False
+
+    def rejects_by_kind(self) -> dict[str, int]:
+        """How many rows were refused for each kind of reason, most frequent first."""
+        return dict(Counter(reject.kind for reject in self.rejects).most_common())
+
+
+def import_dataset(
+    workspace: Workspace, path: Path, name: str, rules: ImportRules, *, dry_run: bool = False, strict: bool = False
+) -> ImportSummary:
+    """Import a table under a name: all of its good rows or nothing.
+
+    Raises:
+        InputError: the file, a column, the property or the unit is wrong; the name is taken by other content; with
+            `strict`, any row is refused; with `on_duplicate="error"`, values conflict.
+    """
+    source = read_source(path, rules.formula_column, rules.value_column)
+    table = clean(source, rules, _lower_bound(workspace, rules))
+    if strict and table.rejects:
+        first = table.rejects[0]
+        raise InputError(
+            f"{path}:{first.line}: {first.message} ({len(table.rejects)} rows refused; nothing imported with --strict)"
+        )
+    if dry_run:
+        return _summary(source, name, table)
+    return _record(workspace, source, name, rules, table)
+
+
+def import_enumeration(
+    workspace: Workspace, name: str, n: int, *, seed: int, max_elements: int = 4, max_count: int = 12
+) -> ImportSummary:
+    """Store `n` charge-balanced formulas made from common oxidation states as a dataset without values."""
+    named = identify(charge_balanced(n, seed=seed, max_elements=max_elements, max_count=max_count))
+    rows = [SourceRow(i, formula, None) for i, formula in enumerate(named.reduced_formula, start=1)]
+    digest = hashlib.sha256("\n".join(named.reduced_formula).encode()).hexdigest()
+    source = Source(f"charge-balanced formulas, seed {seed}", digest, rows, [])
+    kept = [Kept(i, row, None, n_rows=1) for i, row in enumerate(rows)]
+    return _record(workspace, source, name, ImportRules(), CleanTable(named, kept, []))
+
+
+def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
+    """Write the refused rows as CSV: line, kind, formula, value, message."""
+    try:
+        with path.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file)
+            writer.writerow(["line", "kind", "formula", "value", "message"])
+            writer.writerows([r.line, r.kind, r.formula, r.value, r.message] for r in rejects)
+    except OSError as error:
+        raise InputError(f"{path}: the rejects cannot be written there ({error.strerror}); see --rejects") from error
+
+
+def _lower_bound(workspace: Workspace, rules: ImportRules) -> float | None:
+    if rules.property is None:
+        return None
+    with workspace.database.read() as tx:
+        found = datasets.property_of(tx, rules.property)
+        known = datasets.property_names(tx)
+    if found is None:
+        raise InputError(f"--property {rules.property!r} is not known{suggestion(rules.property, known)}")
+    if found.unit != rules.unit:
+        raise InputError(
+            f"--unit {rules.unit!r}: {rules.property} is kept in {found.unit}; convert the column and import it again"
+        )
+    bound: float | None = found.lower_bound
+    return bound
+
+
+def _summary(source: Source, name: str, table: CleanTable) -> ImportSummary:
+    return ImportSummary(
+        dataset=name,
+        n_read=len(source.rows) + len(source.broken),
+        n_imported=len(table.kept),
+        n_merged=sum(row.n_rows - 1 for row in table.kept),
+        rejects=tuple(table.rejects),
+    )
+
+
+def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules, table: CleanTable) -> ImportSummary:
+    summary = _summary(source, name, table)
+    values = _dataset_values(source, rules, summary)
+    if _is_imported(workspace, values):
+        return replace(summary, was_there=True)
+    with recorded(workspace, "import") as activity_id, workspace.database.transaction() as tx:
+        n_before = datasets.n_compositions(tx)
+        ids = store_compositions(tx, table.named, activity_id).tolist()
+        dataset_id = datasets.store(tx, {**values, "activity_id": activity_id})
+        rows = list(zip(ids, table.kept, strict=True))
+        datasets.store_rows(tx, dataset_id, ((i, k.row.line, _storable(k.row.formula), k.n_rows) for i, k in rows))
+        if rules.property is not None:
+            labels = ((i, k.value) for i, k in rows if k.value is not None)
+            datasets.store_labels(tx, dataset_id, rules.property, activity_id, labels)
+        rejects = (
+            (r.line, r.kind, _storable(r.formula), _storable(r.value), _storable(r.message)) for r in table.rejects
+        )
+        datasets.store_rejects(tx, dataset_id, rejects)
+        activities.finish(tx, activity_id)
+        return replace(summary, n_new_compositions=datasets.n_compositions(tx) - n_before)
+
+
+def _dataset_values(source: Source, rules: ImportRules, summary: ImportSummary) -> dict[str, object]:
+    options = {
+        "formula_column": rules.formula_column,
+        "value_column": rules.value_column,
+        "negative": rules.negative,
+        "on_duplicate": rules.on_duplicate,
+    }
+    recipe = json.dumps([source.sha256, rules.property, options], sort_keys=True)
+    return {
+        "name": summary.dataset,
+        "source": source.name,
+        "source_sha256": source.sha256,
+        "recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest(),
+        "property": rules.property,
+        "options": options,
+        "n_read": summary.n_read,
+        "n_rejected": len(summary.rejects),
+    }
+
+
+def _is_imported(workspace: Workspace, values: Mapping[str, object]) -> bool:
+    """Whether the same content is there under the same name; any other clash is an error."""
+    name = values["name"]
+    with workspace.database.read() as tx:
+        named = datasets.find(tx, name=str(name))
+        same = datasets.find(tx, recipe_sha256=str(values["recipe_sha256"]))
+    if named is not None and same is not None and named.id == same.id:
+        return True
+    if named is not None:
+        raise InputError(
+            f"dataset {name!r} holds other content ({named.source}, sha256 {named.source_sha256[:12]}): "
+            "give this one another --name"
+        )
+    if same is not None:
+        raise InputError(f"this file is in the record already, as dataset {same.name!r}: use that name")
+    return False
+
+
+def _storable(text: str) -> str:
+    """Text without the one character PostgreSQL cannot keep."""
+    return text.replace("\x00", "\ufffd")

@@ -1,0 +1,243 @@
+"""Opening a campaign: the specification becomes a row, and the rows it starts from and learns from are pinned."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+import agd
+from agd import registry
+from agd.chem.formula import parse_formulas
+from agd.chem.identity import identify
+from agd.chem.onehot import is_encodable
+from agd.db import activities, campaigns, datasets, models
+from agd.db.connection import AnyRow, Transaction
+from agd.db.models import Member
+from agd.errors import InputError, NotFoundError, SpecChangedError, SpecError
+from agd.spec import TABLE, CampaignSpec, ResolvedSpec, differences
+from agd.steps.tabular import read_formulas
+from agd.steps.workspace import Campaign, Workspace, counts_of, derive_seed, recorded, stored_spec
+
+
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """The rows of each role, and the datasets they come from."""
+
+    initial: list[Member]
+    oracle: list[Member]
+    autoencoder: list[Member]
+    dataset: AnyRow
+    oracle_dataset: AnyRow
+    corpus: AnyRow
+
+
+def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
+    """The campaign of this specification, made where it is not there yet.
+
+    Raises:
+        SpecChangedError: the name belongs to another specification, or to another major version of agd.
+        SpecError: the specification names a dataset, a property or a row that is not there.
+    """
+    spec = resolved.spec
+    with workspace.database.read() as tx:
+        there = campaigns.find(tx, spec.name)
+    if there is None:
+        with workspace.database.read() as tx:
+            sets = _resolve_sets(tx, resolved)
+        with recorded(workspace, "open", seed=spec.seed) as activity_id, workspace.database.transaction() as tx:
+            _store(tx, resolved, sets, activity_id)
+            activities.finish(tx, activity_id)
+        with workspace.database.read() as tx:
+            there = campaigns.find(tx, spec.name)
+    assert there is not None  # noqa: S101  stored above
+    if there.spec_sha256 != resolved.sha256:
+        changed = "; ".join(differences(there.spec, resolved.content)) or "the file's resolved content"
+        raise SpecChangedError(
+            f"campaign {spec.name!r} was opened with another specification ({changed}): give this one another name, "
+            f"or go on with the stored one by `agd resume {spec.name}`"
+        )
+    return _as_campaign(there)
+
+
+def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
+    """The campaign of that name, to go on with its stored specification.
+
+    Raises:
+        NotFoundError: there is none.
+        SpecChangedError: it was opened with another major version of agd.
+    """
+    with workspace.database.read() as tx:
+        there = campaigns.find(tx, name)
+        if there is None:
+            known = registry.suggestion(name, campaigns.names(tx))
+            raise NotFoundError(f"no campaign {name!r}{known} (see `agd list`)")
+    return _as_campaign(there)
+
+
+def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
+    """What running the specification would do, by the same rules, with nothing stored."""
+    spec = resolved.spec
+    with workspace.database.read() as tx:
+        there = campaigns.find(tx, spec.name)
+        sets = _resolve_sets(tx, resolved)
+        spent = campaigns.n_calls(tx, there.id) if there is not None else 0
+    return {
+        "campaign": spec.name,
+        "target": str(spec.target),
+        "is_open_already": there is not None,
+        "is_unchanged": there is None or there.spec_sha256 == resolved.sha256,
+        "dataset": spec.data.dataset,
+        "initial_rows": len(sets.initial),
+        "autoencoder": spec.autoencoder.kind,
+        "corpus": spec.corpus(),
+        "corpus_rows": len(sets.autoencoder),
+        "oracle": spec.oracle.kind,
+        "oracle_rows": len(sets.oracle),
+        "sampler": spec.sampler.kind,
+        "oracle_calls_left": spec.budget.oracle_calls - spent,
+        "spec_sha256": resolved.sha256,
+    }
+
+
+def _as_campaign(row: AnyRow) -> Campaign:
+    """Refuse a campaign of another major version: its steps may mean something else by now."""
+    major = row.agd_version.split(".")[0]
+    if major != agd.__version__.split(".")[0]:
+        raise SpecChangedError(
+            f"campaign {row.name!r} was opened with agd {row.agd_version}, this is {agd.__version__}: resume it with "
+            f"`pip install 'agd=={major}.*'`, or open a new campaign from its specification"
+        )
+    return Campaign(row.id, row.name, stored_spec(row.spec))
+
+
+def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: int) -> None:
+    spec = resolved.spec
+    campaign_id = campaigns.store(
+        tx,
+        {
+            "name": spec.name,
+            "spec_sha256": resolved.sha256,
+            "spec": resolved.content,
+            "spec_text": resolved.text,
+            "seed": spec.seed,
+            "property": spec.target.property,
+            "target_low": spec.target.low,
+            "target_high": spec.target.high,
+            "budget_calls": spec.budget.oracle_calls,
+            "agd_version": agd.__version__,
+        },
+    )
+    for role, members, source in (
+        ("initial", sets.initial, sets.dataset),
+        ("oracle", sets.oracle, sets.oracle_dataset),
+        ("autoencoder", sets.autoencoder, sets.corpus),
+    ):
+        training_set_id = models.store_training_set(tx, members, source, activity_id)
+        campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+
+
+def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
+    spec = resolved.spec
+    dataset = _dataset(tx, "data.dataset", spec.data.dataset)
+    corpus = _dataset(tx, "autoencoder.corpus", spec.corpus())
+    oracle_dataset = _dataset(tx, "oracle.dataset", spec.oracle_dataset())
+    for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
+        if row.property != spec.target.property:
+            held = f"values of {row.property}" if row.property else "formulas alone"
+            raise SpecError(f"{key}: dataset {row.name!r} holds {held}, the target is {spec.target}")
+    known = datasets.property_of(tx, spec.target.property)
+    if known is not None and known.unit != spec.target.unit:
+        raise SpecError(f"target: {spec.target.property} is kept in {known.unit}, not in {spec.target.unit}")
+    rows = datasets.rows_of(tx, dataset.id)
+    initial = _initial_members(resolved, dataset, rows)
+    oracle_rows = rows if oracle_dataset.id == dataset.id else datasets.rows_of(tx, oracle_dataset.id)
+    corpus_rows = rows if corpus.id == dataset.id else datasets.rows_of(tx, corpus.id)
+    return _Sets(
+        initial=initial,
+        oracle=_oracle_members(resolved, oracle_rows, initial),
+        autoencoder=_corpus_members(spec, corpus_rows),
+        dataset=dataset,
+        oracle_dataset=oracle_dataset,
+        corpus=corpus,
+    )
+
+
+def _dataset(tx: Transaction, key: str, name: str) -> AnyRow:
+    found = datasets.find(tx, name=name)
+    if found is None:
+        hint = registry.suggestion(name, datasets.names(tx))
+        raise NotFoundError(f"{key}: no dataset {name!r}{hint} (see `agd data list` and `agd data import`)")
+    return found
+
+
+def _initial_members(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> list[Member]:
+    rule = resolved.spec.initial
+    if rule.file is not None:
+        path = resolved.folder / rule.file
+        by_formula = {row.reduced_formula: row for row in rows}
+        wanted = _formulas_of(path, rule.formula_column)
+        for formula, line in wanted.items():
+            if formula not in by_formula:
+                raise InputError(f"{path}:{line}: {formula} is not in dataset {dataset.name!r}, so it has no label")
+        chosen = [by_formula[formula] for formula in sorted(wanted)]
+    else:
+        encodable = is_encodable(counts_of([row.reduced_formula for row in rows]))
+        pool = [
+            row
+            for row, fits in zip(rows, encodable.tolist(), strict=True)
+            if fits and (rule.at_most is None or row.value <= rule.at_most)
+        ]
+        n = rule.n or 0
+        if len(pool) < n:
+            raise SpecError(f"initial.n: {n} rows wanted, {len(pool)} in dataset {dataset.name!r} fit the rule")
+        picked = np.random.default_rng(rule.seed).choice(len(pool), size=n, replace=False)
+        chosen = [pool[i] for i in np.sort(picked)]
+    return [
+        Member(row.composition_id, row.reduced_formula, row.label_id, row.value, is_held_out=False) for row in chosen
+    ]
+
+
+def _oracle_members(resolved: ResolvedSpec, rows: Sequence[AnyRow], initial: Sequence[Member]) -> list[Member]:
+    rule = resolved.spec.oracle
+    excluded = {member.reduced_formula for member in initial} if rule.exclude_initial and rule.kind != TABLE else set()
+    for file in rule.exclude:
+        excluded |= _formulas_of(resolved.folder / file, resolved.spec.initial.formula_column).keys()
+    rows = [row for row in rows if row.reduced_formula not in excluded]
+    if not rows:
+        raise SpecError("oracle: no row is left after the exclusions")
+    share = 0.0 if rule.kind == TABLE else rule.held_out
+    held_out = _held_out(len(rows), share, derive_seed(rule.seed, "oracle"))
+    return [
+        Member(row.composition_id, row.reduced_formula, row.label_id, row.value, is_held_out=out)
+        for row, out in zip(rows, held_out, strict=True)
+    ]
+
+
+def _corpus_members(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[Member]:
+    max_count = getattr(spec.autoencoder.options(), "max_count", 20)
+    encodable = is_encodable(counts_of([row.reduced_formula for row in rows]), max_count)
+    inside = [row for row, fits in zip(rows, encodable.tolist(), strict=True) if fits]
+    if not inside:
+        raise SpecError("autoencoder.corpus: no formula of it is within the autoencoder's vocabulary")
+    held_out = _held_out(len(inside), spec.autoencoder.held_out, derive_seed(spec.autoencoder.seed, "autoencoder"))
+    return [
+        Member(row.composition_id, row.reduced_formula, None, None, is_held_out=out)
+        for row, out in zip(inside, held_out, strict=True)
+    ]
+
+
+def _held_out(n: int, share: float, seed: int) -> list[bool]:
+    """Which of `n` rows are held out: an exact share, drawn without replacement."""
+    flags = np.zeros(n, dtype=bool)
+    flags[np.random.default_rng(seed).choice(n, size=round(n * share), replace=False)] = True
+    return [bool(flag) for flag in flags]
+
+
+def _formulas_of(path: Path, column: str) -> dict[str, int]:
+    """Reduced formula -> line, of a file that lists compositions."""
+    rows = read_formulas(path, column)
+    counts, problems = parse_formulas([row.formula for row in rows])
+    for problem in problems:
+        raise InputError(f"{path}:{rows[problem.index].line}: {problem.message}")
+    return dict(zip(identify(counts).reduced_formula, (row.line for row in rows), strict=True))

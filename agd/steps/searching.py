@@ -1,0 +1,247 @@
+"""One iteration: suggest, decode, label, record. Each reads, computes with nothing open, writes in one transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from agd import registry
+from agd.chem.identity import Identities, identify
+from agd.chem.validity import assess
+from agd.db import activities, campaigns, models
+from agd.db.connection import AnyRow, Transaction
+from agd.errors import StepError
+from agd.spec import FilterSpec, Target
+from agd.steps.workspace import Campaign, Workspace, counts_of, derive_seed, recorded, store_compositions
+from agd.types import Floats, History, Latents, Proposals
+
+
+def encode_initial(workspace: Workspace, campaign: Campaign) -> None:
+    """Give every initial row its latent row; the box of these points is where the search takes place."""
+    with recorded(workspace, "encode", campaign=campaign) as activity_id:
+        with workspace.database.read() as tx:
+            version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+            rows = models.members_of(tx, campaigns.sets_of(tx, campaign.id)["initial"])
+        generator = workspace.generator(version_id)
+        counts = counts_of([row.reduced_formula for row in rows])
+        inside = np.flatnonzero(generator.is_encodable(counts)).tolist()
+        if len(inside) < 2:  # noqa: PLR2004  a box needs two corners
+            raise StepError(
+                "fewer than two initial rows are within the autoencoder's vocabulary: give the search a box"
+            )
+        latents = generator.encode(counts[inside])
+        with workspace.database.transaction() as tx:
+            vectors = [(rows[i].composition_id, latent.tolist()) for i, latent in zip(inside, latents, strict=True)]
+            campaigns.store_latents(tx, version_id, activity_id, vectors)
+            activities.finish(tx, activity_id)
+
+
+def suggest(workspace: Workspace, campaign: Campaign, number: int) -> None:
+    """Ask the sampler for the next points, given every label so far."""
+    spec = campaign.spec
+    seed = derive_seed(spec.seed, number, "suggest")
+    with recorded(workspace, "suggest", campaign=campaign, iteration=number, seed=seed) as activity_id:
+        with workspace.database.read() as tx:
+            version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+            history = _history(tx, campaign, number)
+            left = spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id)
+        sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
+        proposals: Proposals = sampler.suggest(history, min(spec.budget.suggestions_per_iteration, left), seed=seed)
+        generator = workspace.generator(version_id)
+        named = None if proposals.counts is None else identify(proposals.counts)
+        latents: Latents = (
+            np.asarray(proposals.latents, dtype=np.float32) if named is None else generator.encode(named.counts)
+        )
+        with workspace.database.transaction() as tx:
+            ids: list[int | None] = [None] * len(latents)
+            if named is not None:
+                ids = list(store_compositions(tx, named, activity_id).tolist())
+            vectors = [(i, latent.tolist()) for i, latent in zip(ids, latents, strict=True)]
+            latent_ids = campaigns.store_latents(tx, version_id, activity_id, vectors)
+            iteration_id = campaigns.open_iteration(tx, campaign.id, number)
+            campaigns.store_suggestions(
+                tx,
+                [
+                    {
+                        "campaign_id": campaign.id,
+                        "iteration_id": iteration_id,
+                        "rank": rank,
+                        "proposed": "latent" if named is None else "composition",
+                        "latent_id": latent_id,
+                        "composition_id": composition_id,
+                        "posterior_mean": _known(proposals.posterior_mean, rank),
+                        "posterior_sd": _known(proposals.posterior_sd, rank),
+                        "acquisition": _known(proposals.acquisition, rank),
+                        "activity_id": activity_id,
+                    }
+                    for rank, (latent_id, composition_id) in enumerate(zip(latent_ids, ids, strict=True), start=1)
+                ],
+            )
+            activities.finish(tx, activity_id)
+
+
+def decode(workspace: Workspace, campaign: Campaign, number: int) -> None:
+    """Turn the points of an iteration into compositions and tell new ones from the rest."""
+    with recorded(workspace, "decode", campaign=campaign, iteration=number) as activity_id:
+        with workspace.database.read() as tx:
+            version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+            rows = campaigns.suggestions_of(tx, campaign.id, number)
+            initial = campaigns.initial_labels(tx, campaign.id).keys()
+            seen = campaigns.decoded_before(tx, campaign.id, number).keys()
+        decoded, failures = _decode(workspace, version_id, rows)
+        positions = sorted(decoded)
+        named = identify(counts_of([decoded[p] for p in positions])) if positions else None
+        refusals = dict(zip(positions, _refusals(named, campaign.spec.filter), strict=True)) if named else {}
+        with workspace.database.transaction() as tx:
+            ids = store_compositions(tx, named, activity_id).tolist() if named else []
+            composition_ids = dict(zip(positions, ids, strict=True))
+            outcomes = []
+            asked = set(seen)
+            for p, row in enumerate(rows):
+                composition_id = composition_ids.get(p)
+                outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
+                outcomes.append({"id": row.id, "outcome": outcome, "reason": reason, "composition_id": composition_id})
+                if composition_id is not None:
+                    asked.add(composition_id)
+            campaigns.store_outcomes(tx, activity_id, outcomes, [(rows[p].id, why) for p, why in failures.items()])
+            activities.finish(tx, activity_id)
+
+
+def label(workspace: Workspace, campaign: Campaign, number: int) -> None:
+    """Ask the oracle for what it has not answered before, and point every suggestion to the label it uses."""
+    with recorded(workspace, "label", campaign=campaign, iteration=number) as activity_id:
+        with workspace.database.read() as tx:
+            rows = campaigns.suggestions_of(tx, campaign.id, number)
+            new = [row for row in rows if row.outcome == "new"]
+            oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
+            labels = campaigns.initial_labels(tx, campaign.id) | {
+                composition: label_id
+                for composition, label_id in campaigns.decoded_before(tx, campaign.id, number).items()
+                if label_id is not None
+            }
+            answered = _answered(tx, campaign, oracle_id, new)
+        answers = _ask(workspace, campaign, oracle_id, [row for row in new if row.composition_id not in answered])
+        with workspace.database.transaction() as tx:
+            if oracle_id is not None and answers:
+                campaigns.store_oracle_labels(tx, [{**answer, "activity_id": activity_id} for answer in answers])
+                answered = _answered(tx, campaign, oracle_id, new)
+            labels |= answered
+            attached = [
+                (row.id, labels[row.composition_id])
+                for row in rows
+                if row.outcome in {"new", "duplicate", "known"} and row.composition_id in labels
+            ]
+            if attached:
+                campaigns.attach_labels(tx, activity_id, attached)
+            silent = [row for row in new if row.composition_id not in labels]
+            if silent:
+                reason = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
+                campaigns.leave_unanswered(tx, [(row.id, reason) for row in silent])
+            activities.finish(tx, activity_id)
+
+
+def record(workspace: Workspace, campaign: Campaign, number: int) -> None:
+    """Close the iteration, and the campaign when its budget is spent or nothing new comes any more."""
+    budget = campaign.spec.budget
+    with (
+        recorded(workspace, "record", campaign=campaign, iteration=number) as activity_id,
+        workspace.database.transaction() as tx,
+    ):
+        if campaigns.n_calls(tx, campaign.id) >= budget.oracle_calls:
+            campaigns.end(tx, campaign.id, "budget spent")
+        elif campaigns.n_barren_iterations(tx, campaign.id, number) >= budget.stall_after:
+            campaigns.end(tx, campaign.id, "stalled")
+        activities.finish(tx, activity_id)
+
+
+def objective(values: Floats, target: Target) -> Floats:
+    """What the sampler maximises, in the property's unit: value, its negative, or minus the distance to a window."""
+    if target.low is None:
+        return -values
+    if target.high is None:
+        return values
+    return -np.maximum(np.maximum(target.low - values, values - target.high), 0.0)
+
+
+def _history(tx: Transaction, campaign: Campaign, number: int) -> History:
+    start = campaigns.initial_points(tx, campaign.id)
+    points = [*start, *campaigns.suggested_points(tx, campaign.id, number)]
+    latents = np.array([row.vector for row in points], dtype=np.float32).astype(np.float64)
+    values = np.array([np.nan if row.value is None else row.value for row in points], dtype=np.float64)
+    box = latents[: len(start)]
+    return History(
+        latents=latents,
+        objectives=objective(values, campaign.spec.target),
+        bounds=np.stack([box.min(axis=0), box.max(axis=0)], axis=1),
+    )
+
+
+def _decode(workspace: Workspace, version_id: int, rows: Sequence[AnyRow]) -> tuple[dict[int, str], dict[int, str]]:
+    """Reduced formula by position, and reason of failure by position."""
+    points = [p for p, row in enumerate(rows) if row.proposed == "latent"]
+    formulas = {p: row.reduced_formula for p, row in enumerate(rows) if row.proposed == "composition"}
+    if not points:
+        return formulas, {}
+    decoded = workspace.generator(version_id).decode(np.array([rows[p].vector for p in points], dtype=np.float32))
+    good = [i for i in range(len(points)) if i not in decoded.failures]
+    if good:
+        names = identify(decoded.counts[good]).reduced_formula
+        formulas |= {points[i]: name for i, name in zip(good, names, strict=True)}
+    return formulas, {points[i]: reason for i, reason in decoded.failures.items()}
+
+
+def _outcome(composition_id: int | None, initial: Any, asked: set[int], refusal: str | None) -> tuple[str, str | None]:
+    if composition_id is None:
+        return "undecodable", None
+    if composition_id in initial:
+        return "known", None
+    if composition_id in asked:
+        return "duplicate", None
+    return ("new", None) if refusal is None else ("rejected", refusal)
+
+
+def _refusals(named: Identities, rule: FilterSpec) -> list[str | None]:
+    """Why each composition is rejected, None where it is not."""
+    verdicts = assess(named.counts)
+    largest = named.counts.max(axis=1)
+    checks = [
+        (rule.is_charge_neutral, verdicts.is_charge_neutral, "not charge neutral"),
+        (rule.is_electronegativity_balanced, verdicts.is_electronegativity_balanced, "not electronegativity balanced"),
+        (rule.max_elements, named.n_elements <= (rule.max_elements or 0), f"more than {rule.max_elements} elements"),
+        (rule.max_atoms, named.n_atoms <= (rule.max_atoms or 0), f"more than {rule.max_atoms} atoms"),
+        (rule.max_count, largest <= (rule.max_count or 0), f"an element more than {rule.max_count} times"),
+    ]
+    asked = [(passed.tolist(), why) for wanted, passed, why in checks if wanted]
+    return [next((why for passed, why in asked if not passed[i]), None) for i in range(len(named.reduced_formula))]
+
+
+def _answered(tx: Transaction, campaign: Campaign, oracle_id: int | None, rows: Sequence[AnyRow]) -> dict[int, int]:
+    """Labels the campaign's oracle has given already: a model's answers, or the rows of a table."""
+    wanted = [row.composition_id for row in rows]
+    if oracle_id is not None:
+        return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, wanted)
+    return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], wanted)
+
+
+def _ask(
+    workspace: Workspace, campaign: Campaign, oracle_id: int | None, rows: Sequence[AnyRow]
+) -> list[Mapping[str, object]]:
+    if oracle_id is None or not rows:
+        return []
+    answers = workspace.oracle(oracle_id).label(counts_of([row.reduced_formula for row in rows]))
+    return [
+        {
+            "composition_id": row.composition_id,
+            "property": campaign.spec.target.property,
+            "value": value,
+            "uncertainty": uncertainty,
+            "model_version_id": oracle_id,
+        }
+        for row, value, uncertainty in zip(rows, answers.values.tolist(), answers.uncertainties.tolist(), strict=True)
+    ]
+
+
+def _known(values: Floats, rank: int) -> float | None:
+    """The value of a rank, None where the sampler has none."""
+    value = float(values[rank - 1])
+    return None if np.isnan(value) else value

@@ -1,0 +1,128 @@
+"""Reading a table of formulas and values: CSV or JSON lines, plain, gzipped or from standard input."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from agd.errors import InputError
+from agd.registry import suggestion
+
+
+@dataclass(frozen=True, slots=True)
+class SourceRow:
+    """One row as it stands in the source; the value is text, None where no value column was asked for."""
+
+    line: int
+    formula: str
+    value: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A table that was read: its bytes' hash, its rows, and the lines that are not rows at all (line, text, why)."""
+
+    name: str
+    sha256: str
+    rows: list[SourceRow]
+    broken: list[tuple[int, str, str]]
+
+
+def read_source(path: Path, formula_column: str, value_column: str | None) -> Source:
+    """Read every row; `-` is standard input. The format follows from the name, or from the first character.
+
+    Raises:
+        InputError: the file cannot be read, or a column is not in it.
+    """
+    raw = _read_bytes(path)
+    text = _decode(path, raw)
+    is_json = path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json")) or (
+        path.name == "-" and text.lstrip().startswith("{")
+    )
+    source = Source(path.name, hashlib.sha256(raw).hexdigest(), [], [])
+    wanted = [formula_column] if value_column is None else [formula_column, value_column]
+    for line, fields in _json_lines(text, source) if is_json else _csv_lines(path, text, source):
+        missing = next((column for column in wanted if column not in fields), None)
+        if missing is not None and not source.rows:
+            known = ", ".join(fields)
+            raise InputError(f"{path}: no column {missing!r}{suggestion(missing, list(fields))} (columns: {known})")
+        if missing is not None:
+            source.broken.append((line, json.dumps(fields), f"no key {missing!r}"))
+            continue
+        source.rows.append(SourceRow(line, fields[formula_column], fields[value_column] if value_column else None))
+    if not source.rows and not source.broken:
+        raise InputError(f"{path}: holds no rows")
+    return source
+
+
+def read_formulas(path: Path, formula_column: str) -> list[SourceRow]:
+    """The formulas of a file that lists compositions; a broken line is an error here."""
+    source = read_source(path, formula_column, None)
+    for line, _, why in source.broken:
+        raise InputError(f"{path}:{line}: {why}")
+    return source.rows
+
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
+    except FileNotFoundError:
+        raise InputError(f"{path}: no such file") from None
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
+
+
+def _decode(path: Path, raw: bytes) -> str:
+    try:
+        if raw[:2] == b"\x1f\x8b":
+            raw = gzip.decompress(raw)
+        return raw.decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error) as error:
+        raise InputError(f"{path}: not a whole gzip file ({error})") from error
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        raise InputError(
+            f"{path}:{line}: byte {raw[error.start]:#04x} is not UTF-8: save the file as UTF-8 and import it again"
+        ) from error
+
+
+def _csv_lines(path: Path, text: str, source: Source) -> Iterator[tuple[int, dict[str, str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+    try:
+        header = next(reader, None)
+        if header is None:
+            raise InputError(f"{path}: is empty")
+        names = [name.strip() for name in header]
+        after = reader.line_num
+        for fields in reader:
+            line, after = after + 1, reader.line_num
+            if not fields:
+                continue
+            if len(fields) != len(names):
+                why = f"{len(fields)} fields where the header has {len(names)}"
+                source.broken.append((line, ",".join(fields), why))
+                continue
+            yield line, dict(zip(names, fields, strict=True))
+    except csv.Error as error:
+        raise InputError(f"{path}:{reader.line_num}: not valid CSV ({error})") from error
+
+
+def _json_lines(text: str, source: Source) -> Iterator[tuple[int, dict[str, str]]]:
+    for line, content in enumerate(text.split("\n"), start=1):
+        if not content.strip():
+            continue
+        try:
+            fields = json.loads(content)
+        except json.JSONDecodeError as error:
+            source.broken.append((line, content, f"not valid JSON ({error.msg})"))
+            continue
+        if not isinstance(fields, dict):
+            source.broken.append((line, content, "not a JSON object"))
+            continue
+        yield line, {key: "" if value is None else str(value) for key, value in fields.items()}

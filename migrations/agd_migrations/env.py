@@ -1,0 +1,22 @@
+"""Alembic environment: works on the connection it is handed, or opens the database of the settings."""
+
+from agd.config import load_settings
+from alembic import context
+from sqlalchemy import Connection
+
+from agd.db.connection import open_database
+from agd.db.tables import metadata
+
+
+def _migrate(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=metadata, transaction_per_migration=False)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    _migrate(given)
+else:  # the `alembic` command itself, for instance `alembic check`
+    with open_database(load_settings(), check_schema=False) as database, database.transaction() as opened:
+        _migrate(opened)

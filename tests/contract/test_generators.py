@@ -1,0 +1,223 @@
+"""What every installed generator promises, checked on all of them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+
+from agd.chem.formula import parse_formula, parse_formulas
+from agd.errors import InputError, ModelError
+from agd.nets.checkpoint import load_tensors, save_tensors
+from agd.protocols import Generator, Options
+from agd.types import Counts, Decoded, FittedModel, Latents, TrainingTable
+
+SEED = 7
+SMALL = {"epochs": 3, "min_rows": 6000, "hidden": 128}
+FAMILIES = {
+    "{}{}": ("Li Na K Rb Cs Ag Tl Cu", "F Cl Br I H"),
+    "{}2{}": ("Li Na K Rb Cs Ag Tl Cu", "O S Se Te"),
+    "{}{}2": ("Mg Ca Sr Ba Zn Cd Pb Mn Fe Ni Eu", "F Cl Br I"),
+    "{}1{}1": ("Mg Ca Sr Ba Zn Cd Pb Mn Fe Ni Eu Hg", "O S Se Te"),
+    "{}2{}3": ("Al Ga In Sc Y La Nd Gd Lu Bi Cr", "O S Se"),
+    "{}{}O3": ("Ca Sr Ba Pb Eu", "Ti Zr Hf Sn Ge Ce"),
+    "{}{}S4": ("Ca Sr Ba Zn", "Si Ge W Mo"),
+    "Cs2{}{}6": ("Ti Zr Hf Sn Pt Te", "Cl Br I"),
+    "K{}{}5": ("Mg Ca Mn Zn Cd", "F Cl"),
+    "{}3{}5O12": ("Y Gd Lu Yb Er", "Al Ga Fe"),
+    "{}P{}O7": ("Na K Rb Cs", "V Nb Ta"),
+    "{}{}F6": ("Li Na K Rb Cs Ag", "P As Sb Nb Ta U"),
+}
+FORMULAS = [
+    pattern.format(first, second)
+    for pattern, (firsts, seconds) in FAMILIES.items()
+    for first in firsts.split()
+    for second in seconds.split()
+]
+
+
+def small_options(plugin: type[Generator]) -> Options:
+    chosen = {name: value for name, value in SMALL.items() if name in plugin.options_type.model_fields}
+    return plugin.options_type.model_validate(chosen)
+
+
+def corpus() -> TrainingTable:
+    counts, problems = parse_formulas(FORMULAS)
+    assert not problems
+    return TrainingTable(counts, None, np.arange(len(counts)) % 5 == 0)
+
+
+@dataclass(frozen=True)
+class Trained:
+    plugin: type[Generator]
+    options: Options
+    table: TrainingTable
+    fitted: FittedModel
+    model: Generator
+
+    def latents(self) -> Latents:
+        return self.model.encode(self.table.counts)
+
+    def box(self, n: int) -> Latents:
+        """`n` points, most of them far from any composition."""
+        encoded = self.latents()
+        low, high = encoded.min(axis=0), encoded.max(axis=0)
+        uniform = np.random.default_rng(SEED).random((n, self.model.n_latent))
+        return (low + (high - low) * uniform).astype(np.float32)
+
+
+@pytest.fixture(scope="module", params=sorted(entry_points(group="agd.generators")), ids=lambda entry: entry.name)
+def trained(request: pytest.FixtureRequest) -> Iterator[Trained]:
+    plugin = request.param.load()
+    options, table = small_options(plugin), corpus()
+    fitted = plugin.fit(table, options, seed=SEED)
+    yield Trained(plugin, options, table, fitted, plugin.load(fitted.tensors, options))
+
+
+def rows_of(decoded: Decoded) -> Counts:
+    failed = np.zeros(len(decoded.counts), np.bool_)
+    failed[list(decoded.failures)] = True
+    assert_array_equal(failed, ~decoded.counts.any(axis=1), "a failure and a row without atoms are the same thing")
+    assert all(reason.strip() for reason in decoded.failures.values())
+    return decoded.counts
+
+
+def test_it_has_the_shape_of_a_generator(trained: Trained) -> None:
+    assert isinstance(trained.model, Generator)
+    assert trained.plugin.architecture_version >= 1
+
+
+def test_every_option_has_a_default_and_a_description(trained: Trained) -> None:
+    for name, field in trained.plugin.options_type.model_fields.items():
+        assert not field.is_required(), name
+        assert field.description, name
+    assert not trained.plugin.options_type.model_validate({}).model_dump().keys() - set(
+        trained.plugin.options_type.model_fields
+    )
+
+
+def test_the_same_seed_gives_the_same_tensors_and_another_seed_others(trained: Trained) -> None:
+    global_state = np.random.get_state()[1].copy()  # noqa: NPY002  # to see it untouched
+    again = trained.plugin.fit(trained.table, trained.options, seed=SEED)
+    assert_array_equal(np.random.get_state()[1], global_state)  # noqa: NPY002  # same
+    assert again.tensors.keys() == trained.fitted.tensors.keys()
+    for name, tensor in again.tensors.items():
+        assert tensor.tobytes() == trained.fitted.tensors[name].tobytes(), name
+    assert again.metrics == trained.fitted.metrics
+    brief = trained.options.model_copy(update={"epochs": 1, "min_rows": 1})
+    one, other = (trained.plugin.fit(trained.table, brief, seed=seed).tensors for seed in (1, 2))
+    assert any(one[name].tobytes() != other[name].tobytes() for name in one)
+
+
+def test_metrics_are_finite_numbers(trained: Trained) -> None:
+    assert trained.fitted.metrics
+    assert all(np.isfinite(value) for value in trained.fitted.metrics.values())
+
+
+def test_progress_runs_from_start_to_end_with_notes(trained: Trained) -> None:
+    told: list[tuple[int, int, str]] = []
+    brief = trained.options.model_copy(update={"epochs": 1, "min_rows": 1})
+    trained.plugin.fit(trained.table, brief, seed=SEED, progress=lambda *report: told.append(report))
+    done = [report[0] for report in told]
+    assert done == sorted(done)
+    assert told[-1][0] == told[-1][1]
+    assert all(note for _, _, note in told)
+
+
+def test_a_stored_model_encodes_and_decodes_bit_for_bit_alike(trained: Trained, tmp_path: Path) -> None:
+    sha256 = save_tensors(tmp_path, trained.fitted.tensors)
+    back = trained.plugin.load(load_tensors(tmp_path, sha256), trained.options)
+    assert back.encode(trained.table.counts).tobytes() == trained.latents().tobytes()
+    points = trained.box(300)
+    assert_array_equal(back.decode(points).counts, trained.model.decode(points).counts)
+
+
+def test_shapes_and_types(trained: Trained) -> None:
+    n = len(trained.table.counts)
+    latents = trained.latents()
+    assert latents.shape == (n, trained.model.n_latent)
+    assert latents.dtype == np.float32
+    counts = trained.model.decode(latents).counts
+    assert counts.shape == (n, 103)
+    assert counts.dtype == np.int32
+    nothing = trained.model.encode(trained.table.counts[:0])
+    assert nothing.shape == (0, trained.model.n_latent)
+    assert trained.model.decode(nothing).counts.shape == (0, 103)
+
+
+@pytest.mark.parametrize("size", [1, 20, 1000])
+def test_a_row_does_not_depend_on_its_batch(trained: Trained, size: int) -> None:
+    counts = np.tile(trained.table.counts, (4, 1))[:1000]
+    latents = trained.model.encode(counts)
+    few = slice(0, 100 if size == 1 else None)
+    parts = [trained.model.encode(part) for part in np.split(counts[few], range(size, len(counts[few]), size))]
+    assert np.concatenate(parts).tobytes() == latents[few].tobytes()
+
+    points = np.concatenate([latents[:200], trained.box(800)])[np.random.default_rng(0).permutation(1000)]
+    whole = trained.model.decode(points)
+    batches = np.split(np.arange(1000)[few], range(size, len(points[few]), size))
+    for batch in batches:
+        part = trained.model.decode(points[batch])
+        assert_array_equal(part.counts, whole.counts[batch])
+        assert part.failures == {i: whole.failures[row] for i, row in enumerate(batch) if row in whole.failures}
+
+
+def test_what_was_trained_on_mostly_comes_back(trained: Trained) -> None:
+    counts = trained.table.counts[~trained.table.is_held_out]
+    decoded = rows_of(trained.model.decode(trained.model.encode(counts)))
+    assert (decoded == counts).all(axis=1).mean() > 0.9
+
+
+def test_counts_are_kept_as_given(trained: Trained) -> None:
+    counts = np.concatenate([parse_formula("Sr2O2"), parse_formula("SrO")])
+    latents = trained.model.encode(counts)
+    assert (latents[0] != latents[1]).any()
+
+
+def test_any_point_decodes_to_a_composition_that_can_be_encoded_or_fails_by_name(trained: Trained) -> None:
+    counts = rows_of(trained.model.decode(trained.box(500)))
+    assert (counts >= 0).all()
+    assert_array_equal(trained.model.is_encodable(counts), counts.any(axis=1))
+
+
+def test_a_latent_vector_of_another_length_or_not_finite_is_refused(trained: Trained) -> None:
+    point = trained.latents()[:1]
+    with pytest.raises(InputError, match=f"{trained.model.n_latent}"):
+        trained.model.decode(point[:, 1:])
+    with pytest.raises(InputError, match="row 1 "):
+        trained.model.decode(np.concatenate([point, point * np.nan]))
+
+
+@pytest.mark.parametrize(("formula", "culprit"), [("RnF2", "Rn"), ("Na999Cl", "Na999")])
+def test_a_row_outside_the_vocabulary_is_refused_by_name(trained: Trained, formula: str, culprit: str) -> None:
+    counts = np.concatenate([parse_formula("NaCl"), parse_formula(formula)])
+    assert_array_equal(trained.model.is_encodable(counts), [True, False])
+    with pytest.raises(InputError, match=f"row 1 .*{culprit}"):
+        trained.model.encode(counts)
+    with pytest.raises(InputError, match=culprit):
+        trained.plugin.fit(TrainingTable(counts, None, np.zeros(2, np.bool_)), trained.options, seed=SEED)
+
+
+def test_a_table_without_training_rows_is_refused(trained: Trained) -> None:
+    counts = trained.table.counts
+    with pytest.raises(InputError, match="held out"):
+        trained.plugin.fit(TrainingTable(counts, None, np.ones(len(counts), np.bool_)), trained.options, seed=SEED)
+
+
+def test_tensors_that_do_not_fit_are_refused_by_name(trained: Trained) -> None:
+    good = dict(trained.fitted.tensors)
+    for name, tensor in good.items():
+        with pytest.raises(ModelError, match=name):
+            trained.plugin.load({other: good[other] for other in good if other != name}, trained.options)
+        with pytest.raises(ModelError, match=name):
+            trained.plugin.load(good | {name: tensor[:-1]}, trained.options)
+        if np.issubdtype(tensor.dtype, np.floating):
+            with pytest.raises(ModelError, match=name):
+                trained.plugin.load(good | {name: tensor * np.nan}, trained.options)
+            with pytest.raises(ModelError, match=name):
+                trained.plugin.load(good | {name: tensor.astype(np.float64)}, trained.options)
+    with pytest.raises(ModelError, match="stowaway"):
+        trained.plugin.load(good | {"stowaway": np.zeros(1)}, trained.options)

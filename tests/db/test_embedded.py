@@ -1,0 +1,463 @@
+"""The embedded server against the accidents of real life; runs as root and as an ordinary user."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from agd.db import embedded_cluster, embedded_place, supervisor
+from agd.db.embedded import EmbeddedServer, psql_command
+from agd.errors import BusyError, DatabaseError, InputError
+
+linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+
+CLIENT = """
+import sys
+from pathlib import Path
+from agd.db.embedded import EmbeddedServer
+print(EmbeddedServer(Path(sys.argv[1]), linger_s=1).acquire(), flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture(scope="module")
+def open_folder() -> Iterator[Path]:
+    """A folder with a short name that the server's user can enter, unlike root's `tmp_path`."""
+    with tempfile.TemporaryDirectory(prefix="agd-", dir="/tmp") as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+@pytest.fixture(scope="module")
+def template(open_folder: Path) -> Path:
+    """A home with a table of one row, its server stopped."""
+    server = EmbeddedServer(open_folder / "template", linger_s=0)
+    with server as url:
+        execute(url, "CREATE TABLE fact (value int); INSERT INTO fact VALUES (42)")
+    server.stop()
+    return open_folder / "template"
+
+
+@pytest.fixture
+def home(open_folder: Path, template: Path) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(dir=open_folder)) / "home"
+    folder.mkdir()
+    folder.parent.chmod(0o755)
+    subprocess.run(["cp", "-a", template / "postgres", folder], check=True)
+    yield folder
+    EmbeddedServer(folder).stop(force=True)
+    shutil.rmtree(folder.parent)
+
+
+def execute(url: str, statement: str) -> object:
+    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        cursor = connection.execute(statement)
+        return cursor.fetchone() if cursor.description else None
+
+
+def value_of(url: str) -> object:
+    return execute(url, "SELECT value FROM fact")
+
+
+def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def is_stopped(home: Path) -> bool:
+    return EmbeddedServer(home).status().state == "stopped"
+
+
+def workers(data: Path) -> list[int]:
+    """Every process of the server."""
+    found = []
+    for cwd in Path("/proc").glob("[0-9]*/cwd"):
+        with suppress(OSError):
+            if cwd.readlink() == data:
+                found.append(int(cwd.parent.name))
+    return found
+
+
+def supervisors(home: Path) -> list[int]:
+    found = []
+    for line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            arguments = line.read_bytes().split(b"\0")
+            if str(supervisor.__file__).encode() in arguments and os.fsencode(home / "server") in arguments:
+                found.append(int(line.parent.name))
+    return found
+
+
+@contextmanager
+def client(home: Path) -> Iterator["subprocess.Popen[str]"]:
+    command = [sys.executable, "-c", CLIENT, str(home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def url_of(process: "subprocess.Popen[str]") -> str:
+    assert process.stdout is not None
+    return process.stdout.readline().strip()
+
+
+def test_processes_share_one_private_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PGPORT", "5999")
+    monkeypatch.setenv("PGHOST", "nowhere.invalid")
+    parents = [(folder, folder.stat().st_mode) for folder in home.parents]
+    server = EmbeddedServer(home, linger_s=1)
+    with server as url, client(home) as other:
+        assert url_of(other) == url
+        assert execute(url, "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'checkpointer'") == (1,)
+        assert execute(
+            url,
+            "SELECT current_user, current_database(), current_setting('listen_addresses'),"
+            " current_setting('data_checksums'), current_setting('fsync'), current_setting('server_encoding'),"
+            " current_setting('timezone'), (SELECT datcollate FROM pg_database WHERE datname = 'agd')",
+        ) == ("agd", "agd", "", "on", "on", "UTF8", "UTC", "C")
+        status = server.status()
+        assert (status.state, status.has_clients, status.is_pinned, status.url) == ("running", True, False, url)
+        for folder in (status.socket_directory, status.data_directory, home / "server"):
+            assert folder.stat().st_mode & 0o777 == 0o700
+        shown = subprocess.run(
+            [*psql_command(url), "-Atc", "SELECT value FROM fact"], capture_output=True, text=True, check=True
+        )
+        assert shown.stdout == "42\n"
+    assert [(folder, folder.stat().st_mode) for folder in home.parents] == parents
+
+
+def test_absent_then_stopped(home: Path) -> None:
+    assert EmbeddedServer(home / "none").status().state == "absent"
+    assert not (home / "none").exists()
+    EmbeddedServer(home / "none").stop()
+    assert is_stopped(home)
+
+
+def test_server_stops_after_its_last_client_was_killed(home: Path) -> None:
+    with client(home) as first, client(home) as second:
+        url = url_of(first)
+        assert url_of(second) == url
+        first.kill()
+        first.wait()
+        time.sleep(1.5)
+        assert value_of(url) == (42,)
+        second.kill()
+        second.wait()
+        assert eventually(lambda: is_stopped(home))
+        assert eventually(lambda: not supervisors(home))
+
+
+@linux_only
+@pytest.mark.parametrize("is_whole", [False, True], ids=["postmaster", "all"])
+def test_killed_server_recovers(home: Path, *, is_whole: bool) -> None:
+    server = EmbeddedServer(home, linger_s=1)
+    with server as url:
+        execute(url, "UPDATE fact SET value = 43")
+        status = server.status()
+        assert status.pid is not None
+        for pid in workers(status.data_directory) if is_whole else [status.pid]:
+            os.kill(pid, signal.SIGKILL)
+        assert value_of(server.acquire()) == (43,)
+        assert server.status().pid != status.pid
+
+
+@linux_only
+def test_orphaned_backend_does_not_block_recovery(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=1)
+    with server as url, psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+        connection.pgconn.send_query(b"DO $$ BEGIN LOOP END LOOP; END $$")
+        connection.pgconn.flush()
+        status = server.status()
+        assert status.pid is not None
+        os.kill(status.pid, signal.SIGKILL)
+        assert value_of(server.acquire()) == (42,)
+        connection.pgconn.finish()
+
+
+@linux_only
+def test_traces_with_a_reused_process_id_do_not_block(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=0)
+    status = server.status()
+    user = embedded_place.find_server_user()
+    sleeping = user.run(["/bin/sh", "-c", "sleep 60 >/dev/null & echo $!"], capture_output=True)
+    pid = int(sleeping.stdout)
+    traces = [status.data_directory / "postmaster.pid", status.socket_directory / ".s.PGSQL.5432.lock"]
+    for trace in traces:
+        trace.write_text(f"{pid}\n{status.data_directory}\n0\n5432\n\n\n0 0\nready\n")
+    try:
+        with server as url:
+            assert value_of(url) == (42,)
+    finally:
+        os.kill(pid, signal.SIGKILL)
+
+
+@linux_only
+def test_server_started_by_hand_is_left_alone(home: Path) -> None:
+    user = embedded_place.find_server_user()
+    place = embedded_place.find_place(home)
+    postgres = embedded_place.server_binary("postgres", user)
+    by_hand = [postgres, "-D", place.data, "-k", place.data]
+    user.run(["/bin/sh", "-c", '"$@" >/dev/null 2>&1 </dev/null &', "sh", *by_hand])
+    assert eventually(lambda: supervisor.postmaster_pid(place.data) is not None)
+    pid = supervisor.postmaster_pid(place.data)
+    assert pid is not None
+    try:
+        with pytest.raises(BusyError, match=f"process {pid}, not started by agd"):
+            EmbeddedServer(home, linger_s=0).acquire()
+    finally:
+        os.kill(pid, signal.SIGINT)
+        assert eventually(lambda: not workers(place.data))
+
+
+@linux_only
+def test_killed_supervisor_is_replaced(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=1)
+    with server:
+        (pid,) = supervisors(home)
+        os.kill(pid, signal.SIGKILL)
+        assert eventually(lambda: not supervisors(home))
+        with client(home) as other:
+            url_of(other)
+            assert len(supervisors(home)) == 1
+    assert eventually(lambda: is_stopped(home))
+
+
+@linux_only
+def test_six_processes_start_one_server(home: Path) -> None:
+    with ExitStack() as stack:
+        urls = {url_of(process) for process in [stack.enter_context(client(home)) for _ in range(6)]}
+        assert [value_of(url) for url in urls] == [(42,)]
+        assert len(supervisors(home)) == 1
+        log = (home / "server" / supervisor.LOG).read_text()
+        assert log.count("ready to accept connections") == 1
+        assert "lock file" not in log
+
+
+def test_no_client_meets_a_server_that_is_being_stopped(home: Path) -> None:
+    for pause_ms in range(0, 200, 20):
+        with EmbeddedServer(home, linger_s=0.05) as url:
+            assert value_of(url) == (42,)
+        time.sleep(pause_ms / 1000)
+
+
+@linux_only
+def test_client_waits_for_a_server_that_is_being_stopped(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=0)
+    with server:
+        pid = server.status().pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert eventually(lambda: supervisor.is_held(home / "server" / supervisor.CLIENTS))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    with server as url:
+        assert value_of(url) == (42,)
+        assert server.status().pid != pid
+
+
+def test_forked_child_is_no_client(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=0)
+    server.acquire()
+    child = os.fork()
+    if child == 0:
+        time.sleep(60)
+        os._exit(0)
+    try:
+        server.release()
+        assert eventually(lambda: is_stopped(home))
+    finally:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+
+
+def test_pinned_server_stays_until_stop(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=0)
+    url = server.start(pin=True)
+    time.sleep(0.5)
+    status = server.status()
+    assert (status.state, status.is_pinned, status.has_clients) == ("running", True, False)
+    with client(home) as other:
+        assert url_of(other) == url
+        with pytest.raises(BusyError, match=str(other.pid)):
+            server.stop()
+        assert server.status().is_pinned
+        server.stop(force=True)
+        assert server.status().state == "stopped"
+    server.start(pin=True)
+    server.stop()
+    assert (server.status().state, server.status().is_pinned) == ("stopped", False)
+
+
+def test_killed_while_making_the_cluster(open_folder: Path, template: Path) -> None:
+    home = open_folder / "half"
+    with client(home) as process:
+        assert eventually(lambda: any(home.glob("postgres/data.new*/global")))
+        process.kill()
+        process.wait()
+        assert supervisor.is_held(home / "server" / supervisor.SERVER)
+    server = EmbeddedServer(home, linger_s=0)
+    with server as url:
+        assert execute(url, "SELECT current_database()") == ("agd",)
+        assert sorted(path.name for path in (home / "postgres").iterdir()) == ["data", "run"]
+    server.stop()
+    assert template.is_dir()
+
+
+def test_other_major_version(home: Path) -> None:
+    (home / "postgres" / "data" / "PG_VERSION").write_text("17\n")
+    with pytest.raises(DatabaseError, match=r"made by PostgreSQL 17 and this agd brings 18: dump it"):
+        EmbeddedServer(home).acquire()
+
+
+def test_refusal_shows_the_servers_words(home: Path) -> None:
+    with (home / "postgres" / "data" / "postgresql.conf").open("a") as configuration:
+        configuration.write("no_such_setting = 1\n")
+    with pytest.raises(DatabaseError, match=r"did not start.*no_such_setting") as caught:
+        EmbeddedServer(home, linger_s=0).acquire()
+    assert "\n" not in str(caught.value)
+
+
+def test_network_file_system(tmp_path: Path) -> None:
+    mounts = f"/dev/sda / ext4 rw 0 0\nhost:/export {tmp_path}/shared\\040home nfs4 rw 0 0\n"
+    embedded_place.refuse_network_file_system(tmp_path / "local", mounts)
+    embedded_place.refuse_network_file_system(tmp_path / "shared homes", mounts)
+    with pytest.raises(InputError, match=r"\(nfs4\).*AGD_HOME.*AGD_DATABASE_URL"):
+        embedded_place.refuse_network_file_system(tmp_path / "shared home" / "postgres", mounts)
+    over = f"{mounts}tmpfs {tmp_path}/shared\\040home tmpfs rw 0 0\n"
+    embedded_place.refuse_network_file_system(tmp_path / "shared home", over)
+
+
+def test_network_file_system_is_refused_before_anything_is_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded_place, "read_mounts", lambda: "host:/ / nfs rw 0 0\n")
+    with pytest.raises(InputError, match="network file system"):
+        EmbeddedServer(tmp_path / "home").acquire()
+    assert not (tmp_path / "home" / "postgres").exists()
+
+
+def test_other_host(home: Path) -> None:
+    mark = home / "server" / supervisor.HOST
+    mark.parent.mkdir()
+    mark.write_text("elsewhere\nother-boot\n")
+    with pytest.raises(BusyError, match=r"served on host elsewhere.*AGD_DATABASE_URL"):
+        EmbeddedServer(home, linger_s=0).acquire()
+    long_ago = time.time() - 3600
+    os.utime(mark, (long_ago, long_ago))
+    with EmbeddedServer(home, linger_s=0) as url:
+        assert value_of(url) == (42,)
+        assert mark.read_text().splitlines()[0] == os.uname().nodename
+
+
+@root_only
+def test_other_user_is_refused(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=0)
+    with server as url:
+        nobody = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
+        psql = embedded_place.server_binary("psql", embedded_place.find_server_user())
+        command = [psql, *psql_command(url)[1:], "-c", "SELECT 1"]
+        closed = subprocess.run(command, capture_output=True, text=True, check=False, **nobody)
+        assert "Permission denied" in closed.stderr
+        sockets = server.status().socket_directory
+        for path in (sockets.parent, sockets, *sockets.glob(".s.PGSQL.*")):
+            path.chmod(0o777)
+        known = subprocess.run(command, capture_output=True, text=True, check=False, **nobody)
+        assert "Peer authentication failed" in known.stderr
+
+
+@root_only
+def test_home_that_the_server_user_cannot_enter(tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    closed.mkdir(mode=0o700)
+    server = EmbeddedServer(closed / "home", linger_s=0)
+    with server as url:
+        status = server.status()
+        assert execute(url, "SELECT current_setting('data_directory')") == (str(status.data_directory),)
+    try:
+        assert status.data_directory.parent.parent == Path("/var/lib/agd")
+        assert status.data_directory.parent.stat().st_mode & 0o777 == 0o700
+        assert closed.stat().st_mode & 0o777 == 0o700
+        server.stop()
+    finally:
+        shutil.rmtree(status.data_directory.parent)
+    with pytest.raises(DatabaseError, match="which is gone: bring it back"):
+        server.acquire()
+
+
+@root_only
+def test_programs_that_the_server_user_cannot_reach_are_copied(
+    open_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user = embedded_place.find_server_user()
+    monkeypatch.setattr(embedded_place, "_SHARED_ROOT", open_folder / "shared")
+    monkeypatch.setattr(embedded_place.ServerUser, "can_enter", lambda *_: False)
+    for program in ("postgres", "initdb"):
+        path = embedded_place.server_binary(program, user)
+        assert path.is_relative_to(open_folder / "shared")
+        assert "18." in user.run([path, "--version"], capture_output=True).stdout
+
+
+def test_long_home_gets_a_short_private_socket(home: Path, template: Path) -> None:
+    deep = home.joinpath(*["a" * 40] * 3)
+    deep.mkdir(parents=True)
+    subprocess.run(["cp", "-a", template / "postgres", deep], check=True)
+    server = EmbeddedServer(deep, linger_s=0)
+    with server as url:
+        sockets = server.status().socket_directory
+        assert value_of(url) == (42,)
+        assert sockets.parent == Path("/tmp").resolve()  # noqa: S108 - where it must be
+        assert sockets.stat().st_mode & 0o777 == 0o700
+    server.stop()
+    sockets.rmdir()
+    sockets.symlink_to(home)
+    try:
+        with pytest.raises(DatabaseError, match="belongs to user id"):
+            server.acquire()
+    finally:
+        sockets.unlink()
+
+
+def test_log_is_bounded(tmp_path: Path) -> None:
+    log = tmp_path / supervisor.LOG
+    with log.open("ab") as writer:
+        writer.write(b"x" * 1000)
+        writer.flush()
+        supervisor.bound_log(log, 1000)
+        assert log.stat().st_size == 1000
+        writer.write(b"y")
+        writer.flush()
+        supervisor.bound_log(log, 1000)
+        writer.write(b"z")
+    assert log.read_bytes() == b"z"
+    assert (tmp_path / "server.log.1").read_bytes() == b"x" * 999 + b"y"
+
+
+def test_progress_is_what_the_server_says_of_itself(tmp_path: Path) -> None:
+    place = embedded_place.Place(tmp_path, tmp_path)
+    assert embedded_cluster.latest_message(place) == ""
+    lines = "t LOG:  redo in progress, elapsed time: 1.00 s\nt FATAL:  the database system is starting up\n"
+    (tmp_path / supervisor.LOG).write_text(lines)
+    assert embedded_cluster.latest_message(place) == "redo in progress, elapsed time: 1.00 s"
+
+
+def test_windows_is_sent_to_a_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "platform", "win32")
+    with pytest.raises(InputError, match="AGD_DATABASE_URL"):
+        EmbeddedServer(tmp_path)

@@ -1,0 +1,109 @@
+import hashlib
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
+from numpy.testing import assert_array_equal
+
+from agd.errors import ModelError
+from agd.nets.checkpoint import load_tensors, save_tensors
+
+TENSORS = {
+    "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
+    "symbols": np.array(["H", "He"], "S2"),
+    "scalar": np.float64(0.5) * np.ones(()),
+}
+
+
+def only_file(folder: Path) -> Path:
+    [path] = [path for path in folder.rglob("*") if path.is_file()]
+    return path
+
+
+def test_the_address_is_the_hash_of_the_bytes(tmp_path: Path) -> None:
+    sha256 = save_tensors(tmp_path / "models", TENSORS)
+    path = tmp_path / "models" / sha256[:2] / f"{sha256}.npz"
+    assert only_file(tmp_path) == path
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256
+
+
+def test_the_bytes_stay_the_same_from_version_to_version(tmp_path: Path) -> None:
+    assert save_tensors(tmp_path, TENSORS) == "PINNED"
+
+
+def test_order_of_names_memory_layout_and_byte_order_do_not_matter(tmp_path: Path) -> None:
+    weight = np.asfortranarray(TENSORS["weight"])
+    turned = {name: TENSORS[name] for name in reversed(TENSORS)} | {"weight": weight.astype(">f4")}
+    assert save_tensors(tmp_path, turned) == save_tensors(tmp_path, TENSORS)
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.dictionaries(
+        st.text("abcxyz_0.", min_size=1, max_size=9), arrays(scalar_dtypes(), array_shapes(min_dims=0)), max_size=4
+    )
+)
+def test_any_tensors_come_back_equal(tmp_path_factory: pytest.TempPathFactory, tensors: dict[str, np.ndarray]) -> None:
+    folder = tmp_path_factory.mktemp("models")
+    back = load_tensors(folder, save_tensors(folder, tensors))
+    assert back.keys() == tensors.keys()
+    for name, tensor in tensors.items():
+        assert back[name].shape == tensor.shape
+        assert_array_equal(back[name], tensor)
+
+
+def test_a_whole_file_is_kept_and_a_damaged_one_replaced(tmp_path: Path) -> None:
+    sha256 = save_tensors(tmp_path, TENSORS)
+    path = only_file(tmp_path)
+    os.utime(path, (1, 1))
+    save_tensors(tmp_path, TENSORS)
+    assert path.stat().st_mtime == 1
+    path.write_bytes(b"damaged")
+    assert save_tensors(tmp_path, TENSORS) == sha256
+    assert_array_equal(load_tensors(tmp_path, sha256)["weight"], TENSORS["weight"])
+    assert only_file(tmp_path) == path
+
+
+def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_descriptor: int) -> None:
+        raise OSError(28, "no space left on device")
+
+    monkeypatch.setattr("agd.nets.checkpoint.os.fsync", fail)
+    with pytest.raises(OSError, match="no space"):
+        save_tensors(tmp_path, TENSORS)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_python_objects_are_not_tensors(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="'bad' holds Python objects"):
+        save_tensors(tmp_path, {"bad": np.array([object()])})
+
+
+def test_a_missing_file_is_named_with_its_cure(tmp_path: Path) -> None:
+    with pytest.raises(ModelError) as caught:
+        load_tensors(tmp_path, "ab" * 32)
+    for word in (str(tmp_path / "ab"), "ab" * 32, "missing", "backup", "retrain"):
+        assert word in str(caught.value)
+
+
+def test_an_altered_file_is_refused_before_it_is_parsed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = save_tensors(tmp_path, TENSORS)
+    path = only_file(tmp_path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    monkeypatch.setattr("agd.nets.checkpoint.np.load", lambda *_, **__: pytest.fail("parsed"))
+    with pytest.raises(ModelError) as caught:
+        load_tensors(tmp_path, sha256)
+    for word in (str(path), sha256, hashlib.sha256(content).hexdigest(), "backup", "retrain"):
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["", "latest", "../../etc/passwd", "AB" * 32])
+def test_only_a_hash_is_an_address(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match="not a sha256"):
+        load_tensors(tmp_path, name)
