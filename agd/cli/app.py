@@ -6,6 +6,7 @@ import typer
 
 import agd
 from agd.cli import campaign, data, database, why
+from agd.cli.demo import demo
 
 EXIT_CODES = """\b
 Exit codes: 0 done, 2 wrong input, 3 not found, 4 database, 5 busy, 6 model files, 7 a step failed,
@@ -24,6 +25,7 @@ app.add_typer(data.app, name="data", help="Import and look at data sets.")
 app.add_typer(database.app, name="db", help="Start, stop, upgrade and reach the database.")
 campaign.register(app)
 why.register(app)
+app.command()(demo)
 
 
 def _print_version(wanted: bool) -> None:

@@ -4,11 +4,11 @@ The trees are grown by scikit-learn (Breiman 2001, doi:10.1023/A:1010933404324) 
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls
+from scipy.optimize import nnls  # type: ignore[attr-defined]  # scipy ships no types
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.tree._tree import NODE_DTYPE, Tree
 from threadpoolctl import threadpool_info
@@ -50,9 +50,9 @@ class Forest:
         seed: int,
         progress: Progress = silent,
     ) -> Self:
-        """Grow trees on `features` `[n, n_features]` and `values` `[n]`; as many threads as BLAS may use, same trees."""
+        """Grow trees on `features` `[n, n_features]` and `values` `[n]`; the trees are the same on any number of threads."""
         features = np.ascontiguousarray(features, dtype=np.float32)
-        regressor = RandomForestRegressor(
+        regressor = RandomForestRegressor(  # type: ignore[no-untyped-call]  # scikit-learn ships no types
             max_features=max_features,
             min_samples_leaf=min_samples_leaf,
             random_state=seed,
@@ -60,7 +60,8 @@ class Forest:
             warm_start=True,
         )
         for done in range(_TREES_PER_REPORT, n_trees + _TREES_PER_REPORT, _TREES_PER_REPORT):
-            regressor.set_params(n_estimators=min(done, n_trees)).fit(features, values)
+            regressor.n_estimators = min(done, n_trees)
+            regressor.fit(features, values)
             progress(min(done, n_trees), n_trees, "trees")
         trees = [estimator.tree_ for estimator in regressor.estimators_]
         return cls(trees, features.shape[1], _calibrate(trees, regressor.estimators_samples_, features, values))
@@ -77,7 +78,7 @@ class Forest:
     def to_tensors(self) -> Tensors:
         """Plain arrays: `feature` of every node (-1 for a leaf), the rest of inner nodes or leaves in their order.
 
-        Children are numbered within their tree. A threshold is rounded down to float32, which no float32 feature notices.
+        Children are numbered within their tree. Thresholds are rounded down to float32: a float32 feature falls on the same side.
         """
         features = [tree.feature for tree in self.trees]
         is_inner = [feature >= 0 for feature in features]
@@ -150,15 +151,13 @@ def _calibrate(
     mean, spread = (column[is_judged] for column in tally.mean_and_spread())
     residuals = np.abs(values[is_judged] - mean)
     weights, _ = nnls(np.stack([np.ones(len(mean)), spread, np.abs(mean)], axis=1), residuals)
-    calibration = np.array([*weights, floor])
-    return calibration * np.append(
-        np.full(3, np.quantile(residuals / _uncertainties(calibration, mean, spread), _ONE_SIGMA)), 1.0
-    )
+    uncertainties = _uncertainties(np.array([*weights, floor]), mean, spread)
+    return np.array([*(weights * np.quantile(residuals / uncertainties, _ONE_SIGMA)), floor])
 
 
 def _uncertainties(calibration: Floats, mean: Floats, spread: Floats) -> Floats:
     constant, per_spread, per_mean, floor = calibration
-    return np.maximum(constant + per_spread * spread + per_mean * np.abs(mean), floor)
+    return np.asarray(np.maximum(constant + per_spread * spread + per_mean * np.abs(mean), floor))
 
 
 def _tree(nodes: NDArray[np.void], values: Floats, n_features: int) -> Tree:
@@ -168,7 +167,7 @@ def _tree(nodes: NDArray[np.void], values: Floats, n_features: int) -> Tree:
     return tree
 
 
-def _checked(tensors: Tensors, n_features: int) -> Tensors:
+def _checked(tensors: Tensors, n_features: int) -> dict[str, NDArray[Any]]:
     kinds = {
         "n_nodes": np.int32,
         "feature": np.int16,
@@ -183,36 +182,36 @@ def _checked(tensors: Tensors, n_features: int) -> Tensors:
     for name, kind in kinds.items():
         if tensors[name].dtype != kind or tensors[name].ndim != 1:
             raise ModelError(f"array {name} of the forest must be {np.dtype(kind)} [n]: it has been altered")
-    n_nodes, feature = tensors["n_nodes"], tensors["feature"]
+    arrays: dict[str, NDArray[Any]] = dict(tensors)
+    n_nodes, feature = arrays["n_nodes"], arrays["feature"]
     n_inner = int((feature != _LEAF).sum())
     problems = {
         "its tree sizes": len(n_nodes) == 0 or n_nodes.min() < 1 or n_nodes.sum(dtype=np.int64) != len(feature),
         "its features": feature.min(initial=0) < _LEAF or feature.max(initial=0) >= n_features,
-        "the number of its inner nodes": any(len(tensors[name]) != n_inner for name in ("threshold", "left", "right")),
-        "the number of its leaves": len(tensors["leaf_value"]) != len(feature) - n_inner,
-        "a number that is not finite": any(not np.isfinite(tensors[name]).all() for name in kinds),
-        "its calibration": tensors["calibration"].shape != (4,)
-        or not (tensors["calibration"] >= [0, 0, 0, 5e-324]).all(),
+        "the number of its inner nodes": any(len(arrays[name]) != n_inner for name in ("threshold", "left", "right")),
+        "the number of its leaves": len(arrays["leaf_value"]) != len(feature) - n_inner,
+        "a number that is not finite": any(not np.isfinite(arrays[name]).all() for name in kinds),
+        "its calibration": arrays["calibration"].shape != (4,)
+        or not (arrays["calibration"] >= [0, 0, 0, 5e-324]).all(),
     }
     for problem, is_wrong in problems.items():
         if is_wrong:
             raise ModelError(f"the forest has been altered, or is one of another architecture: {problem}")
-    if not _are_trees(n_nodes, feature != _LEAF, tensors["left"], tensors["right"]):
+    if not _are_trees(n_nodes, feature != _LEAF, arrays["left"], arrays["right"]):
         raise ModelError("the forest has been altered: its nodes are not those of trees")
-    return tensors
+    return arrays
 
 
 def _are_trees(
-    n_nodes: NDArray[np.generic], is_inner: NDArray[np.bool_], left: NDArray[np.generic], right: NDArray[np.generic]
+    n_nodes: NDArray[np.int32], is_inner: NDArray[np.bool_], left: NDArray[np.int32], right: NDArray[np.int32]
 ) -> bool:
     """Whether every child comes after its parent in the same tree, and every node but a root has one parent."""
-    starts = np.repeat(np.cumsum(n_nodes, dtype=np.int64) - n_nodes, n_nodes)
+    roots = np.cumsum(n_nodes, dtype=np.int64) - n_nodes
     parents = np.flatnonzero(is_inner)
-    starts, sizes = starts[parents], np.repeat(n_nodes, n_nodes)[parents]
-    n_parents = np.zeros(len(is_inner), dtype=np.int64)
+    starts, sizes = np.repeat(roots, n_nodes)[parents], np.repeat(n_nodes, n_nodes)[parents]
+    n_parents = np.bincount(roots, minlength=len(is_inner))
     for child in (left, right):
         if ((child <= parents - starts) | (child >= sizes)).any():
             return False
         n_parents += np.bincount(starts + child, minlength=len(is_inner))
-    n_parents[np.cumsum(n_nodes, dtype=np.int64) - n_nodes] += 1
     return bool((n_parents == 1).all())

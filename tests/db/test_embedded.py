@@ -195,7 +195,7 @@ def test_traces_with_a_reused_process_id_do_not_block(home: Path) -> None:
     server = EmbeddedServer(home, linger_s=0)
     status = server.status()
     user = embedded_place.find_server_user()
-    sleeping = user.run(["/bin/sh", "-c", "sleep 60 >/dev/null & echo $!"], capture_output=True)
+    sleeping = user.run(["/bin/sh", "-c", "sleep 60 >/dev/null 2>&1 & echo $!"], capture_output=True)
     pid = int(sleeping.stdout)
     traces = [status.data_directory / "postmaster.pid", status.socket_directory / ".s.PGSQL.5432.lock"]
     for trace in traces:

@@ -1,0 +1,40 @@
+# make demo and make test do all the set-up on a fresh machine (Python 3.11 or later, no database, no compiler needed).
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check bench clean
+
+help:  ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
+
+# torch first and from its own line: a plain "torch" would bring gigabytes of CUDA that nothing here needs.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "$$(grep '^torch==' constraints.txt)"
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
+
+venv: $(STAMP)  ## make the environment: .venv/bin/agd
+
+demo: $(STAMP)  ## import the starter set, train, run a small campaign, explain its best find
+	AGD_HOME=$(CURDIR)/.agd-demo $(BIN)/agd demo
+
+test: $(STAMP)  ## run the tests
+	$(BIN)/pytest
+
+check: $(STAMP)  ## format, lint, types, layers, schema
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m tests.tools.alembic_check
+
+bench: $(STAMP)  ## print the measured ratios (needs the real data, see README)
+	for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean:  ## remove what the other targets made
+	rm -rf $(VENV) .agd-demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
