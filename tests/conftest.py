@@ -1,9 +1,19 @@
 """Fixtures shared by every test folder."""
 
+import itertools
 import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
+
+from agd.db import schema
+from agd.db.connection import Database
+from agd.db.embedded import EmbeddedServer
+from agd.steps.workspace import Workspace
 
 
 @pytest.fixture(scope="session")
@@ -13,3 +23,69 @@ def real_data() -> Path:
     if not (folder / "paper" / "Exp1_42k.csv").is_file():
         pytest.skip(f"real data not found at {folder}: set AGD_TEST_DATA to the folder that holds paper/Exp1_42k.csv")
     return folder
+
+
+@pytest.fixture(scope="session")
+def server_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A PostgreSQL server: `AGD_TEST_DATABASE_URL`, or an embedded one for the length of the session."""
+    given = os.environ.get("AGD_TEST_DATABASE_URL")
+    if given is not None:
+        yield given.replace("postgresql://", "postgresql+psycopg://", 1)
+        return
+    server = EmbeddedServer(tmp_path_factory.mktemp("server"), linger_s=0)
+    yield server.acquire()
+    cluster = server.status().data_directory.parent
+    server.release()
+    server.stop()
+    shutil.rmtree(cluster)  # as root it may lie outside the temporary folder
+
+
+@pytest.fixture(scope="session")
+def template(server_url: str) -> Iterator[str]:
+    """Name of a database that has the schema and nothing else."""
+    name = f"agd_template_{os.getpid()}"
+    with _maintenance(server_url) as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}"'))
+    with Database(_with_database(server_url, name)) as made, made.transaction() as tx:
+        schema.upgrade(tx)
+    yield name
+    with _maintenance(server_url) as connection:
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def database_url(server_url: str, template: str) -> Iterator[str]:
+    """A database of its own for one test."""
+    name = f"agd_test_{os.getpid()}_{next(_numbers)}"
+    with _maintenance(server_url) as connection:
+        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+    yield _with_database(server_url, name)
+    with _maintenance(server_url) as connection:
+        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The record, empty."""
+    with Database(database_url) as opened:
+        yield opened
+
+
+@pytest.fixture
+def workspace(database: Database, tmp_path: Path) -> Workspace:
+    """An empty record with a folder for model files."""
+    return Workspace(database, tmp_path / "artifacts")
+
+
+_numbers = itertools.count()
+
+
+def _with_database(url: str, name: str) -> str:
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
+
+
+@contextmanager
+def _maintenance(url: str) -> Iterator[Connection]:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        yield connection

@@ -135,5 +135,5 @@ def _add_models(node: Tree, models: list[dict[str, Any]]) -> None:
             f"with agd {model['agd_version']} on {escape(model['host'])}"
         )
         version.add(f"trained on {escape(model['drawn_from'] or '-')}; {role[model['is_held_out']]}")
-        metrics = "  ".join(f"{key} {text(value)}" for key, value in model["metrics"].items())
+        metrics = "  ".join(f"{key} {text(value)}" for key, value in sorted(model["metrics"].items()))
         version.add(f"measured: {metrics}")

@@ -57,7 +57,7 @@ def store_model(tx: Transaction, campaign_id: int, role: str, model_version_id: 
 def sets_of(tx: Transaction, campaign_id: int) -> dict[str, int]:
     """Training set id by role."""
     found = select(campaign_set.c.role, campaign_set.c.training_set_id).where(campaign_set.c.campaign_id == campaign_id)
-    return dict(tx.execute(found).tuples().all())
+    return dict(tx.execute(found).all())
 
 
 def models_of(tx: Transaction, campaign_id: int) -> dict[str, int]:
@@ -65,7 +65,7 @@ def models_of(tx: Transaction, campaign_id: int) -> dict[str, int]:
     found = select(campaign_model.c.role, campaign_model.c.model_version_id).where(
         campaign_model.c.campaign_id == campaign_id
     )
-    return dict(tx.execute(found).tuples().all())
+    return dict(tx.execute(found).all())
 
 
 def has_done(tx: Transaction, campaign_id: int, kind: str) -> bool:
@@ -218,7 +218,7 @@ def initial_labels(tx: Transaction, campaign_id: int) -> dict[int, int]:
         .join(campaign_set, campaign_set.c.training_set_id == training_set_member.c.training_set_id)
         .where(campaign_set.c.campaign_id == campaign_id, campaign_set.c.role == "initial")
     )
-    return dict(tx.execute(found).tuples().all())
+    return dict(tx.execute(found).all())
 
 
 def decoded_before(tx: Transaction, campaign_id: int, number: int) -> dict[int, int | None]:
@@ -233,7 +233,7 @@ def decoded_before(tx: Transaction, campaign_id: int, number: int) -> dict[int, 
         )
         .group_by(suggestion.c.composition_id)
     )
-    return dict(tx.execute(found).tuples().all())
+    return dict(tx.execute(found).all())
 
 
 def store_outcomes(
@@ -263,7 +263,7 @@ def labels_by(
         label.c.property == property_name,
         label.c.composition_id.in_(list(composition_ids)),
     )
-    return dict(tx.execute(found).tuples().all())
+    return dict(tx.execute(found).all())
 
 
 def labels_in_set(tx: Transaction, training_set_id: int, composition_ids: Iterable[int]) -> dict[int, int]:
@@ -272,7 +272,7 @@ def labels_in_set(tx: Transaction, training_set_id: int, composition_ids: Iterab
         training_set_member.c.training_set_id == training_set_id,
         training_set_member.c.composition_id.in_(list(composition_ids)),
     )
-    return dict(tx.execute(found).tuples().all())
+    return dict(tx.execute(found).all())
 
 
 def store_oracle_labels(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> None:

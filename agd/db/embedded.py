@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 _PORT = 5432
 _STALL_S = 60.0
+_LAUNCHES = 3
 _START_LOCK_S = 180.0
 _NOTICE_S = 5.0
 _ORPHAN_GRACE_S = 2.0
@@ -144,16 +145,17 @@ class EmbeddedServer:
             os.close(own_lock)
 
     def _ensure_running(self) -> None:
-        """Wait until the server answers, launching it at most once; gives up where nothing moves for `_STALL_S`."""
+        """Wait until the server answers, launched anew if killed meanwhile; give up after `_STALL_S` of standstill."""
         started = moved = time.monotonic()
-        noticed, message, launched_at = started, "", -1
+        noticed, message = started, ""
+        launches: list[int] = []
         while not _answers(place := find_place(self._home)):
             now = time.monotonic()
             if not supervisor.is_held(place.folder / supervisor.SERVER):
-                if launched_at >= 0:
-                    tail = embedded_cluster.log_tail(place, launched_at)
+                if len(launches) == _LAUNCHES:
+                    tail = embedded_cluster.log_tail(place, launches[-1])
                     raise DatabaseError(f"PostgreSQL did not start in {place.data}: {tail} (log: {_log_path(place)})")
-                launched_at = self._launch()
+                launches += self._launch()
                 moved = time.monotonic()
                 continue
             if now - moved > _ORPHAN_GRACE_S and supervisor.postmaster_pid(place.data) is None:
@@ -167,21 +169,23 @@ class EmbeddedServer:
                 )
             if now - noticed > _NOTICE_S:
                 noticed = now
-                _log.warning("waiting for PostgreSQL (%.0f s): %s", now - started, message or "no sign yet")
+                _log.warning(
+                    "waiting for PostgreSQL (%.0f s): %s", now - started, message or "its data directory is being made"
+                )
             time.sleep(0.01 if now - started < 1 else 0.2)
 
-    def _launch(self) -> int:
-        """Launch unless another process just did; returns the log's size before, -1 if another did."""
+    def _launch(self) -> list[int]:
+        """Launch unless another process just did; returns the log's size before, nothing if another did."""
         folder = find_place(self._home).folder
         with _starting(folder):
             cluster_lock = supervisor.open_lock(folder / supervisor.SERVER)
             try:
                 if not supervisor.try_lock(cluster_lock):
-                    return -1
+                    return []
                 user = find_server_user()
                 place = make_place(self._home, user)
                 self._watch(place)
-                return embedded_cluster.launch(place, user, cluster_lock)
+                return [embedded_cluster.launch(place, user, cluster_lock)]
             finally:
                 os.close(cluster_lock)
 

@@ -183,13 +183,18 @@ def spawn_supervisor(place: Place, linger_s: float, own_lock: int) -> None:
     """Start the process that will stop the server; it inherits its lock, so there is never a second one."""
     with (place.folder / supervisor.LOG).open("ab") as log:
         arguments = [str(place.folder), str(place.data), str(linger_s), str(own_lock)]
-        subprocess.run(  # noqa: S603 - own arguments
+        outcome = subprocess.run(  # noqa: S603 - own arguments
             [sys.executable, "-I", "-S", supervisor.__file__, *arguments],
-            check=True,
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
             cwd="/",
             pass_fds=(own_lock,),
             start_new_session=True,
+        )
+    if outcome.returncode != 0:
+        raise DatabaseError(
+            f"the process that stops the server of {place.data} did not start (exit {outcome.returncode}): try again, "
+            f"and see {place.folder / supervisor.LOG}"
         )

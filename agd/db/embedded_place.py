@@ -5,6 +5,7 @@ import importlib.metadata
 import importlib.util
 import os
 import re
+import secrets
 import shutil
 import stat
 import subprocess
@@ -116,7 +117,10 @@ def make_place(home: Path, user: ServerUser, mounts: str | None = None) -> Place
             f"or remove {pointer} to begin with an empty one"
         )
     if not place.cluster.is_dir() and user.is_other and not user.can_enter(place.cluster.parent):
-        place = Place(place.folder, _shared_root() / _digest(home.resolve()))
+        unique = (
+            f"{_digest(home.resolve())}-{secrets.token_hex(4)}"  # a home made anew must not find the old one's data
+        )
+        place = Place(place.folder, _shared_root() / unique)
     refuse_network_file_system(place.cluster, read_mounts() if mounts is None else mounts)
     user.own_folder(place.cluster)
     user.own_folder(place.sockets)

@@ -88,7 +88,7 @@ def verdicts(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
 def ancestors(tx: Transaction, composition_id: int) -> dict[str, list[int]]:
     """Ids by kind of everything that led to a composition."""
     found: dict[str, list[int]] = {}
-    for kind, row_id in tx.execute(_WALK, {"composition": composition_id}).tuples():
+    for kind, row_id in tx.execute(_WALK, {"composition": composition_id}):
         found.setdefault(kind, []).append(row_id)
     return found
 
@@ -116,7 +116,7 @@ def model_versions(tx: Transaction, ids: Sequence[int], composition_id: int) -> 
 def labels_by_iteration(tx: Transaction, campaign_id: int) -> dict[int, int]:
     """What a campaign learned and when: the initial labels as iteration 0, then the new ones of each iteration."""
     n_initial = int(tx.execute(_N_INITIAL, {"campaign": campaign_id}).scalar_one())
-    return {0: n_initial, **dict(tx.execute(_LABELS_BY_ITERATION, {"campaign": campaign_id}).tuples().all())}
+    return {0: n_initial, **dict(tx.execute(_LABELS_BY_ITERATION, {"campaign": campaign_id}).all())}
 
 
 def initial_in(tx: Transaction, composition_id: int) -> list[str]:

@@ -50,7 +50,7 @@ class Forest:
         seed: int,
         progress: Progress = silent,
     ) -> Self:
-        """Grow trees on `features` `[n, n_features]` and `values` `[n]`; the trees are the same on any number of threads."""
+        """Grow trees on `features` `[n, n_features]` and `values` `[n]`, the same ones on any number of threads."""
         features = np.ascontiguousarray(features, dtype=np.float32)
         regressor = RandomForestRegressor(  # type: ignore[no-untyped-call]  # scikit-learn ships no types
             max_features=max_features,
@@ -78,7 +78,7 @@ class Forest:
     def to_tensors(self) -> Tensors:
         """Plain arrays: `feature` of every node (-1 for a leaf), the rest of inner nodes or leaves in their order.
 
-        Children are numbered within their tree. Thresholds are rounded down to float32: a float32 feature falls on the same side.
+        Children are numbered within their tree. Thresholds are rounded down to float32, which moves no float32 feature.
         """
         features = [tree.feature for tree in self.trees]
         is_inner = [feature >= 0 for feature in features]

@@ -49,9 +49,9 @@ def train(
     """Fit `network` in place and leave it, in evaluation mode, with the weights of its best epoch.
 
     `batches(epoch)` gives the batches of an epoch, in order; `loss(batch)` is a scalar to minimise; `score()`, asked
-    after each epoch, is a share in [0, 1], larger is better, called `score_name` in the notes to `progress`. Length is
-    counted in epochs, never in seconds: on one kind of processor the same batches and the same number of threads give
-    the same weights, bit for bit.
+    after each epoch, is a share in [0, 1], called `score_name` in the notes to `progress`; larger is better, and the
+    later of two equals. Length is counted in epochs, never in seconds: on one kind of processor the same batches and
+    the same number of threads give the same weights, bit for bit.
 
     Raises:
         InputError: the loss is no longer a finite number.
@@ -60,10 +60,10 @@ def train(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
     )
     best_epoch, best_score, best_weights = 0, -math.inf, copy.deepcopy(network.state_dict())
+    epoch, risen = 0, 0
     note = ""
-    epoch = 0
     with _deterministic_algorithms():
-        while epoch < min(schedule.epochs, best_epoch + schedule.patience):
+        while epoch < min(schedule.epochs, risen + schedule.patience):
             todo = batches(epoch)
             total = schedule.epochs * len(todo)
             network.train()
@@ -85,7 +85,8 @@ def train(
                 reached = score()
             note = f", {score_name} {reached:.1%}"
             progress(epoch * len(todo), total, f"epoch {epoch}/{schedule.epochs}{note}")
-            if reached > best_score:
+            risen = epoch if reached > best_score else risen
+            if reached >= best_score:
                 best_epoch, best_score, best_weights = epoch, reached, copy.deepcopy(network.state_dict())
     network.load_state_dict(best_weights)
     return Trained(epoch, best_epoch, best_score)

@@ -31,16 +31,16 @@ class SetAutoencoderOptions(Options):
 
     n_latent: int = Field(128, ge=2, le=1024, description="Length of a latent vector.")
     max_count: int = Field(20, ge=1, le=100, description="Largest number of atoms of one element.")
-    hidden: int = Field(512, ge=8, le=8192, description="Width of the decoder's hidden layer.")
+    hidden: int = Field(256, ge=8, le=8192, description="Width of the decoder's hidden layer.")
     factors: int = Field(16, ge=1, le=256, description="Length of the count vectors that all elements share.")
-    epochs: int = Field(5, ge=1, le=1000, description="Most passes over the training rows.")
+    epochs: int = Field(4, ge=1, le=1000, description="Most passes over the training rows.")
     patience: int = Field(3, ge=1, le=1000, description="Epochs without a better round trip before training stops.")
-    batch: int = Field(256, ge=16, le=65536, description="Rows per step.")
-    learning_rate: float = Field(2e-3, gt=0, le=1, description="First step size of AdamW; it falls linearly to zero.")
+    batch: int = Field(128, ge=16, le=65536, description="Rows per step.")
+    learning_rate: float = Field(4e-3, gt=0, le=1, description="First step size of AdamW; it falls linearly to zero.")
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay of AdamW.")
     augmentation: float = Field(0.5, ge=0, le=10, description="Synthetic rows per real row in each epoch.")
     noise: float = Field(0.6, ge=0, le=5, description="Noise on latent vectors in training, in standard deviations.")
-    min_rows: int = Field(20_000, ge=1, description="Fewest real rows in an epoch; a smaller table is repeated.")
+    min_rows: int = Field(30_000, ge=1, description="Fewest real rows in an epoch; a smaller table is repeated.")
     certainty: float = Field(
         3.0,
         ge=0,

@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 MIN_SEPARATION = 0.01
 """Least distance of two points of a batch of n, as a share of the box's diagonal; 1 / (4 n) where that is smaller."""
 
-_FIRST_STEPS, _NEXT_STEPS = 50, 8
+_FIRST_STEPS, _NEXT_STEPS = 40, 8
 _N_CLIMBERS, _N_CANDIDATES = 12, 32
 _JITTERS = (0.02, 0.05, 0.2)  # of a copy of a chosen or known point, in widths of the box
-_SLACK = 1e-3
+_SLACK = 2e-3
 """Fall of the highest candidate, in prior deviations times 1 + kappa, after which the candidates climb again."""
 _MAX_DRAWS = 100
 
@@ -162,7 +162,7 @@ class BatchUcb(UpperConfidenceBound):
         uniform = box.draw(max(n_random, n_smart), rng)
         uniform = uniform[np.argsort(-self._values(posterior, uniform), kind="stable")[: n_smart - n_smart // 2]]
         known = posterior.points[: len(posterior.weights)] + posterior.centre
-        known = known[np.argsort(-posterior.posterior(known)[0], kind="stable")[: n_smart // 2]]
+        known = known[np.argsort(-posterior.mean(known), kind="stable")[: n_smart // 2]]
         return np.concatenate([uniform, box.jitter(known, _JITTERS[1], rng)])
 
     def _climb(self, posterior: GaussianProcess, box: Box, starts: Floats, n_steps: int) -> tuple[Floats, Floats]:

@@ -44,9 +44,8 @@ def suggest(workspace: Workspace, campaign: Campaign, number: int) -> None:
         with workspace.database.read() as tx:
             version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
             history = _history(tx, campaign, number)
-            left = spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id)
         sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
-        proposals: Proposals = sampler.suggest(history, min(spec.budget.suggestions_per_iteration, left), seed=seed)
+        proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=seed)
         generator = workspace.generator(version_id)
         named = None if proposals.counts is None else identify(proposals.counts)
         latents: Latents = (
@@ -88,6 +87,7 @@ def decode(workspace: Workspace, campaign: Campaign, number: int) -> None:
             rows = campaigns.suggestions_of(tx, campaign.id, number)
             initial = campaigns.initial_labels(tx, campaign.id).keys()
             seen = campaigns.decoded_before(tx, campaign.id, number).keys()
+            n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id)
         decoded, failures = _decode(workspace, version_id, rows)
         positions = sorted(decoded)
         named = identify(counts_of([decoded[p] for p in positions])) if positions else None
@@ -100,6 +100,9 @@ def decode(workspace: Workspace, campaign: Campaign, number: int) -> None:
             for p, row in enumerate(rows):
                 composition_id = composition_ids.get(p)
                 outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
+                if outcome == "new" and n_left == 0:
+                    outcome, reason = "rejected", "the budget was spent"
+                n_left -= outcome == "new"
                 outcomes.append({"id": row.id, "outcome": outcome, "reason": reason, "composition_id": composition_id})
                 if composition_id is not None:
                     asked.add(composition_id)

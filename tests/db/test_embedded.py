@@ -399,6 +399,13 @@ def test_home_that_the_server_user_cannot_enter(tmp_path: Path) -> None:
         shutil.rmtree(status.data_directory.parent)
     with pytest.raises(DatabaseError, match="which is gone: bring it back"):
         server.acquire()
+    shutil.rmtree(closed / "home")
+    with server:
+        anew = server.status().data_directory
+        assert anew.parent.name[:16] == status.data_directory.parent.name[:16]
+        assert anew != status.data_directory
+    server.stop()
+    shutil.rmtree(anew.parent)
 
 
 @root_only

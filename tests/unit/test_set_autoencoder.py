@@ -1,3 +1,4 @@
+import csv
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from numpy.typing import NDArray
 
-from agd.chem.elements import AUTOENCODER_COLUMNS
+from agd.chem.elements import AUTOENCODER_COLUMNS, AUTOENCODER_ELEMENTS
 from agd.chem.enumeration import charge_balanced
 from agd.chem.formula import parse_formulas
 from agd.chem.onehot import is_encodable
@@ -131,52 +133,61 @@ def test_a_diverged_training_says_what_to_change() -> None:
         )
 
 
-def fit(counts: Counts, is_held_out: np.ndarray, **options: float) -> tuple[FittedModel, SetAutoencoder]:
-    chosen = SetAutoencoderOptions.model_validate(options)
-    fitted = SetAutoencoder.fit(TrainingTable(counts, None, is_held_out), chosen, seed=3)
-    return fitted, SetAutoencoder.load(fitted.tensors, chosen)
+OPTIONS = SetAutoencoderOptions(hidden=64, factors=8, certainty=0)
 
 
-def test_the_fitted_model_decodes_as_the_network_it_came_from() -> None:
-    counts = charge_balanced(600, seed=0)
-    inside = counts[:, AUTOENCODER_COLUMNS].astype(np.int64)
-    schedule = Schedule(epochs=1, learning_rate=2e-3, weight_decay=0.0, patience=1)
-    architecture = Architecture(87, 20, 128, 64, 8)
-    network, _ = fit_network(inside, inside[:50], architecture, Recipe(schedule, 64, 0.5, 0.3, 4000), seed=0)
-    options = SetAutoencoderOptions(hidden=64, factors=8, certainty=0)
-    model = SetAutoencoder({**network.tensors()}, options)
+def untrained() -> SetNetwork:
+    architecture = Architecture(len(AUTOENCODER_ELEMENTS), OPTIONS.max_count, OPTIONS.n_latent, 64, 8)
+    return SetNetwork(architecture, torch.Generator().manual_seed(0)).eval()
+
+
+def plugged(network: SetNetwork, options: SetAutoencoderOptions) -> SetAutoencoder:
+    vocabulary = np.array(AUTOENCODER_ELEMENTS, "S2")
+    return SetAutoencoder.load({**network.tensors(), "vocabulary": vocabulary}, options)
+
+
+def test_the_plug_in_computes_what_the_network_computes() -> None:
+    counts = charge_balanced(300, seed=0)
+    network = untrained()
+    model = plugged(network, OPTIONS)
+    inside = torch.from_numpy(counts[:, AUTOENCODER_COLUMNS].astype(np.int64))
     with torch.no_grad():
-        latents = network.encode(torch.from_numpy(inside))
-        expected = network.decode(latents).argmax(2).numpy()
-    assert_allclose(model.encode(counts), latents.numpy(), atol=1e-4)
-    assert (model.decode(latents.numpy()).counts[:, AUTOENCODER_COLUMNS] == expected).all(axis=1).mean() > 0.99
+        latents = network.encode(inside)
+        expected = network.double().decode(latents.double()).argmax(2).numpy()
+    assert_allclose(model.encode(counts), latents.numpy(), rtol=1e-5, atol=1e-4)
+    assert_array_equal(model.decode(latents.numpy()).counts[:, AUTOENCODER_COLUMNS], expected)
+
+
+def test_a_certainly_empty_point_fails_and_says_so() -> None:
+    network = untrained()
+    with torch.no_grad():
+        network.count_bias[:, 0] = 1e6
+    model = plugged(network, OPTIONS.model_copy(update={"certainty": 3.0}))
+    decoded = model.decode(np.zeros((2, 128), np.float32))
+    assert dict(decoded.failures) == {0: EMPTY, 1: EMPTY}
+    assert not decoded.counts.any()
+
+
+def fit(counts: Counts, is_held_out: NDArray[np.bool_]) -> tuple[FittedModel, SetAutoencoder]:
+    options = SetAutoencoderOptions(hidden=64, batch=64, epochs=3, min_rows=5000)
+    fitted = SetAutoencoder.fit(TrainingTable(counts, None, is_held_out), options, seed=3)
+    return fitted, SetAutoencoder.load(fitted.tensors, options)
 
 
 def test_a_table_without_held_out_rows_is_measured_on_its_training_rows() -> None:
     counts = charge_balanced(300, seed=0)
-    fitted, model = fit(counts, np.zeros(300, np.bool_), hidden=128, epochs=3, min_rows=4000)
+    fitted, model = fit(counts, np.zeros(300, np.bool_))
     assert "round_trip" not in fitted.metrics
     assert fitted.metrics["training_round_trip"] == (model.decode(model.encode(counts)).counts == counts).all(1).mean()
-    assert fitted.metrics["training_round_trip"] > 0.9
+    assert fitted.metrics["training_round_trip"] > 0.8
 
 
-def test_the_plain_argmax_fails_only_where_nothing_is_present() -> None:
-    counts = charge_balanced(300, seed=0)
-    fitted, model = fit(counts, np.arange(300) % 5 == 0, hidden=64, epochs=1, min_rows=2000, certainty=0)
-    latents = model.encode(counts)
-    points = np.random.default_rng(0).normal(0, latents.std(), (400, 128)).astype(np.float32)
-    decoded = model.decode(points)
-    assert 0 < len(decoded.failures) < 400
-    assert set(decoded.failures.values()) == {EMPTY}
-    assert 0 < fitted.metrics["box_undecodable"] < 1
-
-
-def test_a_real_corpus_comes_back(real_data: Path) -> None:
-    lines = (real_data / "paper" / "Exp1_42k.csv").read_text().splitlines()[1:]
-    counts, _ = parse_formulas([line.split(",")[1] for line in lines[::4]])
+def test_real_compositions_never_seen_come_back(real_data: Path) -> None:
+    with (real_data / "paper" / "Exp1_42k.csv").open(encoding="utf-8", newline="") as file:
+        counts, _ = parse_formulas([row["composition"] for row in csv.DictReader(file)][::10])
     counts = counts[is_encodable(counts)]
-    is_held_out = np.random.default_rng(0).random(len(counts)) < 0.2
-    fitted, _ = fit(counts, is_held_out, hidden=256, epochs=3)
-    assert fitted.metrics["round_trip"] > 0.97
-    assert 0.8 < fitted.metrics["valid_encoded"] < 0.95
-    assert fitted.metrics["box_2_to_6"] > 0.5
+    fitted, _ = fit(counts, np.arange(len(counts)) % 5 == 0)
+    assert fitted.metrics["round_trip"] > 0.8
+    assert fitted.metrics["round_trip_counts_le_8"] > 0.85
+    assert 0.85 < fitted.metrics["valid_encoded"] < 0.95
+    assert fitted.metrics["box_undecodable"] < 0.5

@@ -1,0 +1,109 @@
+"""The laws of the record are the database's word: each breach is refused by a constraint."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+
+from agd.db.connection import Database, Transaction
+
+SETUP = """
+INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);
+INSERT INTO dataset (name, source, source_sha256, recipe_sha256, property, options, n_read, n_rejected, activity_id)
+    VALUES ('d', 'd.csv', 's', 'r', 'band_gap', '{}', 1, 0, 1);
+INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms, activity_id)
+    VALUES ('NaCl', 'Cl-Na', 'AB', 2, 2, 1), ('KCl', 'Cl-K', 'AB', 2, 2, 1);
+INSERT INTO training_set (sha256, n_members, activity_id) VALUES ('t', 1, 1);
+INSERT INTO artifact (sha256, format, n_bytes, activity_id) VALUES ('a', 'npz', 1, 1);
+INSERT INTO model_version (kind, plugin, architecture_version, options, seed, training_set_id, recipe_sha256,
+    tensors_sha256, metrics, activity_id) VALUES ('oracle', 'random_forest', 1, '{}', 0, 1, 'm', 'a', '{}', 1);
+INSERT INTO label (composition_id, property, value, dataset_id, activity_id) VALUES (1, 'band_gap', 5.0, 1, 1);
+INSERT INTO campaign (name, spec_sha256, spec, spec_text, seed, property, target_low, budget_calls, agd_version)
+    VALUES ('c', 's', '{}', '', 0, 'band_gap', 6, 10, '0');
+INSERT INTO iteration (campaign_id, number) VALUES (1, 1);
+INSERT INTO latent (model_version_id, vector, activity_id) VALUES (1, '{0,1}', 1);
+INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, activity_id, outcome, composition_id,
+    decode_activity_id) VALUES (1, 1, 1, 'latent', 1, 1, 'new', 1, 1);
+INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at)
+    VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now());
+"""
+
+_SUGGESTION = (
+    "INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, activity_id, outcome,"
+    " composition_id, decode_activity_id, label_id, label_activity_id, reason) VALUES (1, 1, {}, 'latent', 1, 1, {})"
+)
+_LABEL = "INSERT INTO label (composition_id, property, value, dataset_id, model_version_id, activity_id) VALUES ({})"
+
+BREACHES = {
+    "a label without a source": (_LABEL.format("2, 'band_gap', 1, NULL, NULL, 1"), "has_one_source"),
+    "a label with two sources": (_LABEL.format("2, 'band_gap', 1, 1, 1, 1"), "has_one_source"),
+    "a second label from one source": (_LABEL.format("1, 'band_gap', 4, 1, NULL, 1"), "uq_label"),
+    "a label that is not a number": (_LABEL.format("2, 'band_gap', 'NaN', 1, NULL, 1"), "value_is_finite"),
+    "an infinite label": (_LABEL.format("2, 'band_gap', 'Infinity', 1, NULL, 1"), "value_is_finite"),
+    "a label of an unknown property": (_LABEL.format("2, 'colour', 1, 1, NULL, 1"), "fk_label_property"),
+    "a label without an activity": (_LABEL.format("2, 'band_gap', 1, 1, NULL, NULL"), "activity_id"),
+    "a composition twice": (
+        "INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms,"
+        " activity_id) VALUES ('NaCl', 'Cl-Na', 'AB', 2, 2, 1)",
+        "uq_composition",
+    ),
+    "a composition charged twice": (_SUGGESTION.format(2, "'new', 1, 1, NULL, NULL, NULL"), "uq_suggestion_new_once"),
+    "a rank twice": (_SUGGESTION.format(1, "'undecodable', NULL, 1, NULL, NULL, NULL"), "uq_suggestion_iteration"),
+    "an undecodable point with a composition": (
+        _SUGGESTION.format(2, "'undecodable', 1, 1, NULL, NULL, NULL"),
+        "decoded_has_composition",
+    ),
+    "an undecodable point with a label": (
+        _SUGGESTION.format(2, "'undecodable', NULL, 1, 1, 1, NULL"),
+        "label_has_activity",
+    ),
+    "the label of another composition": (_SUGGESTION.format(2, "'known', 2, 1, 1, 1, NULL"), "fk_suggestion_label_id"),
+    "a rejection without a reason": (_SUGGESTION.format(2, "'rejected', 2, 1, NULL, NULL, NULL"), "has_reason"),
+    "a step done twice": (
+        "INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome,"
+        " ended_at) VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now())",
+        "uq_activity_done_once",
+    ),
+    "an iteration twice": ("INSERT INTO iteration (campaign_id, number) VALUES (1, 1)", "uq_iteration"),
+    "a model of an unknown kind": ("UPDATE model_version SET kind = 'guess'", "kind_is_known"),
+    "a latent with a hole": (
+        "INSERT INTO latent (model_version_id, vector, activity_id) VALUES (1, '{0,NULL}', 1)",
+        "vector_is_whole",
+    ),
+}
+
+
+@pytest.fixture
+def tx(database: Database) -> Iterator[Transaction]:
+    with database.transaction() as opened:
+        for statement in SETUP.split(";\n"):
+            if statement.strip():
+                opened.execute(text(statement))
+        yield opened
+
+
+@pytest.mark.parametrize("breach", BREACHES)
+def test_a_breach_is_refused(tx: Transaction, breach: str) -> None:
+    statement, constraint = BREACHES[breach]
+    with pytest.raises(IntegrityError, match=constraint), tx.begin_nested():
+        tx.execute(text(statement))
+
+
+def test_the_counters_of_the_view(tx: Transaction) -> None:
+    tx.execute(text(_SUGGESTION.format(2, "'undecodable', NULL, 1, NULL, NULL, NULL")))
+    tx.execute(text(_SUGGESTION.format(3, "'duplicate', 1, 1, 1, 1, NULL")))
+    tx.execute(text("UPDATE suggestion SET label_id = 1, label_activity_id = 1 WHERE rank = 1"))
+    row = tx.execute(text("SELECT * FROM v_campaign_progress")).mappings().one()
+    counters = {key: row[key] for key in row if key.startswith("n_")}
+    assert counters == {
+        "n_iterations": 1,
+        "n_suggested": 3,
+        "n_undecodable": 1,
+        "n_decodable": 2,
+        "n_duplicate": 1,
+        "n_known": 0,
+        "n_rejected": 0,
+        "n_new": 1,
+        "n_finds": 0,
+    }

@@ -1,0 +1,81 @@
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import text
+
+from agd.db import schema
+from agd.db.connection import Database
+from agd.db.tables import metadata
+from agd.errors import SchemaError
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_code_needs_the_last_revision() -> None:
+    config = Config()
+    config.set_main_option("script_location", "agd_migrations:")
+    assert ScriptDirectory.from_config(config).get_current_head() == schema.SCHEMA_REVISION
+
+
+def test_up_down_up(database: Database) -> None:
+    with database.transaction() as tx:
+        schema.downgrade(tx, "base")
+        left = tx.scalars(text("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")).all()
+        assert set(left) == {"alembic_version", "alembic_version_pkc"}
+        schema.upgrade(tx)
+        schema.require_current(tx)
+        assert compare_metadata(MigrationContext.configure(tx), metadata) == []
+
+
+@pytest.mark.parametrize(
+    ("revision", "message"), [("0000", "agd db upgrade"), ("9999", "pip install --upgrade"), (None, "agd db upgrade")]
+)
+def test_another_schema_is_refused_with_its_cure(database: Database, revision: str | None, message: str) -> None:
+    with database.transaction() as tx:
+        if revision is None:
+            tx.execute(text("DROP TABLE alembic_version"))
+        else:
+            tx.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
+        with pytest.raises(SchemaError, match=message):
+            schema.require_current(tx)
+
+
+def test_the_wheel_brings_its_migrations(tmp_path: Path, database: Database) -> None:
+    """Installed from the wheel alone, away from the checkout, `agd db upgrade` makes the schema."""
+    with database.transaction() as tx:
+        schema.downgrade(tx, "base")
+    built = subprocess.run(
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, ROOT],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout + built.stderr
+    (wheel,) = tmp_path.glob("*.whl")
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("AGD_")}
+    environment |= {
+        "PYTHONPATH": str(site),
+        "AGD_DATABASE_URL": database.url.replace("+psycopg", ""),
+        "AGD_HOME": str(tmp_path / "home"),
+    }
+    program = (
+        "import agd, agd_migrations, sys; from agd.cli import main; sys.argv = ['agd', 'db', 'upgrade'];"
+        "print(agd.__file__, agd_migrations.__file__); main()"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=environment, cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.count(str(site)) == 2
+    with database.transaction() as tx:
+        schema.require_current(tx)

@@ -1,0 +1,128 @@
+"""The forest of plain arrays against scikit-learn's own."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from sklearn.ensemble import RandomForestRegressor
+from threadpoolctl import threadpool_limits
+
+from agd.errors import ModelError
+from agd.nets.forest import Forest
+
+Floats = NDArray[np.float64]
+
+
+@pytest.fixture(scope="module")
+def table() -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(0)
+    features = rng.standard_normal((600, 9)) * 10.0 ** rng.integers(-3, 4, 9)
+    features[:, 4] = rng.integers(0, 4, 600)
+    return features, np.abs(features[:, 4] + rng.standard_normal(600))
+
+
+@pytest.fixture(scope="module")
+def forest(table: tuple[Floats, Floats]) -> Forest:
+    return Forest.fit(*table, n_trees=25, max_features=0.5, min_samples_leaf=2, seed=3)
+
+
+def test_it_predicts_what_scikit_learn_predicts(forest: Forest, table: tuple[Floats, Floats]) -> None:
+    features, values = table
+    theirs = RandomForestRegressor(25, max_features=0.5, min_samples_leaf=2, random_state=3).fit(features, values)
+    rebuilt = Forest.from_tensors(forest.to_tensors(), n_features=9)
+    queries = np.concatenate([features, np.random.default_rng(1).standard_normal((2000, 9)) * features.std(axis=0)])
+    assert rebuilt.predict(queries)[0] == pytest.approx(theirs.predict(queries), abs=1e-12)
+
+
+def test_a_feature_on_a_threshold_goes_the_same_way_after_rounding(forest: Forest) -> None:
+    rebuilt = Forest.from_tensors(forest.to_tensors(), n_features=9)
+    for tree in forest.trees:
+        inner = np.flatnonzero(tree.feature >= 0)
+        queries = np.zeros((3 * len(inner), 9), dtype=np.float32)
+        near = tree.threshold[inner].astype(np.float32)
+        ends = [np.nextafter(near, np.float32(-np.inf)), near, np.nextafter(near, np.float32(np.inf))]
+        queries[np.arange(len(queries)), np.tile(tree.feature[inner], 3)] = np.concatenate(ends)
+        np.testing.assert_array_equal(rebuilt.predict(queries)[0], forest.predict(queries)[0])
+
+
+def test_arrays_bring_back_the_same_forest_bit_for_bit(forest: Forest, table: tuple[Floats, Floats]) -> None:
+    tensors = forest.to_tensors()
+    rebuilt = Forest.from_tensors(tensors, n_features=9)
+    for name, array in rebuilt.to_tensors().items():
+        np.testing.assert_array_equal(array, tensors[name])
+        assert array.dtype == tensors[name].dtype
+    np.testing.assert_array_equal(rebuilt.predict(table[0]), forest.predict(table[0]))
+
+
+def test_threads_change_nothing(forest: Forest, table: tuple[Floats, Floats]) -> None:
+    for threads in (1, 2):
+        with threadpool_limits(threads):
+            again = Forest.fit(*table, n_trees=25, max_features=0.5, min_samples_leaf=2, seed=3)
+        for name, array in forest.to_tensors().items():
+            np.testing.assert_array_equal(again.to_tensors()[name], array)
+
+
+def test_uncertainties_hold_their_share_of_new_rows() -> None:
+    rng = np.random.default_rng(5)
+    features = rng.uniform(-1.0, 1.0, (3000, 4))
+    noise = np.where(features[:, 0] > 0.0, 1.0, 0.1)
+    values = 3.0 * features[:, 1] + noise * rng.standard_normal(3000)
+    forest = Forest.fit(features[:2000], values[:2000], n_trees=60, max_features=0.5, min_samples_leaf=2, seed=0)
+    mean, sigma = forest.predict(features[2000:])
+    errors = np.abs(values[2000:] - mean)
+    assert 0.62 < np.mean(errors <= sigma) < 0.75
+    assert np.mean(errors <= 2.0 * sigma) > 0.85  # only one sigma is calibrated, and the tails here are heavy
+    assert sigma[noise[2000:] == 1.0].mean() > 2.0 * sigma[noise[2000:] == 0.1].mean()
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_few_rows_still_have_an_uncertainty(n: int) -> None:
+    forest = Forest.fit(np.eye(3)[:n], np.arange(float(n)), n_trees=3, max_features=1.0, min_samples_leaf=1, seed=0)
+    assert (forest.predict(np.eye(3))[1] > 0.0).all()
+
+
+def raised(array: NDArray[np.generic], index: int, value: float) -> NDArray[np.generic]:
+    copy = array.copy()
+    copy[index] = value
+    return copy
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("feature", lambda array: raised(array, 0, 9)),
+        ("feature", lambda array: raised(array, 0, -2)),
+        ("feature", lambda array: raised(array, 0, -1)),
+        ("feature", lambda array: array.astype(np.int32)),
+        ("left", lambda array: raised(array, 0, 0)),
+        ("left", lambda array: raised(array, 0, -1)),
+        ("left", lambda array: raised(array, 5, 2**31 - 1)),
+        ("right", lambda array: raised(array, 0, array[1])),
+        ("right", lambda array: array[:-1]),
+        ("threshold", lambda array: raised(array, 3, np.nan)),
+        ("threshold", lambda array: array.astype(object)),
+        ("leaf_value", lambda array: raised(array, 0, np.inf)),
+        ("leaf_value", lambda array: array[:-1]),
+        ("leaf_value", lambda array: array[:, None]),
+        ("n_nodes", lambda array: array[:-1]),
+        ("n_nodes", lambda array: array[:0]),
+        ("n_nodes", lambda array: raised(raised(array, 0, array[0] + 1), 1, array[1] - 1)),
+        ("calibration", lambda array: raised(array, 3, 0.0)),
+        ("calibration", lambda array: raised(array, 1, -1.0)),
+        ("calibration", lambda array: array[:3]),
+    ],
+)
+def test_altered_arrays_are_refused(forest: Forest, name: str, change: object) -> None:
+    assert callable(change)
+    tensors = dict(forest.to_tensors())
+    with pytest.raises(ModelError, match="forest"):
+        Forest.from_tensors({**tensors, name: change(tensors[name])}, n_features=9)
+
+
+def test_missing_and_strange_arrays_are_refused(forest: Forest) -> None:
+    tensors = dict(forest.to_tensors())
+    with pytest.raises(ModelError, match="not none"):
+        Forest.from_tensors({}, n_features=9)
+    with pytest.raises(ModelError, match="stranger"):
+        Forest.from_tensors({**tensors, "stranger": np.zeros(1)}, n_features=9)
+    with pytest.raises(ModelError, match="its features"):
+        Forest.from_tensors(tensors, n_features=8)

@@ -1,0 +1,131 @@
+import gzip
+import io
+import json
+import sys
+from pathlib import Path
+
+import pytest
+
+from agd.errors import InputError
+from agd.steps.cleaning import CleanTable, ImportRules, clean
+from agd.steps.tabular import read_source
+
+RULES = ImportRules("formula", "Eg", "band_gap", "eV")
+
+DAMAGED = """\
+formula,Eg
+NaCl,5.0
+Xq2O,1.0
+NaCl2.5,1.0
+not a formula,1.0
+,1.0
+KCl,
+KBr,wide
+KI,nan
+CsI,inf
+LiF,-0.5
+MgO,1,2
+Cl1Na1,4.0
+CaO,1e999
+Na2Cl2,5.0
+NaN,0.3
+"""
+
+
+def read(folder: Path, content: str | bytes, name: str = "table.csv", rules: ImportRules = RULES) -> CleanTable:
+    path = folder / name
+    path.write_bytes(content if isinstance(content, bytes) else content.encode())
+    return clean(read_source(path, rules.formula_column, rules.value_column), rules, 0.0)
+
+
+def test_every_kind_of_damage_is_named_with_its_line(tmp_path: Path) -> None:
+    table = read(tmp_path, DAMAGED)
+    assert table.named.reduced_formula == ["NaCl", "NaN"]
+    assert [(kept.value, kept.n_rows) for kept in table.kept] == [(5.0, 2), (0.3, 1)]
+    assert {reject.line: reject.kind for reject in table.rejects} == {
+        3: "unknown element",
+        4: "non-integer amount",
+        5: "unparsable",
+        6: "empty",
+        7: "missing value",
+        8: "not a number",
+        9: "not finite",
+        10: "not finite",
+        11: "negative",
+        12: "broken row",
+        13: "conflicting duplicate",
+        14: "not finite",
+    }
+    messages = {reject.line: reject.message for reject in table.rejects}
+    assert "line 2" in messages[13]
+    assert "3 fields where the header has 2" in messages[12]
+
+
+@pytest.mark.parametrize(
+    ("policy", "value", "line", "n_rows", "n_rejects"),
+    [("first", 2.0, 2, 2, 2), ("lowest", 1.0, 3, 2, 2), ("mean", 1.5, 2, 4, 0)],
+)
+def test_duplicates(tmp_path: Path, policy: str, value: float, line: int, n_rows: int, n_rejects: int) -> None:
+    rules = ImportRules("formula", "Eg", "band_gap", "eV", on_duplicate=policy)  # type: ignore[arg-type]
+    table = read(tmp_path, "formula,Eg\nZnO,2\nOZn,1\nZn2O2,1\nZnO,2\n", rules=rules)
+    (kept,) = table.kept
+    assert (kept.value, kept.row.line, kept.n_rows) == (value, line, n_rows)
+    assert len(table.rejects) == n_rejects
+
+
+def test_conflicting_duplicates_can_be_an_error(tmp_path: Path) -> None:
+    rules = ImportRules("formula", "Eg", "band_gap", "eV", on_duplicate="error")
+    with pytest.raises(InputError, match=r"table.csv:3: ZnO has value 1 here and 2 on line 2; nothing imported"):
+        read(tmp_path, "formula,Eg\nZnO,2\nOZn,1\n", rules=rules)
+
+
+@pytest.mark.parametrize(("policy", "values"), [("keep", [1.0, -0.5]), ("clip", [1.0, 0.0]), ("reject", [1.0])])
+def test_negative_values(tmp_path: Path, policy: str, values: list[float]) -> None:
+    rules = ImportRules("formula", "Eg", "band_gap", "eV", negative=policy)  # type: ignore[arg-type]
+    table = read(tmp_path, "formula,Eg\nZnO,1\nLiF,-0.5\n", rules=rules)
+    assert [kept.value for kept in table.kept] == values
+
+
+def test_json_lines_gzip_and_standard_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        {"formula": "ZnO", "Eg": 3.3},
+        {"formula": "NaCl", "Eg": None},
+        [1],
+        {"Eg": 1.0},
+        {"formula": "KCl", "Eg": 8},
+    ]
+    content = "\n".join(json.dumps(line) for line in lines) + "\n{broken\n"
+    table = read(tmp_path, content, "table.jsonl")
+    assert table.named.reduced_formula == ["ZnO", "KCl"]
+    assert {r.line: r.kind for r in table.rejects} == {
+        2: "missing value",
+        3: "broken row",
+        4: "broken row",
+        6: "broken row",
+    }
+    assert read(tmp_path, gzip.compress(content.encode()), "table.jsonl.gz").named.reduced_formula == ["ZnO", "KCl"]
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(b"formula,Eg\nZnO,3.3\n")))
+    assert clean(read_source(Path("-"), "formula", "Eg"), RULES, 0.0).named.reduced_formula == ["ZnO"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "is empty"),
+        (b"formula,Eg\n", "holds no rows"),
+        (b"formula,gap\nZnO,1\n", "no column 'Eg'"),
+        (b"Formula,Eg\nZnO,1\n", "no column 'formula': did you mean 'Formula'?"),
+        (b"formula,Eg\nZn\xffO,1\n", r"table.csv:2: byte 0xff is not UTF-8"),
+        (b'formula,Eg\n"ZnO,1\n', r"table.csv:\d: not valid CSV"),
+        (b"\x1f\x8bbroken", "not a whole gzip file"),
+        (b"formula,Eg\nXq,1\n", "no row can be imported; line 2: "),
+    ],
+)
+def test_files_that_cannot_be_read(tmp_path: Path, content: bytes, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        read(tmp_path, content)
+
+
+def test_half_a_value_column_is_refused() -> None:
+    with pytest.raises(InputError, match="go together"):
+        ImportRules("formula", "Eg")

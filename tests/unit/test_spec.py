@@ -1,0 +1,110 @@
+from pathlib import Path
+
+import pytest
+
+from agd import spec
+from agd.cli.campaign import TEMPLATE
+from agd.errors import SpecError
+
+GOOD = """\
+name = "wide-gap"
+target = "band_gap > 6 eV"
+
+[data]
+dataset = "mp"
+
+[initial]
+n = 20
+
+[sampler]
+kind = "ucb"
+kappa = 3
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    path = folder / "spec.toml"
+    path.write_text(text)
+    return path
+
+
+def test_defaults_and_options_are_resolved(tmp_path: Path) -> None:
+    resolved = spec.read(write(tmp_path, GOOD))
+    assert resolved.content["sampler"]["kappa"] == 3.0
+    assert resolved.content["budget"]["suggestions_per_iteration"] == 20
+    assert resolved.content["autoencoder"]["n_latent"] == 128
+    assert resolved.spec.corpus() == "mp"
+
+
+def test_the_template_is_a_specification(tmp_path: Path) -> None:
+    resolved = spec.read(write(tmp_path, TEMPLATE.format(file="wide-gap.toml", name="wide-gap")))
+    assert str(resolved.spec.target) == "band_gap > 6 eV"
+
+
+def test_the_hash_follows_the_content_not_the_layout(tmp_path: Path) -> None:
+    first = spec.read(write(tmp_path, GOOD))
+    assert spec.read(write(tmp_path, GOOD.replace("kappa = 3", "# a remark\nkappa = 3.0"))).sha256 == first.sha256
+    other = spec.read(write(tmp_path, GOOD.replace("kappa = 3", "kappa = 4")))
+    assert other.sha256 != first.sha256
+    assert spec.differences(first.content, other.content) == ["sampler.kappa: 3.0 -> 4.0"]
+
+
+def test_the_hash_follows_the_files_it_names(tmp_path: Path) -> None:
+    text = GOOD.replace("n = 20", 'file = "rows.csv"')
+    (tmp_path / "rows.csv").write_text("composition\nNaCl\n")
+    first = spec.read(write(tmp_path, text)).sha256
+    (tmp_path / "rows.csv").write_text("composition\nKCl\n")
+    assert spec.read(write(tmp_path, text)).sha256 != first
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "expected"),
+    [
+        ("n = 20", 'n = "fifty"', 8, "initial.n: input should be a valid integer, not 'fifty'"),
+        ("n = 20", "n = 20\n\n[budget]\noracle_calls = -1", 11, "budget.oracle_calls: input should be greater than 0"),
+        ("kappa = 3", "kapa = 3", 12, "sampler.kapa: unknown key: did you mean 'kappa'?"),
+        ("kappa = 3", "kappa = -1", 12, "sampler.kappa: input should be greater than or equal to 0"),
+        ('kind = "ucb"', 'kind = "ubc"', 11, "sampler.kind: no sampler 'ubc': did you mean 'ucb'?"),
+        ("[initial]\nn = 20", "[initial]", 7, "initial: give either file"),
+        ('dataset = "mp"', "", 4, "data.dataset: this key is needed"),
+        ('"wide-gap"', '"wide gap"', 1, "name: string should match pattern"),
+        ("band_gap > 6 eV", "gap is wide", 2, "target: 'gap is wide' is no target"),
+        ("[data]", "[dta]", 4, "dta: unknown key: did you mean 'data'?"),
+        ("n = 20", 'file = "nowhere.csv"', 8, "cannot be read (No such file or directory)"),
+    ],
+)
+def test_errors_name_file_line_and_key(tmp_path: Path, old: str, new: str, line: int, expected: str) -> None:
+    path = write(tmp_path, GOOD.replace(old, new, 1))
+    with pytest.raises(SpecError) as caught:
+        spec.read(path)
+    assert expected in str(caught.value)
+    assert f"{path}:{line}: " in str(caught.value)
+
+
+def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="no such file; `agd init"):
+        spec.read(tmp_path / "none.toml")
+    with pytest.raises(SpecError, match=r"not valid TOML.*line 1"):
+        spec.read(write(tmp_path, "name = \n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "low", "high"),
+    [
+        ("band_gap > 6 eV", 6.0, None),
+        ("band_gap >= 6.5 eV", 6.5, None),
+        ("band_gap<1eV", None, 1.0),
+        ("2 eV < band_gap < 4 eV", 2.0, 4.0),
+        ("formation_energy < -1.5 eV/atom", None, -1.5),
+    ],
+)
+def test_targets(text: str, low: float | None, high: float | None) -> None:
+    target = spec.Target.parse(text)
+    assert (target.low, target.high) == (low, high)
+    assert spec.Target.parse(str(target)) == target
+
+
+@pytest.mark.parametrize("text", ["4 eV < band_gap < 2 eV", "2 eV < band_gap < 4 meV", "band_gap > eV", ""])
+def test_what_is_no_target(text: str) -> None:
+    with pytest.raises(ValueError, match="is no target"):
+        spec.Target.parse(text)
