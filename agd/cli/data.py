@@ -1,15 +1,17 @@
 """`agd data`: import, enumerate, list, show."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agd.cli import show
 from agd.cli.show import Json, console, notices
 from agd.errors import NotFoundError
-from agd.steps.cleaning import DuplicatePolicy, ImportRules, NegativePolicy
-from agd.steps.importing import ImportSummary, import_dataset, import_enumeration, write_rejects
+from agd.policies import DuplicatePolicy, NegativePolicy
+
+if TYPE_CHECKING:
+    from agd.steps.importing import ImportSummary
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -36,6 +38,9 @@ def import_(
     json: Json = False,
 ) -> None:
     """Import a table of formulas, with or without values: all good rows in one transaction, every other row named."""
+    from agd.steps.cleaning import ImportRules
+    from agd.steps.importing import import_dataset, write_rejects
+
     rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate)
     with show.workspace() as workspace:
         summary = import_dataset(workspace, file, name, rules, dry_run=dry_run, strict=strict)
@@ -56,6 +61,8 @@ def enumerate_(
     json: Json = False,
 ) -> None:
     """Make charge-balanced formulas: a corpus for an autoencoder where no list of real ones is at hand."""
+    from agd.steps.importing import import_enumeration
+
     with show.workspace() as workspace:
         summary = import_enumeration(workspace, name, n, seed=seed, max_elements=max_elements, max_count=max_count)
     _print_summary(summary, None, dry_run=False, json=json)
@@ -121,7 +128,7 @@ def show_(
         console.print(show.table(columns, rows, title=f"refused rows ({len(refused[:n_rejects])} of {len(refused)})"))
 
 
-def _print_summary(summary: ImportSummary, rejects: Path | None, *, dry_run: bool, json: bool) -> None:
+def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: bool, json: bool) -> None:
     if json:
         show.print_json(
             {

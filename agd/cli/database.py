@@ -1,13 +1,15 @@
 """`agd db`: the database, whoever serves it."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from agd.cli import show
 from agd.cli.show import Json, console
-from agd.config import Settings, load_settings
 from agd.errors import InputError
+
+if TYPE_CHECKING:
+    from agd.config import Settings
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -37,6 +39,8 @@ def stop(
 @app.command()
 def status(json: Json = False) -> None:
     """Say which database is used, whether it answers, and the schema's revision."""
+    from agd.config import load_settings
+
     settings = load_settings()
     if settings.database_url is None:
         from agd.db.embedded import EmbeddedServer
@@ -67,6 +71,7 @@ def status(json: Json = False) -> None:
 @app.command()
 def upgrade() -> None:
     """Bring the schema to the revision this version of agd works with."""
+    from agd.config import load_settings
     from agd.db import schema
     from agd.db.connection import open_database
 
@@ -80,6 +85,7 @@ def upgrade() -> None:
 @app.command()
 def current() -> None:
     """Print the schema's revision and the one that is needed."""
+    from agd.config import load_settings
     from agd.db import schema
     from agd.db.connection import open_database
 
@@ -90,6 +96,7 @@ def current() -> None:
 @app.command()
 def url() -> None:
     """Print the database's URL; an embedded server is started and lingers for a while."""
+    from agd.config import load_settings
     from agd.db.connection import open_database
 
     with open_database(load_settings(), check_schema=False) as database:
@@ -101,6 +108,7 @@ def psql(context: typer.Context) -> None:
     """Open psql on the record; arguments go to psql, e.g. `agd db psql -c 'SELECT * FROM v_campaign_progress'`."""
     import subprocess
 
+    from agd.config import load_settings
     from agd.db.connection import open_database
     from agd.db.embedded_cluster import psql_command
 
@@ -109,7 +117,9 @@ def psql(context: typer.Context) -> None:
         raise typer.Exit(subprocess.run([*command, *context.args], check=False).returncode)  # noqa: S603  our psql, the user's arguments
 
 
-def _embedded(verb: str) -> Settings:
+def _embedded(verb: str) -> "Settings":
+    from agd.config import load_settings
+
     settings = load_settings()
     if settings.database_url is not None:
         raise InputError(
@@ -118,7 +128,7 @@ def _embedded(verb: str) -> Settings:
     return settings
 
 
-def _reached(settings: Settings) -> dict[str, object]:
+def _reached(settings: "Settings") -> dict[str, object]:
     from agd.db import schema
     from agd.db.connection import open_database
 

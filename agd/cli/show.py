@@ -6,14 +6,15 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from agd.steps.workspace import Workspace
+if TYPE_CHECKING:
+    from agd.steps.workspace import Workspace
 
 _LOG_WIDTH = 160
 
@@ -24,10 +25,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 
 @contextmanager
-def workspace() -> Iterator[Workspace]:
+def workspace() -> Iterator["Workspace"]:
     """The record of this installation and its model files."""
     from agd.config import load_settings
     from agd.db.connection import open_database
+    from agd.steps.workspace import Workspace
 
     settings = load_settings()
     home = settings.require_home()

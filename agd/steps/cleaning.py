@@ -4,17 +4,14 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal, TypeAlias
 
 import numpy as np
 
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities, identify
 from agd.errors import InputError
+from agd.policies import DuplicatePolicy, NegativePolicy
 from agd.steps.tabular import Source, SourceRow
-
-NegativePolicy: TypeAlias = Literal["reject", "keep", "clip"]
-DuplicatePolicy: TypeAlias = Literal["first", "lowest", "mean", "error"]
 
 _PLAIN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 

@@ -1,0 +1,12 @@
+"""Importing does nothing heavy: the command line starts at once."""
+
+import subprocess
+import sys
+
+HEAVY = {"torch", "sklearn", "scipy", "numpy", "pymatgen", "sqlalchemy", "psycopg", "alembic", "bayes_opt", "pydantic"}
+
+
+def test_the_command_line_loads_no_heavy_library() -> None:
+    program = "import sys, agd.cli.app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert HEAVY.isdisjoint(loaded)
