@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench clean
+.PHONY: help venv demo test check bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -31,6 +31,9 @@ check: $(STAMP)  ## format, lint, types, layers, schema
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.tools.alembic_check
+
+soak: $(STAMP)  ## kill a campaign and its server at random moments, compare the rows
+	$(BIN)/python tests/soak/kill_campaign.py
 
 bench: $(STAMP)  ## print the measured ratios (needs the real data, see README)
 	for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done

@@ -30,7 +30,8 @@ def load(group: str, name: str) -> Any:
 
 def suggestion(wrong: str, known: list[str]) -> str:
     """The end of an error message: the near miss, or everything there is."""
-    near = difflib.get_close_matches(wrong, known, n=1)
+    by_folded = {name.casefold(): name for name in known}
+    near = difflib.get_close_matches(wrong.casefold(), by_folded, n=1)
     if near:
-        return f": did you mean {near[0]!r}?"
+        return f": did you mean {by_folded[near[0]]!r}?"
     return f": there is {', '.join(known)}" if known else ": there is none yet"

@@ -1,6 +1,6 @@
 """Frozen values that cross rooms: numpy arrays with their shapes and units said once, here."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
@@ -65,11 +65,16 @@ class History:
 
     `latents` is `[n, n_latent]`; `objectives` is `[n]`, larger is better, NaN for a point that was proposed but has no
     label (undecodable, rejected); `bounds` is `[n_latent, 2]`, the box of the initial rows.
+
+    `read` tells what latent points `[n, n_latent]` stand for: a reduced formula, or None where a suggestion there would
+    be undecodable or rejected. `seen` are the formulas that the campaign knows already.
     """
 
     latents: Floats
     objectives: Floats
     bounds: Floats
+    read: Callable[[Floats], Sequence[str | None]] | None = None
+    seen: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,10 +5,11 @@ import sys
 
 def main() -> None:
     """Run `agd`; every error a user can cure is one line on standard error and an exit code."""
-    from agd.cli.app import app
     from agd.errors import AgdError
 
     try:
+        from agd.cli.app import app
+
         app()
     except AgdError as error:
         print(f"agd: {error}", file=sys.stderr)  # noqa: T201  the command line speaks here

@@ -236,6 +236,23 @@ def decoded_before(tx: Transaction, campaign_id: int, number: int) -> dict[int, 
     return dict(tx.execute(found).all())
 
 
+def seen_formulas(tx: Transaction, campaign_id: int, before: int) -> set[str]:
+    """Reduced formulas of the initial set and of everything decoded before iteration `before`."""
+    initial = (
+        select(composition.c.reduced_formula)
+        .join(training_set_member, training_set_member.c.composition_id == composition.c.id)
+        .join(campaign_set, campaign_set.c.training_set_id == training_set_member.c.training_set_id)
+        .where(campaign_set.c.campaign_id == campaign_id, campaign_set.c.role == "initial")
+    )
+    decoded = (
+        select(composition.c.reduced_formula)
+        .join(suggestion, suggestion.c.composition_id == composition.c.id)
+        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
+        .where(suggestion.c.campaign_id == campaign_id, iteration.c.number < before)
+    )
+    return set(tx.execute(initial.union(decoded)).scalars())
+
+
 def store_outcomes(
     tx: Transaction, activity_id: int, rows: Sequence[Mapping[str, object]], failures: Sequence[tuple[int, str]]
 ) -> None:

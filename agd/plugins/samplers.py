@@ -1,6 +1,5 @@
 """Samplers: where in the latent box to look next."""
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -12,76 +11,20 @@ from scipy.optimize import minimize
 
 from agd.errors import InputError
 from agd.nets.gp import GaussianProcess
+from agd.plugins.box import Box, are_apart
+from agd.plugins.frontier import Frontier
 from agd.protocols import Options
 from agd.types import Floats, History, Proposals
 
 if TYPE_CHECKING:
     from numpy.random import Generator, RandomState
 
-MIN_SEPARATION = 0.01
-"""Least distance of two points of a batch of n, as a share of the box's diagonal; 1 / (4 n) where that is smaller."""
-
 _FIRST_STEPS, _NEXT_STEPS = 40, 8
 _N_CLIMBERS, _N_CANDIDATES = 12, 32
+_N_SPARE = 256
 _JITTERS = (0.02, 0.05, 0.2)  # of a copy of a chosen or known point, in widths of the box
 _SLACK = 2e-3
 """Fall of the highest candidate, in prior deviations times 1 + kappa, after which the candidates climb again."""
-_MAX_DRAWS = 100
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Box:
-    """The points between `lower` and `upper`, both `[d]`, that float32 can hold."""
-
-    lower: Floats
-    upper: Floats
-
-    @classmethod
-    def of(cls, bounds: Floats) -> "Box":
-        """Shrink `bounds` `[d, 2]` to the nearest float32 within; a side that holds none becomes the nearest one."""
-        if bounds.ndim != 2 or bounds.shape[1] != 2 or not np.isfinite(bounds).all():  # noqa: PLR2004  # low and high
-            raise InputError(f"the bounds of the latent box must be finite and [n_latent, 2], not {bounds.shape}")
-        if (bounds[:, 0] > bounds[:, 1]).any():
-            raise InputError(f"bound {np.argmax(bounds[:, 0] > bounds[:, 1])} of the latent box has its ends swapped")
-        low, high = bounds.T.astype(np.float32)
-        lower = np.where(low < bounds[:, 0], np.nextafter(low, np.float32(np.inf)), low)
-        upper = np.where(high > bounds[:, 1], np.nextafter(high, np.float32(-np.inf)), high)
-        is_empty = lower > upper
-        lower[is_empty] = upper[is_empty] = low[is_empty]
-        return cls(lower.astype(np.float64), upper.astype(np.float64))
-
-    @property
-    def width(self) -> Floats:
-        """Lengths of the sides `[d]`."""
-        return np.asarray(self.upper - self.lower)
-
-    def draw(self, n: int, rng: "Generator") -> Floats:
-        """Uniform points `[n, d]`."""
-        return rng.uniform(self.lower, self.upper, (n, len(self.lower)))
-
-    def jitter(self, points: Floats, share: float, rng: "Generator") -> Floats:
-        """Move `points` `[n, d]` by a normal deviate of `share` widths, within the box."""
-        return self.clip(points + share * self.width * rng.standard_normal(points.shape))
-
-    def clip(self, points: Floats) -> Floats:
-        """Nearest points within the box, as float64."""
-        return np.clip(points, self.lower, self.upper)
-
-    def rounded(self, points: Floats) -> Floats:
-        """Nearest points within the box that float32 holds, as float64."""
-        return self.clip(points.astype(np.float32).astype(np.float64))
-
-    def separation(self, n: int) -> float:
-        """Least distance kept between n points, small enough for n of them to fit."""
-        return float(min(MIN_SEPARATION, 0.25 / n) * np.linalg.norm(self.width))
-
-    def draw_apart(self, chosen: list[Floats], n: int, rng: "Generator") -> Floats:
-        """One uniform point `[d]` at least `separation(n)` from those chosen."""
-        for _ in range(_MAX_DRAWS):
-            point = self.rounded(self.draw(1, rng))
-            if _are_apart(point, chosen, self.separation(n))[0]:
-                return np.asarray(point[0])
-        raise InputError(f"the latent box is too narrow to hold {n} distinct points")
 
 
 class BatchUcb(UpperConfidenceBound):
@@ -113,16 +56,26 @@ class BatchUcb(UpperConfidenceBound):
         return np.asarray(proposals.latents[0])
 
     def suggest_batch(
-        self, posterior: GaussianProcess, box: Box, n: int, *, n_random: int, n_smart: int, rng: "Generator"
+        self,
+        posterior: GaussianProcess,
+        box: Box,
+        n: int,
+        *,
+        n_random: int,
+        n_smart: int,
+        rng: "Generator",
+        frontier: Frontier | None = None,
     ) -> Proposals:
-        """Choose `n` points one after the other, each given those before it at their posterior mean."""
-        starts = self._starts(posterior, box, n_random, n_smart, rng)
-        points, values = self._climb(posterior, box, starts, _FIRST_STEPS)
+        """Choose `n` open points one after the other, each given those before it at their posterior mean."""
+        frontier = Frontier(box, None, frozenset()) if frontier is None else frontier
+        starts = self._starts(posterior, box, frontier, n_random, n_smart, rng)
+        points, values = self._climb(posterior, box, frontier, starts, _FIRST_STEPS)
         slack, height = _SLACK * posterior.scale * (1.0 + self.kappa), values.max()
         chosen: list[Floats] = []
         measures: list[tuple[float, float]] = []
         while True:
-            chosen.append(self._best(box, points, values, chosen, n, rng))
+            chosen.append(self._best(box, frontier, points, values, chosen, n, rng))
+            frontier.close(chosen[-1])
             mean, sd = posterior.posterior(chosen[-1][None])
             measures.append((float(mean[0]), float(sd[0])))
             if len(chosen) == n:
@@ -130,10 +83,10 @@ class BatchUcb(UpperConfidenceBound):
             posterior = posterior.condition(chosen[-1][None])
             near = np.concatenate([box.jitter(chosen[-1][None], share, rng) for share in _JITTERS])
             points = np.concatenate([points, near])
-            points = points[_are_apart(points, chosen, box.separation(n))]
+            points = frontier.only_open(points[are_apart(points, chosen, box.separation(n))])
             points, values = self._ranked(posterior, points)
             if len(points) and values[0] < height - slack:
-                climbed, heights = self._climb(posterior, box, points[:_N_CLIMBERS], _NEXT_STEPS)
+                climbed, heights = self._climb(posterior, box, frontier, points[:_N_CLIMBERS], _NEXT_STEPS)
                 points = np.concatenate([climbed, points[_N_CLIMBERS:], near])
                 values = np.concatenate([heights, values[_N_CLIMBERS:], self._values(posterior, near)])
                 height = heights.max()
@@ -157,15 +110,29 @@ class BatchUcb(UpperConfidenceBound):
     def _bound(self, mean: Floats, sd: Floats) -> Floats:
         return np.asarray(self.base_acq(mean, sd), dtype=np.float64)
 
-    def _starts(self, posterior: GaussianProcess, box: Box, n_random: int, n_smart: int, rng: "Generator") -> Floats:
+    def _starts(
+        self,
+        posterior: GaussianProcess,
+        box: Box,
+        frontier: Frontier,
+        n_random: int,
+        n_smart: int,
+        rng: "Generator",
+    ) -> Floats:
         """The better half `[n_smart, d]` from uniform points, the other beside the points of highest mean."""
-        uniform = box.draw(max(n_random, n_smart), rng)
-        uniform = uniform[np.argsort(-self._values(posterior, uniform), kind="stable")[: n_smart - n_smart // 2]]
+        uniform = frontier.only_open(box.draw(max(n_random, n_smart), rng))
+        uniform = self._highest(posterior, uniform, n_smart - n_smart // 2)
         known = posterior.points[: len(posterior.weights)] + posterior.centre
         known = known[np.argsort(-posterior.mean(known), kind="stable")[: n_smart // 2]]
-        return np.concatenate([uniform, box.jitter(known, _JITTERS[1], rng)])
+        beside = np.concatenate([box.jitter(known, share, rng) for share in _JITTERS])
+        return np.concatenate([uniform, self._highest(posterior, frontier.only_open(beside), n_smart // 2)])
 
-    def _climb(self, posterior: GaussianProcess, box: Box, starts: Floats, n_steps: int) -> tuple[Floats, Floats]:
+    def _highest(self, posterior: GaussianProcess, points: Floats, n: int) -> Floats:
+        return points[np.argsort(-self._values(posterior, points), kind="stable")[:n]]
+
+    def _climb(
+        self, posterior: GaussianProcess, box: Box, frontier: Frontier, starts: Floats, n_steps: int
+    ) -> tuple[Floats, Floats]:
         """Climb from all `starts` `[k, d]` as one problem, the sum of their heights (L-BFGS-B, Byrd et al. 1995)."""
         unit = posterior.length_scale
         sign_and_scale = -1.0 / (posterior.scale * (1.0 + self.kappa))
@@ -183,17 +150,27 @@ class BatchUcb(UpperConfidenceBound):
             bounds=np.tile(np.stack([box.lower, box.upper], axis=1) / unit, (len(starts), 1)),
             options={"maxiter": n_steps, "ftol": 1e-10, "gtol": 1e-8},
         )
-        points = box.clip(found.x.reshape(starts.shape) * unit)
+        points = frontier.retreat(starts, box.clip(found.x.reshape(starts.shape) * unit))
         return points, self._values(posterior, points)
 
     @staticmethod
-    def _best(box: Box, points: Floats, values: Floats, chosen: list[Floats], n: int, rng: "Generator") -> Floats:
-        """The highest of `points` `[k, d]`, as float32 holds it, that keeps its distance; else a uniform one."""
-        for row in np.argsort(-values, kind="stable"):
-            point = box.rounded(points[row : row + 1])
-            if _are_apart(point, chosen, box.separation(n))[0]:
-                return np.asarray(point[0])
-        return box.draw_apart(chosen, n, rng)
+    def _best(
+        box: Box,
+        frontier: Frontier,
+        points: Floats,
+        values: Floats,
+        chosen: list[Floats],
+        n: int,
+        rng: "Generator",
+    ) -> Floats:
+        """The highest open one of `points` `[k, d]`, in float32, that keeps its distance; else a uniform one."""
+        rounded = box.rounded(points)
+        is_fit = are_apart(rounded, chosen, box.separation(n)) & frontier.is_open(rounded)
+        if is_fit.any():
+            return np.asarray(rounded[np.argmax(np.where(is_fit, values, -np.inf))])
+        drawn = frontier.only_open(box.rounded(box.draw(_N_SPARE, rng)))
+        drawn = drawn[are_apart(drawn, chosen, box.separation(n))]
+        return np.asarray(drawn[0]) if len(drawn) else box.draw_apart(chosen, n, rng)
 
 
 class UcbOptions(Options):
@@ -201,6 +178,7 @@ class UcbOptions(Options):
 
     kappa: float = Field(10.0, ge=0.0, description="Standard deviations added to the posterior mean.")
     n_warmup: int = Field(1000, ge=1, description="Uniform points tried before climbing starts from the best of them.")
+    avoids_seen: bool = Field(default=True, description="Suggest only what stands for a composition not seen yet.")
     n_starts: int = Field(16, ge=2, le=512, description="Points that climb; half of them start beside the best labels.")
 
 
@@ -224,10 +202,13 @@ class Ucb:
         if np.isnan(history.objectives).all():
             return Uniform(UniformOptions()).suggest(history, n, seed=seed)
         space = TargetSpace(None, {f"v{i}": (low, high) for i, (low, high) in enumerate(history.bounds)})
+        box = Box.of(np.asarray(space.bounds, float))
+        read = history.read if self.options.avoids_seen else None
         return BatchUcb(kappa=self.options.kappa).suggest_batch(
             GaussianProcess.fit(history.latents, history.objectives),
-            Box.of(np.asarray(space.bounds, float)),
+            box,
             n,
+            frontier=Frontier(box, read, history.seen),
             n_random=self.options.n_warmup,
             n_smart=self.options.n_starts,
             rng=np.random.default_rng(seed),
@@ -255,14 +236,6 @@ class Uniform:
             chosen.append(box.draw_apart(chosen, n, rng))
         unknown = np.full(n, np.nan)
         return Proposals(posterior_mean=unknown, posterior_sd=unknown, acquisition=unknown, latents=np.array(chosen))
-
-
-def _are_apart(points: Floats, chosen: list[Floats], separation: float) -> Any:
-    """Which of `points` `[k, d]` differ from every chosen one by at least `separation`."""
-    if not chosen:
-        return np.ones(len(points), dtype=np.bool_)
-    distances = np.linalg.norm(points[:, None] - np.array(chosen), axis=2).min(axis=1)
-    return (distances >= separation) & (distances > 0.0)
 
 
 def _check(history: History, n: int) -> None:

@@ -1,6 +1,6 @@
 """One iteration: suggest, decode, label, record. Each reads, computes with nothing open, writes in one transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from agd.chem.validity import assess
 from agd.db import activities, campaigns, models
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
+from agd.protocols import Generator
 from agd.spec import FilterSpec, Target
 from agd.steps.workspace import Campaign, Workspace, counts_of, derive_seed, recorded, store_compositions
 from agd.types import Floats, History, Latents, Proposals
@@ -43,10 +44,11 @@ def suggest(workspace: Workspace, campaign: Campaign, number: int) -> None:
     with recorded(workspace, "suggest", campaign=campaign, iteration=number, seed=seed) as activity_id:
         with workspace.database.read() as tx:
             version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
-            history = _history(tx, campaign, number)
+        generator = workspace.generator(version_id)
+        with workspace.database.read() as tx:
+            history = _history(tx, campaign, number, lambda points: _read(generator, points, spec.filter))
         sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
         proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=seed)
-        generator = workspace.generator(version_id)
         named = None if proposals.counts is None else identify(proposals.counts)
         latents: Latents = (
             np.asarray(proposals.latents, dtype=np.float32) if named is None else generator.encode(named.counts)
@@ -166,7 +168,9 @@ def objective(values: Floats, target: Target) -> Floats:
     return -np.maximum(np.maximum(target.low - values, values - target.high), 0.0)
 
 
-def _history(tx: Transaction, campaign: Campaign, number: int) -> History:
+def _history(
+    tx: Transaction, campaign: Campaign, number: int, read: Callable[[Floats], Sequence[str | None]]
+) -> History:
     start = campaigns.initial_points(tx, campaign.id)
     points = [*start, *campaigns.suggested_points(tx, campaign.id, number)]
     latents = np.array([row.vector for row in points], dtype=np.float32).astype(np.float64)
@@ -176,7 +180,21 @@ def _history(tx: Transaction, campaign: Campaign, number: int) -> History:
         latents=latents,
         objectives=objective(values, campaign.spec.target),
         bounds=np.stack([box.min(axis=0), box.max(axis=0)], axis=1),
+        read=read,
+        seen=frozenset(campaigns.seen_formulas(tx, campaign.id, number)),
     )
+
+
+def _read(generator: Generator, points: Floats, rule: FilterSpec) -> list[str | None]:
+    """What each latent point stands for, None where a suggestion there would be undecodable or rejected."""
+    decoded = generator.decode(points.astype(np.float32))
+    found: list[str | None] = [None] * len(points)
+    good = [i for i in range(len(points)) if i not in decoded.failures]
+    if good:
+        named = identify(decoded.counts[good])
+        for i, formula, refusal in zip(good, named.reduced_formula, _refusals(named, rule), strict=True):
+            found[i] = formula if refusal is None else None
+    return found
 
 
 def _decode(workspace: Workspace, version_id: int, rows: Sequence[AnyRow]) -> tuple[dict[int, str], dict[int, str]]:

@@ -50,8 +50,7 @@ def read_source(path: Path, formula_column: str, value_column: str | None) -> So
     for line, fields in _json_lines(text, source) if is_json else _csv_lines(path, text, source):
         missing = next((column for column in wanted if column not in fields), None)
         if missing is not None and not source.rows:
-            known = ", ".join(fields)
-            raise InputError(f"{path}: no column {missing!r}{suggestion(missing, list(fields))} (columns: {known})")
+            raise InputError(f"{path}: no column {missing!r}{suggestion(missing, list(fields))}")
         if missing is not None:
             source.broken.append((line, json.dumps(fields), f"no key {missing!r}"))
             continue

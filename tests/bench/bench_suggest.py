@@ -4,6 +4,7 @@ Both start from the 300 published latents and labels; both points are judged by 
 """
 
 import argparse
+import contextlib
 import csv
 import time
 import warnings
@@ -64,7 +65,7 @@ def main() -> None:
         print(f"kappa {kappa:g}: ours {value:.8f} in {seconds[1]:.2f} s, 20 points in {seconds[20]:.2f} s", flush=True)
         if arguments.ours_only:
             continue
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), contextlib.redirect_stdout(None):  # it prints every repeated point
             warnings.simplefilter("ignore")
             point, stock_seconds = stock(history, kappa)
         mean, sd = judge.posterior(point)

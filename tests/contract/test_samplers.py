@@ -72,13 +72,11 @@ def test_proposes_n_distinct_points_in_the_box_and_touches_nothing(sampler: Samp
 
 
 def test_keeps_a_stated_distance_within_a_batch(sampler: Sampler) -> None:
-    from agd.plugins.samplers import MIN_SEPARATION
-
     past = HISTORIES["ordinary"]
     latents = sampler.suggest(past, 20, seed=0).latents
     assert latents is not None
     distances = np.linalg.norm(latents[:, None] - latents, axis=2)[~np.eye(20, dtype=bool)]
-    assert distances.min() >= min(MIN_SEPARATION, 1 / 80) * np.linalg.norm(np.ptp(past.bounds, axis=1))
+    assert distances.min() >= min(0.01, 1 / 80) * np.linalg.norm(np.ptp(past.bounds, axis=1))
 
 
 @pytest.mark.parametrize("past", [HISTORIES["ordinary"], HISTORIES["no label"]], ids=["ordinary", "no label"])
