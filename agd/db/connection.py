@@ -34,7 +34,11 @@ class Database:
             url,
             pool_size=2,
             pool_pre_ping=True,
-            connect_args={"options": "-c jit=off -c timezone=UTC", "application_name": "agd", "connect_timeout": 10},
+            connect_args={
+                "options": "-c jit=off -c timezone=UTC -c work_mem=64MB",
+                "application_name": "agd",
+                "connect_timeout": 10,
+            },
         )
 
     def __enter__(self) -> Self:

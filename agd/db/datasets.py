@@ -1,7 +1,7 @@
 """Datasets and compositions: bulk rows in by COPY, read back in one order everywhere."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +13,7 @@ from agd.db.tables import activity, composition, dataset, dataset_reject, datase
 Ids = NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
-class CompositionRow:
+class CompositionRow(NamedTuple):
     """A composition by its natural key and the columns people filter on."""
 
     reduced_formula: str
@@ -46,10 +45,7 @@ def store_compositions(tx: Transaction, rows: Sequence[CompositionRow], activity
         "incoming",
         "position integer, reduced_formula text, chemical_system text, anonymous_formula text,"
         " n_elements integer, n_atoms integer",
-        (
-            (i, row.reduced_formula, row.chemical_system, row.anonymous_formula, row.n_elements, row.n_atoms)
-            for i, row in enumerate(rows)
-        ),
+        ((i, *row) for i, row in enumerate(rows)),
     )
     # One order for every writer, so that two of them never wait for each other in a circle.
     tx.execute(
@@ -62,8 +58,10 @@ def store_compositions(tx: Transaction, rows: Sequence[CompositionRow], activity
         ),
         {"activity": activity_id},
     )
-    found = tx.execute(text("SELECT c.id FROM incoming JOIN composition c USING (reduced_formula) ORDER BY position"))
-    return np.fromiter(found.scalars(), dtype=np.int64)
+    found = tx.scalar(
+        text("SELECT array_agg(c.id ORDER BY position) FROM incoming JOIN composition c USING (reduced_formula)")
+    )
+    return np.array(found or [], dtype=np.int64)
 
 
 def property_of(tx: Transaction, name: str) -> AnyRow | None:

@@ -134,6 +134,7 @@ dataset = Table(
     Column("n_read", Integer, nullable=False),
     Column("n_rejected", Integer, nullable=False),
     _made_by(),
+    UniqueConstraint("id", "property"),
 )
 
 composition = Table(
@@ -225,6 +226,7 @@ model_version = Table(
     _id(),
     Column("kind", Text, nullable=False),
     Column("plugin", Text, nullable=False),
+    Column("property", Text, ForeignKey("property.name"), comment="what an oracle answers"),
     Column("architecture_version", Integer, nullable=False),
     Column("options", JSONB, nullable=False),
     Column("seed", BigInteger, nullable=False),
@@ -234,6 +236,8 @@ model_version = Table(
     Column("metrics", JSONB, nullable=False),
     _made_by(),
     CheckConstraint("kind IN ('autoencoder', 'oracle')", name="kind_is_known"),
+    CheckConstraint("(kind = 'oracle') = (property IS NOT NULL)", name="oracle_has_property"),
+    UniqueConstraint("id", "property"),
 )
 
 campaign_set = Table(
@@ -261,19 +265,35 @@ label = Table(
     metadata,
     _id(),
     _ref("composition_id", "composition.id"),
-    Column("property", Text, ForeignKey("property.name"), nullable=False),
+    Column("property", Text, nullable=False, comment="the one that the source speaks of"),
     Column("value", Double, nullable=False),
     Column("uncertainty", Double, comment="one standard deviation, NULL where the source states none"),
-    _ref("dataset_id", "dataset.id", nullable=True),
-    _ref("model_version_id", "model_version.id", nullable=True),
+    Column("dataset_id", BigInteger),
+    Column("model_version_id", BigInteger),
     _made_by(),
+    ForeignKeyConstraint(["dataset_id", "property"], ["dataset.id", "dataset.property"]),
+    ForeignKeyConstraint(["model_version_id", "property"], ["model_version.id", "model_version.property"]),
     _finite("value"),
     CheckConstraint("uncertainty >= 0 AND uncertainty < 'Infinity'", name="uncertainty_is_finite"),
     CheckConstraint("num_nonnulls(dataset_id, model_version_id) = 1", name="has_one_source"),
-    # NULL never equals NULL, so each constraint binds the labels of its own kind of source.
-    UniqueConstraint("composition_id", "property", "dataset_id"),
-    UniqueConstraint("composition_id", "property", "model_version_id"),
     UniqueConstraint("id", "composition_id"),
+    # One label per source: each index holds the labels of its own kind of source only.
+    Index(
+        "uq_label_dataset",
+        "composition_id",
+        "property",
+        "dataset_id",
+        unique=True,
+        postgresql_where=text("dataset_id IS NOT NULL"),
+    ),
+    Index(
+        "uq_label_model_version",
+        "composition_id",
+        "property",
+        "model_version_id",
+        unique=True,
+        postgresql_where=text("model_version_id IS NOT NULL"),
+    ),
 )
 
 latent = Table(

@@ -3,7 +3,8 @@
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -45,8 +46,7 @@ class Reject:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
-class Kept:
+class Kept(NamedTuple):
     """One composition: the row that stands for it, its value, and how many rows of the source agree with it."""
 
     position: int
@@ -122,7 +122,7 @@ def _merge(source: str, formula: str, rows: Sequence[Kept], policy: DuplicatePol
     first = rows[0]
     conflict = next((row for row in rows if row.value != first.value), None)
     if conflict is None:
-        return replace(first, n_rows=len(rows))
+        return first._replace(n_rows=len(rows))
     if policy == "error":
         raise InputError(
             f"{source}:{conflict.row.line}: {formula} has value {conflict.row.value} here and {first.row.value} on "
@@ -130,7 +130,7 @@ def _merge(source: str, formula: str, rows: Sequence[Kept], policy: DuplicatePol
         )
     if policy == "mean":
         mean = math.fsum(row.value for row in rows if row.value is not None) / len(rows)
-        return replace(first, value=mean, n_rows=len(rows))
+        return first._replace(value=mean, n_rows=len(rows))
     chosen = first if policy == "first" else min(rows, key=lambda row: (row.value, row.position))
     rejects += [
         Reject(
@@ -143,7 +143,7 @@ def _merge(source: str, formula: str, rows: Sequence[Kept], policy: DuplicatePol
         for row in rows
         if row.value != chosen.value
     ]
-    return replace(chosen, n_rows=sum(row.value == chosen.value for row in rows))
+    return chosen._replace(n_rows=sum(row.value == chosen.value for row in rows))
 
 
 def _take(named: Identities, positions: Sequence[int]) -> Identities:

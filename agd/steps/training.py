@@ -36,6 +36,7 @@ def train(workspace: Workspace, campaign: Campaign, role: str, progress: Progres
                     {
                         "kind": role,
                         "plugin": chosen.kind,
+                        "property": campaign.spec.target.property if role == "oracle" else None,
                         "architecture_version": plugin.architecture_version,
                         "options": options.model_dump(mode="json"),
                         "seed": chosen.seed,

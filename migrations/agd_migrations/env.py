@@ -1,9 +1,9 @@
 """Alembic environment: works on the connection it is handed, or opens the database of the settings."""
 
-from agd.config import load_settings
 from alembic import context
 from sqlalchemy import Connection
 
+from agd.config import load_settings
 from agd.db.connection import open_database
 from agd.db.tables import metadata
 

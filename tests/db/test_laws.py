@@ -16,8 +16,8 @@ INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_
     VALUES ('NaCl', 'Cl-Na', 'AB', 2, 2, 1), ('KCl', 'Cl-K', 'AB', 2, 2, 1);
 INSERT INTO training_set (sha256, n_members, activity_id) VALUES ('t', 1, 1);
 INSERT INTO artifact (sha256, format, n_bytes, activity_id) VALUES ('a', 'npz', 1, 1);
-INSERT INTO model_version (kind, plugin, architecture_version, options, seed, training_set_id, recipe_sha256,
-    tensors_sha256, metrics, activity_id) VALUES ('oracle', 'random_forest', 1, '{}', 0, 1, 'm', 'a', '{}', 1);
+INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed, training_set_id, recipe_sha256,
+    tensors_sha256, metrics, activity_id) VALUES ('oracle', 'random_forest', 'band_gap', 1, '{}', 0, 1, 'm', 'a', '{}', 1);
 INSERT INTO label (composition_id, property, value, dataset_id, activity_id) VALUES (1, 'band_gap', 5.0, 1, 1);
 INSERT INTO campaign (name, spec_sha256, spec, spec_text, seed, property, target_low, budget_calls, agd_version)
     VALUES ('c', 's', '{}', '', 0, 'band_gap', 6, 10, '0');
@@ -41,7 +41,15 @@ BREACHES = {
     "a second label from one source": (_LABEL.format("1, 'band_gap', 4, 1, NULL, 1"), "uq_label"),
     "a label that is not a number": (_LABEL.format("2, 'band_gap', 'NaN', 1, NULL, 1"), "value_is_finite"),
     "an infinite label": (_LABEL.format("2, 'band_gap', 'Infinity', 1, NULL, 1"), "value_is_finite"),
-    "a label of an unknown property": (_LABEL.format("2, 'colour', 1, 1, NULL, 1"), "fk_label_property"),
+    "a label of an unknown property": (_LABEL.format("2, 'colour', 1, 1, NULL, 1"), "fk_label_dataset_id_property"),
+    "a label of what its dataset does not hold": (
+        _LABEL.format("2, 'density', 1, 1, NULL, 1"),
+        "fk_label_dataset_id_property",
+    ),
+    "a label of what its oracle does not answer": (
+        _LABEL.format("2, 'density', 1, NULL, 1, 1"),
+        "fk_label_model_version_id_property",
+    ),
     "a label without an activity": (_LABEL.format("2, 'band_gap', 1, 1, NULL, NULL"), "activity_id"),
     "a composition twice": (
         "INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms,"
@@ -66,7 +74,7 @@ BREACHES = {
         "uq_activity_done_once",
     ),
     "an iteration twice": ("INSERT INTO iteration (campaign_id, number) VALUES (1, 1)", "uq_iteration"),
-    "a model of an unknown kind": ("UPDATE model_version SET kind = 'guess'", "kind_is_known"),
+    "a model of an unknown kind": ("UPDATE model_version SET kind = 'guess', property = NULL", "kind_is_known"),
     "a latent with a hole": (
         "INSERT INTO latent (model_version_id, vector, activity_id) VALUES (1, '{0,NULL}', 1)",
         "vector_is_whole",

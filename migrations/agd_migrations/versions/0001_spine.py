@@ -359,6 +359,7 @@ def _create_tables() -> None:
         sa.ForeignKeyConstraint(["activity_id"], ["activity.id"], name=op.f("fk_dataset_activity_id")),
         sa.ForeignKeyConstraint(["property"], ["property.name"], name=op.f("fk_dataset_property")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_dataset")),
+        sa.UniqueConstraint("id", "property", name=op.f("uq_dataset_id_property")),
         sa.UniqueConstraint("name", name=op.f("uq_dataset_name")),
         sa.UniqueConstraint("recipe_sha256", name=op.f("uq_dataset_recipe_sha256")),
     )
@@ -412,6 +413,7 @@ def _create_tables() -> None:
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("kind", sa.Text(), nullable=False),
         sa.Column("plugin", sa.Text(), nullable=False),
+        sa.Column("property", sa.Text(), nullable=True, comment="what an oracle answers"),
         sa.Column("architecture_version", sa.Integer(), nullable=False),
         sa.Column("options", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("seed", sa.BigInteger(), nullable=False),
@@ -420,13 +422,18 @@ def _create_tables() -> None:
         sa.Column("tensors_sha256", sa.Text(), nullable=False),
         sa.Column("metrics", postgresql.JSONB(astext_type=sa.Text()), nullable=False),
         sa.Column("activity_id", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint(
+            "(kind = 'oracle') = (property IS NOT NULL)", name=op.f("ck_model_version_oracle_has_property")
+        ),
         sa.CheckConstraint("kind IN ('autoencoder', 'oracle')", name=op.f("ck_model_version_kind_is_known")),
         sa.ForeignKeyConstraint(["activity_id"], ["activity.id"], name=op.f("fk_model_version_activity_id")),
+        sa.ForeignKeyConstraint(["property"], ["property.name"], name=op.f("fk_model_version_property")),
         sa.ForeignKeyConstraint(["tensors_sha256"], ["artifact.sha256"], name=op.f("fk_model_version_tensors_sha256")),
         sa.ForeignKeyConstraint(
             ["training_set_id"], ["training_set.id"], name=op.f("fk_model_version_training_set_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_model_version")),
+        sa.UniqueConstraint("id", "property", name=op.f("uq_model_version_id_property")),
         sa.UniqueConstraint("recipe_sha256", name=op.f("uq_model_version_recipe_sha256")),
     )
     op.create_table(
@@ -472,7 +479,7 @@ def _create_tables() -> None:
         "label",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
         sa.Column("composition_id", sa.BigInteger(), nullable=False),
-        sa.Column("property", sa.Text(), nullable=False),
+        sa.Column("property", sa.Text(), nullable=False, comment="the one that the source speaks of"),
         sa.Column("value", sa.Double(), nullable=False),
         sa.Column(
             "uncertainty",
@@ -490,20 +497,30 @@ def _create_tables() -> None:
         sa.CheckConstraint("num_nonnulls(dataset_id, model_version_id) = 1", name=op.f("ck_label_has_one_source")),
         sa.ForeignKeyConstraint(["activity_id"], ["activity.id"], name=op.f("fk_label_activity_id")),
         sa.ForeignKeyConstraint(["composition_id"], ["composition.id"], name=op.f("fk_label_composition_id")),
-        sa.ForeignKeyConstraint(["dataset_id"], ["dataset.id"], name=op.f("fk_label_dataset_id")),
-        sa.ForeignKeyConstraint(["model_version_id"], ["model_version.id"], name=op.f("fk_label_model_version_id")),
-        sa.ForeignKeyConstraint(["property"], ["property.name"], name=op.f("fk_label_property")),
+        sa.ForeignKeyConstraint(
+            ["dataset_id", "property"], ["dataset.id", "dataset.property"], name=op.f("fk_label_dataset_id_property")
+        ),
+        sa.ForeignKeyConstraint(
+            ["model_version_id", "property"],
+            ["model_version.id", "model_version.property"],
+            name=op.f("fk_label_model_version_id_property"),
+        ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_label")),
-        sa.UniqueConstraint(
-            "composition_id", "property", "dataset_id", name=op.f("uq_label_composition_id_property_dataset_id")
-        ),
-        sa.UniqueConstraint(
-            "composition_id",
-            "property",
-            "model_version_id",
-            name=op.f("uq_label_composition_id_property_model_version_id"),
-        ),
         sa.UniqueConstraint("id", "composition_id", name=op.f("uq_label_id_composition_id")),
+    )
+    op.create_index(
+        "uq_label_dataset",
+        "label",
+        ["composition_id", "property", "dataset_id"],
+        unique=True,
+        postgresql_where=sa.text("dataset_id IS NOT NULL"),
+    )
+    op.create_index(
+        "uq_label_model_version",
+        "label",
+        ["composition_id", "property", "model_version_id"],
+        unique=True,
+        postgresql_where=sa.text("model_version_id IS NOT NULL"),
     )
     op.create_table(
         "latent",
