@@ -16,8 +16,9 @@ INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_
     VALUES ('NaCl', 'Cl-Na', 'AB', 2, 2, 1), ('KCl', 'Cl-K', 'AB', 2, 2, 1);
 INSERT INTO training_set (sha256, n_members, activity_id) VALUES ('t', 1, 1);
 INSERT INTO artifact (sha256, format, n_bytes, activity_id) VALUES ('a', 'npz', 1, 1);
-INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed, training_set_id, recipe_sha256,
-    tensors_sha256, metrics, activity_id) VALUES ('oracle', 'random_forest', 'band_gap', 1, '{}', 0, 1, 'm', 'a', '{}', 1);
+INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed, training_set_id,
+    recipe_sha256, tensors_sha256, metrics, activity_id)
+    VALUES ('oracle', 'random_forest', 'band_gap', 1, '{}', 0, 1, 'm', 'a', '{}', 1);
 INSERT INTO label (composition_id, property, value, dataset_id, activity_id) VALUES (1, 'band_gap', 5.0, 1, 1);
 INSERT INTO campaign (name, spec_sha256, spec, spec_text, seed, property, target_low, budget_calls, agd_version)
     VALUES ('c', 's', '{}', '', 0, 'band_gap', 6, 10, '0');

@@ -6,7 +6,7 @@ from sqlalchemy import text
 from agd.chem.identity import identify
 from agd.db import progress
 from agd.errors import BusyError, ModelError, SpecChangedError, SpecError
-from agd.loop import LocalEngine
+from agd.loop import LocalEngine, limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps import Step, next_step, perform
 from agd.steps import searching as searching_steps
@@ -93,12 +93,13 @@ def test_a_run_broken_at_every_step_gives_the_same_rows(
                 raise KeyboardInterrupt
 
             monkeypatch.setattr(searching_steps.activities, "finish", die)
-            with pytest.raises(KeyboardInterrupt):
+            with pytest.raises(KeyboardInterrupt), limited_threads(1):
                 perform(starter, campaign, step)
             monkeypatch.setattr(searching_steps.activities, "finish", finish)
             assert next_step(starter, campaign) == step
         starter._loaded.clear()
-        perform(starter, campaign, step)
+        with limited_threads(1):
+            perform(starter, campaign, step)
     assert _neutral(content_hash(starter), starter, "small") == expected
     assert scalar(starter, "SELECT count(*) FROM activity WHERE outcome = 'failed'") == len(broken)
 

@@ -218,7 +218,8 @@ def test_two_runs_a_stop_a_signal_and_a_kill(
     wait_for(database, "SELECT count(*) FROM iteration", process)
     fails(imported("run", "c.toml"), 5, "is being run by another process", "agd stop c")
     assert imported("stop", "c").code == 0
-    assert process.wait(timeout=60) == 130
+    process.communicate(timeout=60)
+    assert process.returncode == 130
     assert "not running" in imported("stop", "c").out
 
     process = start(environment, tmp_path, "resume", "c")
@@ -231,7 +232,7 @@ def test_two_runs_a_stop_a_signal_and_a_kill(
     process = start(environment, tmp_path, "resume", "c")
     wait_for(database, BEGUN.format(process.pid), process)
     process.kill()
-    process.wait(timeout=60)
+    process.communicate(timeout=60)
     assert imported("resume", "c", "--quiet").code == 0
 
     (tmp_path / "c.toml").write_text(longer.replace('name = "c"', 'name = "u"'))
