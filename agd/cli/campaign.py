@@ -49,11 +49,12 @@ seed = 0
 
 [sampler]                      # suggests what to label next
 kind = "ucb"                   # or "random"
-kappa = 10.0
+kappa = 10.0                   # standard deviations added to the mean: more of it explores more
+# avoids_seen = false          # also suggest what the campaign has seen: not charged, and most of it is
 
 [filter]                       # what is rejected before it is charged
-is_charge_neutral = false
-is_electronegativity_balanced = false
+is_charge_neutral = true
+is_electronegativity_balanced = true
 # max_elements = 5
 # max_atoms = 20
 # max_count = 7
