@@ -17,6 +17,8 @@ from agd.chem.formula import parse_formulas
 from agd.plugins.generators import SetAutoencoder, SetAutoencoderOptions, measure
 from agd.types import Counts, TrainingTable
 
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
 HELD_OUT = 0.2
 
 
@@ -28,7 +30,7 @@ def read_formulas(path: Path, column: str) -> Counts:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds paper/mpid_formula_sp.csv")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder that holds paper/mpid_formula_sp.csv")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--set", nargs="*", default=[], metavar="OPTION=VALUE", help="hyper-parameters to change")

@@ -15,6 +15,8 @@ from agd.chem.formula import identify, parse_formulas
 from agd.chem.onehot import one_hot
 from agd.chem.validity import assess
 
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
 N_REPEATS = 5
 
 
@@ -32,7 +34,7 @@ def measure(name: str, n_rows: int, compute: Callable[[], object]) -> None:
 def main() -> None:
     """Measure on the 42,669 formulas of Exp1_42k.csv."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds paper/Exp1_42k.csv")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder that holds paper/Exp1_42k.csv")
     with (parser.parse_args().data / "paper" / "Exp1_42k.csv").open() as file:
         formulas = [row["composition"] for row in csv.DictReader(file)]
     counts, _ = parse_formulas(formulas)

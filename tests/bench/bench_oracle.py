@@ -12,6 +12,8 @@ from agd.chem.formula import parse_formulas
 from agd.plugins.oracles import RandomForest, RandomForestOptions
 from agd.types import TrainingTable
 
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
 N_HELD_OUT = 800
 N_POOL = 100_000
 
@@ -19,7 +21,7 @@ N_POOL = 100_000
 def main() -> None:
     """Print the metrics, the size of the model and the seconds of fitting, loading and labelling."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds paper/Exp1_42k.csv")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder that holds paper/Exp1_42k.csv")
     parser.add_argument("--min-samples-leaf", type=int, default=RandomForestOptions().min_samples_leaf)
     arguments = parser.parse_args()
     with (arguments.data / "paper" / "Exp1_42k.csv").open() as file:

@@ -18,6 +18,8 @@ from agd.nets.gp import GaussianProcess
 from agd.plugins.samplers import Ucb, UcbOptions
 from agd.types import Floats, History
 
+DATA = Path(__file__).parents[3] / "shared" / "data"
+
 
 def read(path: Path) -> History:
     """Latents as float32 holds them, gaps in eV, and their box."""
@@ -49,7 +51,7 @@ def stock(history: History, kappa: float) -> tuple[Floats, float]:
 def main() -> None:
     """Print seconds and acquisition values for each kappa."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="folder that holds paper/")
+    parser.add_argument("--data", type=Path, default=DATA, help="folder that holds paper/")
     parser.add_argument("--kappa", type=float, nargs="+", default=[2.576, 10.0, 100.0])
     parser.add_argument("--ours-only", action="store_true", help="leave out the minutes that the other one takes")
     arguments = parser.parse_args()
