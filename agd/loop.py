@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from types import FrameType
 
 from agd.db import activities, campaigns
+from agd.db.schema import server_time
 from agd.protocols import Progress, silent
 from agd.steps import Step, next_step, perform
-from agd.steps.workspace import Campaign, Workspace
+from agd.steps.workspace import Campaign, Workspace, limited_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,12 +44,16 @@ class LocalEngine:
         """
         started = time.monotonic()
         n_steps = 0
-        with workspace.database.campaign_lock(campaign.id, campaign.name), _stop_signals() as is_stopped:
+        with workspace.database.read() as tx:
+            asked_before = server_time(tx)
+        lock = workspace.database.campaign_lock(campaign.id, campaign.name)
+        with lock as assert_held, _stop_signals() as is_stopped:
             with workspace.database.transaction() as tx:
                 activities.bury_lost(tx, campaign.id)
-                campaigns.clear_stop(tx, campaign.id)
+                campaigns.clear_stop(tx, campaign.id, asked_before)
             with limited_threads(campaign.spec.threads):
                 while (step := next_step(workspace, campaign)) is not None and not is_stopped():
+                    assert_held()
                     on_step(step)
                     perform(workspace, campaign, step, progress)
                     n_steps += 1
@@ -57,21 +62,6 @@ class LocalEngine:
                             break
             is_ended = next_step(workspace, campaign) is None
         return Outcome(is_ended, n_steps, time.monotonic() - started)
-
-
-@contextmanager
-def limited_threads(n: int) -> Iterator[None]:
-    """Hold BLAS, OpenMP and torch to `n` threads: a campaign's rows depend on it."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        with threadpool_limits(limits=n):  # type: ignore[no-untyped-call]  # the library has no types
-            yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @contextmanager

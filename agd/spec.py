@@ -2,30 +2,38 @@
 
 import hashlib
 import json
+import math
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
 from agd import registry
 from agd.errors import NotFoundError, SpecError
 from agd.protocols import Options
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""Names of campaigns and data sets: fit for a file, a shell and a URL."""
 
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _ONE_SIDED = re.compile(rf"\s*(?P<property>\w+)\s*(?P<sign>>=?|<=?)\s*(?P<bound>{_NUMBER})\s*(?P<unit>\S+)\s*")
 _WINDOW = re.compile(
-    rf"\s*(?P<low>{_NUMBER})\s*(?P<unit>\S+)\s*<=?\s*(?P<property>\w+)\s*<=?\s*(?P<high>{_NUMBER})\s*(?P<unit_high>\S+)\s*"
+    rf"\s*(?P<low>{_NUMBER})\s*(?P<unit>\S+)\s*(?P<sign><=?)\s*(?P<property>\w+)\s*(?P<sign_high><=?)\s*(?P<high>{_NUMBER})\s*(?P<unit_high>\S+)\s*"
 )
 
 
 class Target(BaseModel, frozen=True):
-    """What counts as a find: a property at or above, at or below, or between bounds, in its unit."""
+    """What counts as a find: a property of at least `low` and at most `high`, in its unit.
 
+    A bound that must itself not be reached (`>`, `<`) is held as the next float beyond it.
+    """
+
+    text: str
     property: str
     unit: str
     low: float | None = None
@@ -34,24 +42,28 @@ class Target(BaseModel, frozen=True):
     @classmethod
     def parse(cls, text: str) -> "Target":
         """Read `band_gap > 6 eV`, `band_gap < 1 eV` or `2 eV < band_gap < 4 eV`."""
+        words = " ".join(text.split())
         if (one := _ONE_SIDED.fullmatch(text)) is not None:
-            bound = float(one["bound"])
-            sides = {"low": bound} if one["sign"].startswith(">") else {"high": bound}
-            return cls(property=one["property"], unit=one["unit"], **sides)
+            side = "low" if one["sign"].startswith(">") else "high"
+            bound = _bound(float(one["bound"]), side, is_strict=not one["sign"].endswith("="))
+            return cls(text=words, property=one["property"], unit=one["unit"], **{side: bound})
         if (window := _WINDOW.fullmatch(text)) is not None and window["unit"] == window["unit_high"]:
-            low, high = float(window["low"]), float(window["high"])
-            if low < high:
-                return cls(property=window["property"], unit=window["unit"], low=low, high=high)
+            low = _bound(float(window["low"]), "low", is_strict=window["sign"] == "<")
+            high = _bound(float(window["high"]), "high", is_strict=window["sign_high"] == "<")
+            if low <= high:
+                return cls(text=words, property=window["property"], unit=window["unit"], low=low, high=high)
         raise ValueError(
             f"{text!r} is no target: write 'band_gap > 6 eV', 'band_gap < 1 eV' or '2 eV < band_gap < 4 eV'"
         )
 
     def __str__(self) -> str:
-        if self.low is None:
-            return f"{self.property} < {self.high:g} {self.unit}"
-        if self.high is None:
-            return f"{self.property} > {self.low:g} {self.unit}"
-        return f"{self.low:g} {self.unit} < {self.property} < {self.high:g} {self.unit}"
+        return self.text
+
+
+def _bound(value: float, side: str, *, is_strict: bool) -> float:
+    if not is_strict:
+        return value
+    return math.nextafter(value, math.inf if side == "low" else -math.inf)
 
 
 class _Section(BaseModel):
@@ -66,9 +78,13 @@ def _validated(model: type[_Model], values: Mapping[str, Any]) -> _Model:
 class BudgetSpec(_Section):
     """What may be spent."""
 
-    oracle_calls: int = Field(default=1000, gt=0, description="distinct compositions the oracle may be asked for")
+    oracle_calls: int = Field(
+        default=1000, gt=0, lt=2**31, description="distinct compositions the oracle may be asked for"
+    )
     suggestions_per_iteration: int = Field(default=20, gt=0, le=10_000)
-    stall_after: int = Field(default=50, gt=0, description="end after this many iterations without a new composition")
+    stall_after: int = Field(
+        default=50, gt=0, lt=2**31, description="end after this many iterations without a new composition"
+    )
 
 
 class DataSpec(_Section):
@@ -86,7 +102,7 @@ class InitialSpec(_Section):
     at_most: float | None = Field(
         default=None, description="sample only rows with a value up to this, in the property's unit"
     )
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     @model_validator(mode="after")
     def _one_rule(self) -> "InitialSpec":
@@ -123,7 +139,7 @@ class AutoencoderSpec(_PluginSpec):
         default=None, description="dataset of formulas to train on; the campaign's own by default"
     )
     held_out: float = Field(default=0.2, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
 
 TABLE = "table"
@@ -139,9 +155,10 @@ class OracleSpec(_PluginSpec):
         default=None, description="dataset to train on or to answer from; the campaign's own by default"
     )
     exclude_initial: bool = True
+    formula_column: str = Field(default="composition", description="column of the formulas in those files")
     exclude: tuple[str, ...] = Field(default=(), description="files of formulas the oracle must not be trained on")
     held_out: float = Field(default=0.1, gt=0, lt=1)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**63)
 
     def options_type(self) -> type[Options]:
         """The plug-in's own options; the table has none."""
@@ -168,7 +185,7 @@ class FilterSpec(_Section):
 class CampaignSpec(_Section):
     """A whole campaign."""
 
-    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    name: str = Field(pattern=f"^{NAME.pattern}$")
     target: Target
     seed: int = Field(default=0, ge=0, lt=2**63)
     threads: int = Field(default=1, ge=1, le=1024)
@@ -182,8 +199,12 @@ class CampaignSpec(_Section):
 
     @field_validator("target", mode="before")
     @classmethod
-    def _parse_target(cls, value: object) -> object:
-        return Target.parse(value) if isinstance(value, str) else value
+    def _parse_target(cls, value: object) -> Target:
+        return Target.parse(str(value))
+
+    @field_serializer("target")
+    def _write_target(self, target: Target) -> str:
+        return target.text
 
     def corpus(self) -> str:
         """The dataset the autoencoder is trained on."""
@@ -199,9 +220,18 @@ class ResolvedSpec(BaseModel, frozen=True):
 
     spec: CampaignSpec
     text: str
-    folder: Path
+    path: Path
     content: dict[str, Any]
     sha256: str
+
+    @property
+    def folder(self) -> Path:
+        """Where the files that the specification names are looked for."""
+        return self.path.parent.resolve()
+
+    def place(self, *key: str) -> str:
+        """`file:line: key`, the beginning of an error message."""
+        return _place(self.path, self.text, key)
 
 
 def read(path: Path) -> ResolvedSpec:
@@ -229,7 +259,7 @@ def read(path: Path) -> ResolvedSpec:
     folder = path.parent.resolve()
     content = resolve(spec, folder, path, text)
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return ResolvedSpec(spec=spec, text=text, folder=folder, content=content, sha256=digest)
+    return ResolvedSpec(spec=spec, text=text, path=path, content=content, sha256=digest)
 
 
 def resolve(spec: CampaignSpec, folder: Path, path: Path, text: str) -> dict[str, Any]:

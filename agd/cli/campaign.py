@@ -72,7 +72,7 @@ def init(
         file.write_text(TEMPLATE.format(file=file.name, name=file.stem), encoding="utf-8")
     except OSError as error:
         raise InputError(f"{file}: cannot be written ({error.strerror})") from error
-    console.print(f"wrote {file}: look at its dataset, then `agd run {file}`", soft_wrap=True)
+    show.say(f"wrote {file}: look at its dataset, then `agd run {file}`")
 
 
 def run(
@@ -96,7 +96,7 @@ def run(
                 show.print_json(planned)
             else:
                 for key, value in planned.items():
-                    console.print(f"{key:>18}  {show.text(value)}", markup=False)
+                    show.say(f"{key:>18}  {show.text(value)}")
             return
         _run(workspace, open_campaign(workspace, resolved), quiet=quiet, json=json)
 
@@ -123,9 +123,9 @@ def stop(name: Name) -> None:
             if at_work:
                 campaigns.request_stop(tx, campaign.id)
     if at_work:
-        console.print(f"{name} stops after the step at hand; go on with `agd resume {name}`")
+        show.say(f"{name} stops after the step at hand; go on with `agd resume {name}`")
     else:
-        console.print(f"{name} is not running")
+        show.say(f"{name} is not running")
 
 
 def status(
@@ -201,6 +201,18 @@ def models(json: Json = False) -> None:
     console.print(show.table(["id", "model", "seed", "rows", "sha256", "metrics"], shown))
 
 
+def retrain(
+    sha256: Annotated[str, typer.Argument(help="Beginning of the model's hash, as `agd models` shows it.")],
+) -> None:
+    """Make a lost or damaged model file again from its recorded recipe."""
+    from agd.cli.live import training_bar
+    from agd.steps.training import retrain as make_again
+
+    with show.workspace() as workspace, training_bar("retrain") as progress:
+        made = make_again(workspace, sha256, progress)
+    show.say(f"model {made} is in its place again")
+
+
 def hash_(name: Name) -> None:
     """Print the content hash of a campaign: equal for equal rows, whatever was killed on the way."""
     from agd.db import progress
@@ -222,6 +234,7 @@ def register(app: typer.Typer) -> None:
     app.command("list")(list_)
     app.command()(top)
     app.command()(models)
+    app.command()(retrain)
     app.command("hash")(hash_)
 
 
@@ -238,16 +251,15 @@ def _run(workspace: Any, campaign: Any, *, quiet: bool, json: bool) -> None:
     if json:
         show.print_json({**row, "n_steps": outcome.n_steps, "seconds": round(outcome.seconds, 1)})
     else:
-        console.print(
+        show.say(
             f"{campaign.name}: {row['n_new']} of {row['budget_calls']} oracle calls spent on as many distinct "
             f"compositions in {show.duration(outcome.seconds)}; {counters(row)}",
-            soft_wrap=True,
         )
     if not outcome.is_ended:
-        console.print(f"stopped; go on with `agd resume {campaign.name}`")
+        show.say_aside(f"stopped; go on with `agd resume {campaign.name}`")
         raise typer.Exit(EXIT_STOPPED)
     if not json:
-        console.print(f"{row['state']}; see `agd top {campaign.name}` and `agd why FORMULA`")
+        show.say(f"{row['state']}; see `agd top {campaign.name}` and `agd why FORMULA`")
 
 
 def _status(workspace: Any, name: str | None, n_iterations: int) -> dict[str, Any]:
@@ -274,7 +286,7 @@ def _status_view(values: dict[str, Any]) -> Any:
             row["n_new"],
             row["budget_calls"],
             row["n_finds"],
-            row["lowest"] if row["target_low"] is None else row["highest"],
+            row["best"],
             row["n_suggested"],
             row["n_undecodable"],
             row["n_duplicate"] + row["n_known"],

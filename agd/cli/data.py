@@ -44,11 +44,10 @@ def import_(
     rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate)
     with show.workspace() as workspace:
         summary = import_dataset(workspace, file, name, rules, dry_run=dry_run, strict=strict)
-    written = None
-    if summary.rejects:
-        written = rejects or Path(f"{name}.rejects.csv")
-        write_rejects(written, summary.rejects)
+    written = (rejects or Path(f"{name}.rejects.csv")) if summary.rejects else None
     _print_summary(summary, written, dry_run=dry_run, json=json)
+    if written is not None:
+        write_rejects(written, summary.rejects)
 
 
 @app.command("enumerate")
@@ -79,7 +78,7 @@ def list_(json: Json = False) -> None:
         show.print_json(rows)
         return
     if not rows:
-        console.print("no data sets yet: see `agd data import --help`")
+        show.say("no data sets yet: see `agd data import --help`")
         return
     columns = [
         "name",
@@ -119,9 +118,9 @@ def show_(
     for key, value in values.items():
         if key == "options":
             for rule, choice in value.items():
-                console.print(f"{rule:>16}  {show.text(choice)}")
+                show.say(f"{rule:>16}  {show.text(choice)}")
         elif key != "id":
-            console.print(f"{key:>16}  {show.text(value)}")
+            show.say(f"{key:>16}  {show.text(value)}")
     if refused:
         columns = ["line", "kind", "formula", "value", "message"]
         rows = ([row[key] for key in columns] for row in refused[:n_rejects])
@@ -147,22 +146,17 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
         )
         return
     if summary.was_there:
-        console.print(
-            f"{summary.dataset}: is in the record already ({summary.n_imported:,} compositions); nothing added"
-        )
+        show.say(f"{summary.dataset}: is in the record already ({summary.n_imported:,} compositions); nothing added")
     else:
         verb = "would import" if dry_run else "imported"
-        console.print(
+        show.say(
             f"{summary.dataset}: {verb} {summary.n_imported:,} compositions from {summary.n_read:,} rows"
             + (f", {summary.n_new_compositions:,} of them new to the record" if not dry_run else ""),
-            soft_wrap=True,
         )
     if summary.n_merged:
-        console.print(f"  {summary.n_merged:,} rows repeat a composition and were merged into it")
+        show.say(f"  {summary.n_merged:,} rows repeat a composition and were merged into it")
     if summary.rejects:
-        notices.print(f"  {len(summary.rejects):,} rows refused, each with its line and reason in {rejects}:")
+        show.say_aside(f"  {len(summary.rejects):,} rows refused, each with its line and reason in {rejects}:")
         for kind, n in summary.rejects_by_kind().items():
             first = next(reject for reject in summary.rejects if reject.kind == kind)
-            notices.print(
-                f"    {n:>6,}  {kind:<22} e.g. line {first.line}: {first.message}", markup=False, soft_wrap=True
-            )
+            notices.print(f"    {n:>6,}  {kind:<22} e.g. line {first.line}: {first.message}")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agd.cli import show
-from agd.cli.show import Json, console
+from agd.cli.show import Json
 from agd.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def start() -> None:
     from agd.db.embedded import EmbeddedServer
 
     EmbeddedServer(settings.require_home(), linger_s=settings.server_linger_s).start()
-    console.print(f"the embedded server of {settings.home} is up and stays up; end it with `agd db stop`")
+    show.say(f"the embedded server of {settings.home} is up and stays up; end it with `agd db stop`")
 
 
 @app.command()
@@ -33,7 +33,7 @@ def stop(
     from agd.db.embedded import EmbeddedServer
 
     EmbeddedServer(settings.home, linger_s=settings.server_linger_s).stop(force=force)
-    console.print("the embedded server is stopped")
+    show.say("the embedded server is stopped")
 
 
 @app.command()
@@ -65,7 +65,7 @@ def status(json: Json = False) -> None:
         show.print_json(values)
         return
     for key, value in values.items():
-        console.print(f"{key:>18}  {show.text(value)}", markup=False, soft_wrap=True)
+        show.say(f"{key:>18}  {show.text(value)}")
 
 
 @app.command()
@@ -79,7 +79,7 @@ def upgrade() -> None:
         with database.transaction() as tx:
             before = schema.current_revision(tx)
             schema.upgrade(tx)
-        console.print(f"schema: {before or 'empty'} -> {schema.SCHEMA_REVISION}")
+        show.say(f"schema: {before or 'empty'} -> {schema.SCHEMA_REVISION}")
 
 
 @app.command()
@@ -90,7 +90,7 @@ def current() -> None:
     from agd.db.connection import open_database
 
     with open_database(load_settings(), check_schema=False) as database, database.read() as tx:
-        console.print(f"{schema.current_revision(tx) or 'empty'} (this agd needs {schema.SCHEMA_REVISION})")
+        show.say(f"{schema.current_revision(tx) or 'empty'} (this agd needs {schema.SCHEMA_REVISION})")
 
 
 @app.command()

@@ -1,6 +1,8 @@
 """Watching a campaign run: bars on a terminal, a line now and then in a log file."""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -8,6 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 
 from agd.cli.show import duration, notices, text
 from agd.db import progress
+from agd.protocols import Progress as Reporter
 from agd.steps import Step
 from agd.steps.workspace import Campaign, Workspace
 
@@ -23,16 +26,7 @@ class Watcher:
         self._quiet = quiet
         self._started = time.monotonic()
         self._last_line = 0.0
-        self._bars = Progress(
-            SpinnerColumn(),
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=24),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
-            console=notices,
-            disable=quiet or not notices.is_terminal,
-        )
+        self._bars = _bars(is_shown=not quiet)
         self._calls: TaskID | None = None
         self._training: TaskID | None = None
         self._step: Step | None = None
@@ -42,9 +36,11 @@ class Watcher:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        if self._calls is not None:
-            self._show_calls()
-        self._bars.stop()
+        try:
+            if self._calls is not None and kind is None:
+                self._show_calls()
+        finally:
+            self._bars.stop()
 
     def on_step(self, step: Step) -> None:
         """A step begins."""
@@ -83,11 +79,31 @@ class Watcher:
         notices.print(f"[{duration(now - self._started)}] {line}", markup=False, soft_wrap=True)
 
 
+@contextmanager
+def training_bar(title: str) -> Iterator[Reporter]:
+    """A bar for one training."""
+    with _bars(is_shown=True) as bars:
+        task = bars.add_task(title, total=None, note="")
+        yield lambda done, total, note="": bars.update(task, completed=done, total=total, note=note)
+
+
+def _bars(*, is_shown: bool) -> Progress:
+    return Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[note]}"),
+        console=notices,
+        disable=not (is_shown and notices.is_terminal),
+    )
+
+
 def counters(row: dict[str, Any]) -> str:
     """The four counters of a campaign and what it found, on one line."""
-    best = row["lowest"] if row["target_low"] is None else row["highest"]
     return (
-        f"iteration {row['n_iterations']}, {row['n_finds']} finds, best {text(best)} {row['unit']}; "
+        f"iteration {row['n_iterations']}, {row['n_finds']} finds, best {text(row['best'])} {row['unit']}; "
         f"of {row['n_suggested']} suggested: {row['n_undecodable']} undecodable, "
         f"{row['n_duplicate'] + row['n_known']} seen before, {row['n_rejected']} rejected"
     )

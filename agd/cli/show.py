@@ -12,6 +12,7 @@ import typer
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from agd.steps.workspace import Workspace
@@ -37,6 +38,16 @@ def workspace() -> Iterator["Workspace"]:
         yield Workspace(database, home / "artifacts")
 
 
+def say(words: str) -> None:
+    """Print a line as it is: no markup is read in it, no terminal folds it."""
+    console.print(words, markup=False, soft_wrap=True)
+
+
+def say_aside(words: str) -> None:
+    """Print a line on standard error, as it is."""
+    notices.print(words, markup=False, soft_wrap=True)
+
+
 def print_json(value: object) -> None:
     """Print a value as indented JSON."""
     json.dump(value, sys.stdout, indent=2, default=_plain, ensure_ascii=False)
@@ -47,11 +58,17 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     """A light table; numbers stand to the right."""
     shown = [[text(cell) for cell in row] for row in rows]
     numeric = [all(_is_numeric(row[i]) for row in shown) for i in range(len(columns))]
-    made = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", title_style="bold", pad_edge=False)
+    made = Table(
+        box=box.SIMPLE_HEAD,
+        title=None if title is None else Text(title),
+        title_justify="left",
+        title_style="bold",
+        pad_edge=False,
+    )
     for name, is_number in zip(columns, numeric, strict=True):
         made.add_column(name, justify="right" if is_number else "left", overflow="fold")
     for row in shown:
-        made.add_row(*row)
+        made.add_row(*(Text(cell) for cell in row))
     return made
 
 

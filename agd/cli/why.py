@@ -106,7 +106,7 @@ def _add_suggestions(node: Tree, rows: list[dict[str, Any]], labels: dict[int, d
 
 def _learned_line(learned: dict[int, int]) -> str:
     by_iteration = {i: n for i, n in learned.items() if i > 0 and n > 0}
-    line = f"sampler had learned from {learned[0]} initial labels"
+    line = f"known by then: {learned[0]} initial labels"
     if not by_iteration:
         return line
     shown = list(by_iteration.items())[-_SHOWN_ITERATIONS:]

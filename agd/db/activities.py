@@ -11,6 +11,7 @@ from sqlalchemy import func, insert, select, update
 import agd
 from agd.db.connection import Transaction
 from agd.db.tables import activity
+from agd.errors import BusyError
 
 
 def start(
@@ -55,6 +56,14 @@ def bury_lost(tx: Transaction, campaign_id: int) -> int:
     return tx.execute(statement).rowcount
 
 
+def bury_dead(tx: Transaction) -> None:
+    """Mark as lost what ran outside a campaign in processes of this host that are no more."""
+    outside = (activity.c.campaign_id.is_(None), activity.c.outcome == "running", activity.c.host == platform.node())
+    for row in tx.execute(select(activity.c.id, activity.c.pid).where(*outside)).all():
+        if not _is_alive(row.pid):
+            _end(tx, row.id, "lost", None)
+
+
 def done_kinds(tx: Transaction, iteration_id: int) -> set[str]:
     """The steps of an iteration that have succeeded."""
     found = select(activity.c.kind).where(activity.c.iteration_id == iteration_id, activity.c.outcome == "done")
@@ -65,7 +74,17 @@ def _end(tx: Transaction, activity_id: int, outcome: str, error: str | None) -> 
     statement = update(activity).where(activity.c.id == activity_id, activity.c.outcome == "running")
     ended = tx.execute(statement.values(outcome=outcome, error=error, ended_at=func.clock_timestamp())).rowcount
     if ended != 1:
-        raise RuntimeError(f"activity {activity_id} is not running: another process has taken the campaign over")
+        raise BusyError(f"activity {activity_id} was given up as lost: another process has taken the campaign over")
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 @functools.cache

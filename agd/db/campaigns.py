@@ -1,6 +1,7 @@
 """Campaigns and their iterations: what is there, and what a step adds."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
@@ -31,9 +32,10 @@ def names(tx: Transaction) -> list[str]:
     return list(tx.execute(select(campaign.c.name).order_by(campaign.c.name)).scalars())
 
 
-def store(tx: Transaction, values: Mapping[str, object]) -> int:
-    """Insert a campaign and return its id."""
-    return int(tx.execute(insert(campaign).values(**values).returning(campaign.c.id)).scalar_one())
+def store(tx: Transaction, values: Mapping[str, object]) -> int | None:
+    """Insert a campaign and return its id, None where the name is taken."""
+    new = upsert(campaign).values(**values).on_conflict_do_nothing().returning(campaign.c.id)
+    return tx.execute(new).scalar_one_or_none()
 
 
 def store_set(tx: Transaction, campaign_id: int, role: str, training_set_id: int, activity_id: int) -> None:
@@ -78,12 +80,13 @@ def has_done(tx: Transaction, campaign_id: int, kind: str) -> bool:
 
 def request_stop(tx: Transaction, campaign_id: int) -> None:
     """Ask the process that runs the campaign to leave after its step."""
-    tx.execute(update(campaign).where(campaign.c.id == campaign_id).values(stop_requested_at=func.now()))
+    tx.execute(update(campaign).where(campaign.c.id == campaign_id).values(stop_requested_at=func.clock_timestamp()))
 
 
-def clear_stop(tx: Transaction, campaign_id: int) -> None:
-    """Forget an earlier request to stop."""
-    tx.execute(update(campaign).where(campaign.c.id == campaign_id).values(stop_requested_at=None))
+def clear_stop(tx: Transaction, campaign_id: int, before: datetime) -> None:
+    """Forget a request to stop that was made before this time of the server."""
+    asked = update(campaign).where(campaign.c.id == campaign_id, campaign.c.stop_requested_at < before)
+    tx.execute(asked.values(stop_requested_at=None))
 
 
 def is_stop_requested(tx: Transaction, campaign_id: int) -> bool:
@@ -302,12 +305,4 @@ def attach_labels(tx: Transaction, activity_id: int, rows: Sequence[tuple[int, i
     tx.execute(
         text("UPDATE suggestion SET label_id = :label, label_activity_id = :activity WHERE id = :id"),
         [{"id": row, "label": label_id, "activity": activity_id} for row, label_id in rows],
-    )
-
-
-def leave_unanswered(tx: Transaction, rows: Sequence[tuple[int, str]]) -> None:
-    """Mark suggestions that the oracle has no answer for: (suggestion id, reason); they are not charged."""
-    tx.execute(
-        text("UPDATE suggestion SET outcome = 'unanswered', reason = :reason WHERE id = :id"),
-        [{"id": row, "reason": reason} for row, reason in rows],
     )

@@ -1,13 +1,13 @@
 """Opening the record: one `Database` per process, short transactions, errors a user can act on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from sqlalchemy import Connection, Engine, Row, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
 
 from agd.config import Settings
 from agd.db import schema
@@ -20,6 +20,9 @@ Transaction: TypeAlias = Connection
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row whose columns go by the names its function documents."""
 
+_INSUFFICIENT_PRIVILEGE = "42501"
+_OPTIONS = "-c jit=off -c timezone=UTC -c work_mem=64MB"
+
 _LOCK_NAMESPACE = 0x616764  # "agd": keeps our advisory locks apart from those of other programs
 
 
@@ -30,15 +33,13 @@ class Database:
         self.url = url
         self.is_embedded = server is not None
         self._server = server
+        self._where = "the embedded server" if server is not None else _shown(url)
+        given = make_url(url).query.get("options", "")
         self._engine: Engine = create_engine(
             url,
             pool_size=2,
             pool_pre_ping=True,
-            connect_args={
-                "options": "-c jit=off -c timezone=UTC -c work_mem=64MB",
-                "application_name": "agd",
-                "connect_timeout": 10,
-            },
+            connect_args={"options": f"{_OPTIONS} {given}", "application_name": "agd", "connect_timeout": 10},
         )
 
     def __enter__(self) -> Self:
@@ -56,25 +57,27 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Commit at the end, roll back on any error."""
-        with _explained(self.url), self._engine.begin() as connection:
+        with _explained(self._where), self._engine.begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """One consistent, read-only view of the record."""
         engine = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with _explained(self.url), engine.begin() as connection:
+        with _explained(self._where), engine.begin() as connection:
             yield connection
 
     @contextmanager
-    def campaign_lock(self, campaign_id: int, name: str) -> Iterator[None]:
+    def campaign_lock(self, campaign_id: int, name: str) -> Iterator[Callable[[], None]]:
         """Be the only process at work on a campaign; the server frees the lock when the process dies.
+
+        Yields a function that raises DatabaseError when the lock has been lost with its connection.
 
         Raises:
             BusyError: another process holds it.
         """
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        with _explained(self.url), engine.connect() as connection:
+        with _explained(self._where), engine.connect() as connection:
             held = connection.scalar(
                 text("SELECT pg_try_advisory_lock(:space, :campaign)"),
                 {"space": _LOCK_NAMESPACE, "campaign": campaign_id},
@@ -84,8 +87,13 @@ class Database:
                     f"campaign {name!r} is being run by another process: "
                     f"watch it with `agd status {name} --watch`, end it with `agd stop {name}`"
                 )
+
+            def assert_held() -> None:
+                with _explained(self._where):
+                    connection.execute(text("SELECT 1"))
+
             try:
-                yield
+                yield assert_held
             finally:
                 connection.invalidate()  # closing the session frees the lock, also when the server is gone
 
@@ -129,21 +137,32 @@ def open_database(settings: Settings, *, check_schema: bool = True) -> Database:
 
 
 @contextmanager
-def _explained(url: str) -> Iterator[None]:
+def _explained(where: str) -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as error:
-        raise _unreachable(url, error) from error
+        raise _unreachable(where, error) from error
     except DBAPIError as error:
-        if error.connection_invalidated:
-            raise _unreachable(url, error) from error
+        state = getattr(error.orig, "sqlstate", None)
+        if error.connection_invalidated or (isinstance(error, ProgrammingError) and state is None):
+            raise _unreachable(where, error) from error
+        if state == _INSUFFICIENT_PRIVILEGE:
+            raise DatabaseError(
+                f"{where} refuses ({_first_line(error)}): let its owner GRANT ALL ON SCHEMA public TO your role"
+            ) from error
         raise
 
 
-def _unreachable(url: str, error: DBAPIError) -> DatabaseError:
-    where = make_url(url).render_as_string(hide_password=True)
-    why = " ".join(str(error.orig).split())
+def _unreachable(where: str, error: DBAPIError) -> DatabaseError:
     return DatabaseError(
-        f"the database at {where} does not answer ({why}). What was committed is safe: "
+        f"{where} does not answer ({_first_line(error)}). What was committed is safe: "
         "see `agd db status`, or check AGD_DATABASE_URL, and run the command again"
     )
+
+
+def _first_line(error: DBAPIError) -> str:
+    return str(error.orig).strip().partition("\n")[0]
+
+
+def _shown(url: str) -> str:
+    return f"the database at {make_url(url).render_as_string(hide_password=True)}"

@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, insert, select, text
+from sqlalchemy import func, select, text
+from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
 from agd.db.tables import activity, composition, dataset, dataset_reject, dataset_row, label, property_
@@ -116,9 +117,10 @@ def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
     return tx.execute(statement if name is None else statement.where(dataset.c.name == name)).all()
 
 
-def store(tx: Transaction, values: Mapping[str, object]) -> int:
-    """Insert a dataset and return its id."""
-    return int(tx.execute(insert(dataset).values(**values).returning(dataset.c.id)).scalar_one())
+def store(tx: Transaction, values: Mapping[str, object]) -> int | None:
+    """Insert a dataset and return its id, None where its name or its content is there already."""
+    new = upsert(dataset).values(**values).on_conflict_do_nothing().returning(dataset.c.id)
+    return tx.execute(new).scalar_one_or_none()
 
 
 def store_rows(tx: Transaction, dataset_id: int, rows: Iterable[tuple[int, int, str, int]]) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from agd.db.connection import AnyRow, Transaction
 from agd.db.datasets import copy_in
 from agd.db.tables import (
+    activity,
     artifact,
     composition,
     label,
@@ -120,11 +121,14 @@ def models(tx: Transaction) -> Sequence[AnyRow]:
             model_version.c.seed,
             model_version.c.metrics,
             model_version.c.tensors_sha256,
+            model_version.c.training_set_id,
+            activity.c.threads,
             training_set.c.n_members,
             artifact.c.n_bytes,
         )
         .join(training_set, training_set.c.id == model_version.c.training_set_id)
         .join(artifact, artifact.c.sha256 == model_version.c.tensors_sha256)
+        .join(activity, activity.c.id == model_version.c.activity_id)
         .order_by(model_version.c.id)
     )
     return tx.execute(statement).all()

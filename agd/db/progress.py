@@ -7,9 +7,18 @@ from sqlalchemy import RowMapping, text
 
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
 
+# The nearest to the target first, then the farthest beyond its one bound.
+_ORDER = """
+greatest({row}.target_low - v.value, v.value - {row}.target_high, 0),
+CASE WHEN {row}.target_low IS NULL THEN v.value WHEN {row}.target_high IS NULL THEN -v.value END, v.iteration, v.rank
+"""
+
 _STATE = """
-SELECT p.*, final.outcome AS last_outcome, final.error AS last_error, spent.last_active, spent.time_spent
+SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
+       spent.last_active, spent.time_spent
 FROM v_campaign_progress p
+LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.campaign_id AND v.outcome = 'new'
+                   AND v.value IS NOT NULL ORDER BY {order} LIMIT 1) top ON true
 LEFT JOIN LATERAL (SELECT outcome, error FROM activity a
                    WHERE a.campaign_id = p.campaign_id ORDER BY a.id DESC LIMIT 1) final ON true
 LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active,
@@ -20,8 +29,9 @@ LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active
 
 def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     """Rows of v_campaign_progress, oldest first, each with its `state` and how its activities ended."""
+    state = _STATE.format(order=_ORDER.format(row="p"))
     where = "" if name is None else "WHERE p.campaign = :name"
-    rows = tx.execute(text(f"{_STATE} {where} ORDER BY p.campaign_id"), {"name": name}).mappings().all()
+    rows = tx.execute(text(f"{state} {where} ORDER BY p.campaign_id"), {"name": name}).mappings().all()
     at_work = locked_campaigns(tx)
     return [{"state": _state(row, is_at_work=row["campaign_id"] in at_work), **row} for row in rows]
 
@@ -40,9 +50,8 @@ def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
     return tx.execute(
         text(
             "SELECT v.* FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id"
-            " WHERE v.campaign_id = :campaign AND v.outcome = 'new' AND v.value IS NOT NULL ORDER BY"
-            " v.is_find DESC, CASE WHEN k.target_low IS NULL THEN v.value ELSE -v.value END,"
-            " v.iteration, v.rank LIMIT :n"
+            " WHERE v.campaign_id = :campaign AND v.outcome = 'new' AND v.value IS NOT NULL"
+            f" ORDER BY {_ORDER.format(row='k')} LIMIT :n"
         ),
         {"campaign": campaign_id, "n": n},
     ).all()

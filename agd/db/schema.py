@@ -1,5 +1,7 @@
 """The schema's revision: made by migrations alone, refused when it is not the one this code was written for."""
 
+from datetime import datetime
+
 from sqlalchemy import Connection, text
 
 from agd.errors import SchemaError
@@ -30,12 +32,16 @@ def require_current(connection: Connection) -> None:
     if found is None:
         raise SchemaError("the database holds no agd schema yet: run `agd db upgrade`")
     if found > SCHEMA_REVISION:
-        raise SchemaError(
-            f"the database schema is at revision {found}, this agd knows up to {SCHEMA_REVISION}: "
-            "upgrade the package with `pip install --upgrade agd`"
-        )
+        raise _newer(found)
     raise SchemaError(
         f"the database schema is at revision {found}, this agd needs {SCHEMA_REVISION}: run `agd db upgrade`"
+    )
+
+
+def _newer(found: str) -> SchemaError:
+    return SchemaError(
+        f"the database schema is at revision {found}, this agd knows up to {SCHEMA_REVISION}: "
+        "upgrade the package with `pip install --upgrade agd`"
     )
 
 
@@ -44,6 +50,9 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     from alembic import command
     from alembic.config import Config
 
+    found = current_revision(connection)
+    if found is not None and found > SCHEMA_REVISION:
+        raise _newer(found)
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "agd_migrations:")
@@ -58,6 +67,12 @@ def downgrade(connection: Connection, revision: str) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "agd_migrations:")
     command.downgrade(config, revision)
+
+
+def server_time(connection: Connection) -> datetime:
+    """The server's clock."""
+    now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return now
 
 
 def server_version(connection: Connection) -> str:

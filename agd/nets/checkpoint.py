@@ -16,7 +16,7 @@ from agd.types import Tensors
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
-_CURE = "restore it from a backup, or retrain with the recorded recipe"
+_CURE = "restore it from a backup, or make it again with `agd retrain` and the beginning of that hash"
 
 
 def save_tensors(folder: Path, tensors: Tensors) -> str:

@@ -14,7 +14,7 @@ from agd.errors import InputError
 from agd.policies import DuplicatePolicy, NegativePolicy
 from agd.steps.tabular import Source, SourceRow
 
-_PLAIN_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +105,7 @@ def _read_value(
     text = text.strip()
     if not text:
         return None, ("missing value", "there is no value")
-    if not _PLAIN_NUMBER.fullmatch(text) and text.lower().lstrip("+-") not in {"nan", "inf", "infinity"}:
+    if not _NUMBER.fullmatch(text):
         return None, ("not a number", f"the value {text!r} is not a number")
     value = float(text)
     if not math.isfinite(value):

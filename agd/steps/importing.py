@@ -11,8 +11,9 @@ from pathlib import Path
 from agd.chem.enumeration import charge_balanced
 from agd.chem.identity import identify
 from agd.db import activities, datasets
-from agd.errors import InputError
+from agd.errors import BusyError, InputError
 from agd.registry import suggestion
+from agd.spec import NAME
 from agd.steps.cleaning import CleanTable, ImportRules, Kept, Reject, clean
 from agd.steps.tabular import Source, SourceRow, read_source
 from agd.steps.workspace import Workspace, recorded, store_compositions
@@ -44,6 +45,7 @@ def import_dataset(
         InputError: the file, a column, the property or the unit is wrong; the name is taken by other content; with
             `strict`, any row is refused; with `on_duplicate="error"`, values conflict.
     """
+    _check_name(name)
     source = read_source(path, rules.formula_column, rules.value_column)
     table = clean(source, rules, _lower_bound(workspace, rules))
     if strict and table.rejects:
@@ -60,10 +62,12 @@ def import_enumeration(
     workspace: Workspace, name: str, n: int, *, seed: int, max_elements: int = 4, max_count: int = 12
 ) -> ImportSummary:
     """Store `n` charge-balanced formulas made from common oxidation states as a dataset without values."""
+    _check_name(name)
     named = identify(charge_balanced(n, seed=seed, max_elements=max_elements, max_count=max_count))
     rows = [SourceRow(i, formula, None) for i, formula in enumerate(named.reduced_formula, start=1)]
     digest = hashlib.sha256("\n".join(named.reduced_formula).encode()).hexdigest()
-    source = Source(f"charge-balanced formulas, seed {seed}", digest, rows, [])
+    made_by = f"charge-balanced formulas, n {n}, seed {seed}, at most {max_elements} elements, counts to {max_count}"
+    source = Source(made_by, digest, rows, [])
     kept = [Kept(i, row, None, n_rows=1) for i, row in enumerate(rows)]
     return _record(workspace, source, name, ImportRules(), CleanTable(named, kept, []))
 
@@ -71,12 +75,17 @@ def import_enumeration(
 def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
     """Write the refused rows as CSV: line, kind, formula, value, message."""
     try:
-        with path.open("w", newline="", encoding="utf-8") as file:
+        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.writer(file)
             writer.writerow(["line", "kind", "formula", "value", "message"])
             writer.writerows([r.line, r.kind, r.formula, r.value, r.message] for r in rejects)
     except OSError as error:
         raise InputError(f"{path}: the rejects cannot be written there ({error.strerror}); see --rejects") from error
+
+
+def _check_name(name: str) -> None:
+    if not NAME.fullmatch(name):
+        raise InputError(f"--name {name!r}: use letters, digits, '.', '_' and '-', 63 at most, a letter or digit first")
 
 
 def _lower_bound(workspace: Workspace, rules: ImportRules) -> float | None:
@@ -114,6 +123,8 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
         n_before = datasets.n_compositions(tx)
         ids = store_compositions(tx, table.named, activity_id).tolist()
         dataset_id = datasets.store(tx, {**values, "activity_id": activity_id})
+        if dataset_id is None:
+            raise BusyError(f"another process has just imported dataset {name!r}: run the command again")
         rows = list(zip(ids, table.kept, strict=True))
         datasets.store_rows(tx, dataset_id, ((i, k.row.line, _storable(k.row.formula), k.n_rows) for i, k in rows))
         if rules.property is not None:
@@ -166,5 +177,5 @@ def _is_imported(workspace: Workspace, values: Mapping[str, object]) -> bool:
 
 
 def _storable(text: str) -> str:
-    """Text without the one character PostgreSQL cannot keep."""
-    return text.replace("\x00", "\ufffd")
+    """Text without what PostgreSQL cannot keep: the null character and halves of surrogate pairs."""
+    return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

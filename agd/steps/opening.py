@@ -14,10 +14,13 @@ from agd.chem.onehot import is_encodable
 from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Member
-from agd.errors import InputError, NotFoundError, SpecChangedError, SpecError
+from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
 from agd.spec import TABLE, CampaignSpec, ResolvedSpec, differences
 from agd.steps.tabular import read_formulas
 from agd.steps.workspace import Campaign, Workspace, counts_of, derive_seed, recorded, stored_spec
+
+_LEAST_INITIAL = 2
+"""Rows that span a box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
         with workspace.database.read() as tx:
             sets = _resolve_sets(tx, resolved)
         with recorded(workspace, "open", seed=spec.seed) as activity_id, workspace.database.transaction() as tx:
-            _store(tx, resolved, sets, activity_id)
+            if not _store(tx, resolved, sets, activity_id):
+                raise BusyError(f"another process has just opened campaign {spec.name!r}: run the command again")
             activities.finish(tx, activity_id)
         with workspace.database.read() as tx:
             there = campaigns.find(tx, spec.name)
@@ -111,7 +115,8 @@ def _as_campaign(row: AnyRow) -> Campaign:
     return Campaign(row.id, row.name, stored_spec(row.spec))
 
 
-def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: int) -> None:
+def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: int) -> bool:
+    """Whether the campaign was stored, or its name was taken meanwhile."""
     spec = resolved.spec
     campaign_id = campaigns.store(
         tx,
@@ -128,6 +133,8 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
             "agd_version": agd.__version__,
         },
     )
+    if campaign_id is None:
+        return False
     for role, members, source in (
         ("initial", sets.initial, sets.dataset),
         ("oracle", sets.oracle, sets.oracle_dataset),
@@ -135,20 +142,20 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
     ):
         training_set_id = models.store_training_set(tx, members, source, activity_id)
         campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+    return True
 
 
 def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     spec = resolved.spec
-    dataset = _dataset(tx, "data.dataset", spec.data.dataset)
-    corpus = _dataset(tx, "autoencoder.corpus", spec.corpus())
-    oracle_dataset = _dataset(tx, "oracle.dataset", spec.oracle_dataset())
+    _check_target(tx, resolved)
+    dataset = _dataset(tx, resolved, "data.dataset", spec.data.dataset)
+    corpus = _dataset(tx, resolved, "autoencoder.corpus", spec.corpus())
+    oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset())
     for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
         if row.property != spec.target.property:
             held = f"values of {row.property}" if row.property else "formulas alone"
-            raise SpecError(f"{key}: dataset {row.name!r} holds {held}, the target is {spec.target}")
-    known = datasets.property_of(tx, spec.target.property)
-    if known is not None and known.unit != spec.target.unit:
-        raise SpecError(f"target: {spec.target.property} is kept in {known.unit}, not in {spec.target.unit}")
+            place = resolved.place(*key.split("."))
+            raise SpecError(f"{place}: dataset {row.name!r} holds {held}, the target is {spec.target}")
     rows = datasets.rows_of(tx, dataset.id)
     initial = _initial_members(resolved, dataset, rows)
     oracle_rows = rows if oracle_dataset.id == dataset.id else datasets.rows_of(tx, oracle_dataset.id)
@@ -163,11 +170,23 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     )
 
 
-def _dataset(tx: Transaction, key: str, name: str) -> AnyRow:
+def _check_target(tx: Transaction, resolved: ResolvedSpec) -> None:
+    target = resolved.spec.target
+    known = datasets.property_of(tx, target.property)
+    if known is None:
+        hint = registry.suggestion(target.property, datasets.property_names(tx))
+        raise SpecError(f"{resolved.place('target')}: no property {target.property!r}{hint}")
+    if known.unit != target.unit:
+        raise SpecError(f"{resolved.place('target')}: {target.property} is kept in {known.unit}, not in {target.unit}")
+
+
+def _dataset(tx: Transaction, resolved: ResolvedSpec, key: str, name: str) -> AnyRow:
     found = datasets.find(tx, name=name)
     if found is None:
         hint = registry.suggestion(name, datasets.names(tx))
-        raise NotFoundError(f"{key}: no dataset {name!r}{hint} (see `agd data list` and `agd data import`)")
+        raise NotFoundError(
+            f"{resolved.place(*key.split('.'))}: no dataset {name!r}{hint} (see `agd data list` and `agd data import`)"
+        )
     return found
 
 
@@ -181,6 +200,10 @@ def _initial_members(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[Any
             if formula not in by_formula:
                 raise InputError(f"{path}:{line}: {formula} is not in dataset {dataset.name!r}, so it has no label")
         chosen = [by_formula[formula] for formula in sorted(wanted)]
+        if is_encodable(counts_of(sorted(wanted))).sum() < _LEAST_INITIAL:
+            raise SpecError(
+                f"{resolved.place('initial', 'file')}: the search needs two rows or more that can be encoded"
+            )
     else:
         encodable = is_encodable(counts_of([row.reduced_formula for row in rows]))
         pool = [
@@ -190,7 +213,9 @@ def _initial_members(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[Any
         ]
         n = rule.n or 0
         if len(pool) < n:
-            raise SpecError(f"initial.n: {n} rows wanted, {len(pool)} in dataset {dataset.name!r} fit the rule")
+            raise SpecError(
+                f"{resolved.place('initial', 'n')}: {n} rows wanted, {len(pool)} of {dataset.name!r} fit the rule"
+            )
         picked = np.random.default_rng(rule.seed).choice(len(pool), size=n, replace=False)
         chosen = [pool[i] for i in np.sort(picked)]
     return [
@@ -202,10 +227,10 @@ def _oracle_members(resolved: ResolvedSpec, rows: Sequence[AnyRow], initial: Seq
     rule = resolved.spec.oracle
     excluded = {member.reduced_formula for member in initial} if rule.exclude_initial and rule.kind != TABLE else set()
     for file in rule.exclude:
-        excluded |= _formulas_of(resolved.folder / file, resolved.spec.initial.formula_column).keys()
+        excluded |= _formulas_of(resolved.folder / file, rule.formula_column).keys()
     rows = [row for row in rows if row.reduced_formula not in excluded]
     if not rows:
-        raise SpecError("oracle: no row is left after the exclusions")
+        raise SpecError(f"{resolved.place('oracle')}: no row is left after the exclusions")
     share = 0.0 if rule.kind == TABLE else rule.held_out
     held_out = _held_out(len(rows), share, derive_seed(rule.seed, "oracle"))
     return [

@@ -12,7 +12,7 @@ from agd.db import activities, campaigns, models
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
 from agd.protocols import Generator
-from agd.spec import FilterSpec, Target
+from agd.spec import TABLE, FilterSpec, Target
 from agd.steps.workspace import Campaign, Workspace, counts_of, derive_seed, recorded, store_compositions
 from agd.types import Floats, History, Latents, Proposals
 
@@ -97,11 +97,16 @@ def decode(workspace: Workspace, campaign: Campaign, number: int) -> None:
         with workspace.database.transaction() as tx:
             ids = store_compositions(tx, named, activity_id).tolist() if named else []
             composition_ids = dict(zip(positions, ids, strict=True))
+            if campaign.spec.oracle.kind == TABLE:
+                held = _answered(tx, campaign, None, ids)
+                silence = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
             outcomes = []
             asked = set(seen)
             for p, row in enumerate(rows):
                 composition_id = composition_ids.get(p)
                 outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
+                if outcome == "new" and campaign.spec.oracle.kind == TABLE and composition_id not in held:
+                    outcome, reason = "unanswered", silence
                 if outcome == "new" and n_left == 0:
                     outcome, reason = "rejected", "the budget was spent"
                 n_left -= outcome == "new"
@@ -124,12 +129,16 @@ def label(workspace: Workspace, campaign: Campaign, number: int) -> None:
                 for composition, label_id in campaigns.decoded_before(tx, campaign.id, number).items()
                 if label_id is not None
             }
-            answered = _answered(tx, campaign, oracle_id, new)
-        answers = _ask(workspace, campaign, oracle_id, [row for row in new if row.composition_id not in answered])
+            answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in new])
+        # One order for every writer, so that two campaigns never wait for each other in a circle.
+        unanswered = sorted(
+            (row for row in new if row.composition_id not in answered), key=lambda row: row.composition_id
+        )
+        answers = _ask(workspace, campaign, oracle_id, unanswered)
         with workspace.database.transaction() as tx:
             if oracle_id is not None and answers:
                 campaigns.store_oracle_labels(tx, [{**answer, "activity_id": activity_id} for answer in answers])
-                answered = _answered(tx, campaign, oracle_id, new)
+                answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in new])
             labels |= answered
             attached = [
                 (row.id, labels[row.composition_id])
@@ -138,10 +147,6 @@ def label(workspace: Workspace, campaign: Campaign, number: int) -> None:
             ]
             if attached:
                 campaigns.attach_labels(tx, activity_id, attached)
-            silent = [row for row in new if row.composition_id not in labels]
-            if silent:
-                reason = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
-                campaigns.leave_unanswered(tx, [(row.id, reason) for row in silent])
             activities.finish(tx, activity_id)
 
 
@@ -236,12 +241,13 @@ def _refusals(named: Identities, rule: FilterSpec) -> list[str | None]:
     return [next((why for passed, why in asked if not passed[i]), None) for i in range(len(named.reduced_formula))]
 
 
-def _answered(tx: Transaction, campaign: Campaign, oracle_id: int | None, rows: Sequence[AnyRow]) -> dict[int, int]:
+def _answered(
+    tx: Transaction, campaign: Campaign, oracle_id: int | None, composition_ids: Sequence[int]
+) -> dict[int, int]:
     """Labels the campaign's oracle has given already: a model's answers, or the rows of a table."""
-    wanted = [row.composition_id for row in rows]
     if oracle_id is not None:
-        return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, wanted)
-    return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], wanted)
+        return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, composition_ids)
+    return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], composition_ids)
 
 
 def _ask(

@@ -49,10 +49,11 @@ def read_source(path: Path, formula_column: str, value_column: str | None) -> So
     wanted = [formula_column] if value_column is None else [formula_column, value_column]
     for line, fields in _json_lines(text, source) if is_json else _csv_lines(path, text, source):
         missing = next((column for column in wanted if column not in fields), None)
-        if missing is not None and not source.rows:
+        if missing is not None and not is_json:
             raise InputError(f"{path}: no column {missing!r}{suggestion(missing, list(fields))}")
         if missing is not None:
-            source.broken.append((line, json.dumps(fields), f"no key {missing!r}"))
+            why = f"no key {missing!r}{suggestion(missing, list(fields))}"
+            source.broken.append((line, json.dumps(fields), why))
             continue
         source.rows.append(SourceRow(line, fields[formula_column], fields[value_column] if value_column else None))
     if not source.rows and not source.broken:
@@ -98,6 +99,8 @@ def _csv_lines(path: Path, text: str, source: Source) -> Iterator[tuple[int, dic
         if header is None:
             raise InputError(f"{path}: is empty")
         names = [name.strip() for name in header]
+        if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
+            raise InputError(f"{path}:1: column {twice!r} stands twice in the header: rename one of them")
         after = reader.line_num
         for fields in reader:
             line, after = after + 1, reader.line_num

@@ -105,6 +105,8 @@ def recorded(
     """
     with workspace.database.transaction() as tx:
         iteration_id = None
+        if campaign is None:
+            activities.bury_dead(tx)
         if campaign is not None and iteration is not None:
             iteration_id = campaigns.open_iteration(tx, campaign.id, iteration)
         activity_id = activities.start(
@@ -121,6 +123,21 @@ def recorded(
         with suppress(DatabaseError), workspace.database.transaction() as tx:
             activities.fail(tx, activity_id, f"{type(error).__name__}: {error}")
         raise
+
+
+@contextmanager
+def limited_threads(n: int) -> Iterator[None]:
+    """Hold BLAS, OpenMP and torch to `n` threads: a campaign's rows depend on it."""
+    import torch
+    from threadpoolctl import threadpool_limits
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        with threadpool_limits(limits=n):  # type: ignore[no-untyped-call]  # the library has no types
+            yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def derive_seed(*parts: int | str) -> int:

@@ -1,20 +1,30 @@
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.resources import files
+from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
-from agd.chem.identity import identify
+from agd import registry
 from agd.db import progress
-from agd.errors import BusyError, ModelError, SpecChangedError, SpecError
-from agd.loop import LocalEngine, limited_threads
+from agd.errors import BusyError, DatabaseError, ModelError, SpecChangedError, SpecError
+from agd.loop import LocalEngine
+from agd.protocols import Options
 from agd.spec import ResolvedSpec
 from agd.steps import Step, next_step, perform
 from agd.steps import searching as searching_steps
+from agd.steps.cleaning import ImportRules
 from agd.steps.explaining import why
+from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign, plan, reopen_campaign
-from agd.steps.workspace import Campaign, Workspace
+from agd.steps.training import retrain
+from agd.steps.workspace import Campaign, Workspace, counts_of, limited_threads
+from agd.types import History, Proposals
 
 MakeSpec = Callable[..., ResolvedSpec]
+STARTER = Path(str(files("agd") / "data" / "starter.csv"))
 
 
 def run(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
@@ -150,6 +160,75 @@ def test_the_table_oracle_answers_from_its_rows_only(starter: Workspace, make_sp
     assert answered == state(starter)["n_new"]
 
 
+def test_the_table_oracle_is_not_charged_for_what_it_lacks(
+    starter: Workspace, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compositions that the table lacks leave the whole budget to those that it holds."""
+    more = '[oracle]\nkind = "table"\n'
+    with fixed_proposals(monkeypatch, ["Na7Cl5", "K7Cl5", "KF", "NaF", "BaF2", "SrF2"]):
+        campaign = open_campaign(starter, make_spec(budget=2, more=more))
+        LocalEngine().run(starter, campaign)
+    with starter.database.read() as tx:
+        rows = tx.execute(text("SELECT outcome, reduced_formula, value FROM v_suggestion ORDER BY rank")).all()
+    outcomes = {row.reduced_formula: row.outcome for row in rows}
+    assert [outcomes[formula] for formula in ("Na7Cl5", "K7Cl5")] == ["unanswered", "unanswered"]
+    assert sorted(outcomes.values()).count("new") == 2
+    assert state(starter)["n_new"] == 2
+
+
+def test_a_lost_model_file_is_made_again(starter: Workspace, make_spec: MakeSpec) -> None:
+    run(starter, make_spec(budget=5))
+    before = {file.name: file.read_bytes() for file in starter.artifacts.rglob("*.npz")}
+    for file in starter.artifacts.rglob("*.npz"):
+        file.unlink()
+    starter._loaded.clear()
+    with pytest.raises(ModelError, match="agd retrain"):
+        run(starter, make_spec("other", budget=5))
+    for name in before:
+        retrain(starter, name[:10])
+    assert {file.name: file.read_bytes() for file in starter.artifacts.rglob("*.npz")} == before
+
+
+def test_a_name_taken_meanwhile_is_one_clear_line(
+    starter: Workspace, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two processes that both saw nothing: the second is told, and nothing of it is kept."""
+    from agd.steps import importing, opening
+
+    open_campaign(starter, make_spec())
+    monkeypatch.setattr(opening.campaigns, "find", lambda *_: None)
+    with pytest.raises(BusyError, match="run the command again"):
+        open_campaign(starter, make_spec())
+    monkeypatch.setattr(importing, "_is_imported", lambda *_: False)
+    with pytest.raises(BusyError, match="run the command again"):
+        import_dataset(starter, STARTER, "starter", ImportRules("formula", "band_gap_ev", "band_gap", "eV"))
+    assert scalar(starter, "SELECT count(*) FROM label") == scalar(starter, "SELECT count(*) FROM dataset_row")
+
+
+def test_a_lost_lock_ends_the_run(starter: Workspace, make_spec: MakeSpec) -> None:
+    campaign = open_campaign(starter, make_spec())
+
+    def lose_lock(step: Step) -> None:
+        if step.kind == "encode":
+            with starter.database.transaction() as tx:
+                tx.execute(text("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"))
+
+    with pytest.raises(DatabaseError, match="What was committed is safe"):
+        LocalEngine().run(starter, campaign, on_step=lose_lock)
+    assert next_step(starter, campaign) == Step("suggest", 1)
+
+
+def test_an_initial_set_that_spans_no_box_is_refused(starter: Workspace, make_spec: MakeSpec) -> None:
+    from agd import spec
+
+    resolved = make_spec()
+    (resolved.folder / "rows.csv").write_text("composition\nNaCl\n")
+    path = resolved.folder / "wrong.toml"
+    path.write_text(resolved.text.replace("n = 30\nat_most = 5.0", 'file = "rows.csv"'))
+    with pytest.raises(SpecError, match=r"wrong.toml:9: initial.file: the search needs two rows"):
+        open_campaign(starter, spec.read(path))
+
+
 def test_a_search_that_finds_nothing_new_ends(starter: Workspace, make_spec: MakeSpec) -> None:
     more = '[oracle]\nkind = "table"\n[sampler]\nkind = "random"\n[filter]\nmax_atoms = 1\n'
     run(starter, make_spec(budget=1000, more=more))
@@ -280,39 +359,38 @@ def test_a_sampler_may_propose_compositions(
     starter: Workspace, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such a suggestion is encoded, so it has its latent row like any other."""
-    import numpy as np
+    proposed = ["NaF", "KF", "LiF", "MgF2", "NaF", "CaF2", "SrF2", "BaF2"]
+    with fixed_proposals(monkeypatch, proposed):
+        campaign = open_campaign(starter, make_spec(budget=100))
+        for _ in range(7):
+            step = next_step(starter, campaign)
+            assert step is not None
+            perform(starter, campaign, step)
+    with starter.database.read() as tx:
+        rows = tx.execute(text("SELECT * FROM v_suggestion ORDER BY rank")).all()
+    assert {row.proposed for row in rows} == {"composition"}
+    assert [row.reduced_formula for row in rows] == proposed
+    assert rows[4].outcome == "duplicate"
+    assert rows[4].latent_id == rows[0].latent_id
 
-    from agd import registry
-    from agd.protocols import Options
-    from agd.steps.workspace import counts_of
-    from agd.types import History, Proposals
+
+@contextmanager
+def fixed_proposals(monkeypatch: pytest.MonkeyPatch, formulas: list[str]) -> Iterator[None]:
+    """Let every sampler propose these compositions."""
+    load = registry.load
 
     class Fixed:
-        options_type = registry.load("agd.samplers", "ucb").options_type
+        options_type = load("agd.samplers", "ucb").options_type
 
         def __init__(self, options: Options) -> None:
             self.options = options
 
         def suggest(self, history: History, n: int, *, seed: int) -> Proposals:
             del history, seed
-            nothing = np.full(n, np.nan)
-            formulas = ["NaF", "KF", "LiF", "MgF2", "NaF", "CaF2", "SrF2", "BaF2"][:n]
-            return Proposals(nothing, nothing, nothing, counts=counts_of(formulas))
+            chosen = formulas[:n]
+            nothing = np.full(len(chosen), np.nan)
+            return Proposals(nothing, nothing, nothing, counts=counts_of(chosen))
 
-    resolved = make_spec(budget=100)
-    load = registry.load
-    monkeypatch.setattr(registry, "load", lambda group, name: Fixed if group == "agd.samplers" else load(group, name))
-    campaign = open_campaign(starter, resolved)
-    for _ in range(7):
-        step = next_step(starter, campaign)
-        assert step is not None
-        perform(starter, campaign, step)
-    assert identify(counts_of(["NaF"])).reduced_formula == ["NaF"]
-    with starter.database.read() as tx:
-        rows = tx.execute(
-            text("SELECT outcome, reduced_formula, proposed, latent_id FROM v_suggestion ORDER BY rank")
-        ).all()
-    assert {row.proposed for row in rows} == {"composition"}
-    assert [row.reduced_formula for row in rows] == ["NaF", "KF", "LiF", "MgF2", "NaF", "CaF2", "SrF2", "BaF2"]
-    assert rows[4].outcome == "duplicate"
-    assert rows[4].latent_id == rows[0].latent_id
+    with monkeypatch.context() as patch:
+        patch.setattr(registry, "load", lambda group, name: Fixed if group == "agd.samplers" else load(group, name))
+        yield

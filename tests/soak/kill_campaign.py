@@ -34,6 +34,7 @@ at_most = 5.0
 
 [budget]
 oracle_calls = {budget}
+suggestions_per_iteration = 4
 
 [autoencoder]
 epochs = 1
@@ -109,13 +110,12 @@ def kill_again_and_again(made: Installation, spec: Path, kills: int, chance: ran
         n_kills += 1
         if "Traceback" in err:
             raise SystemExit(f"a traceback after a kill: {err}")
-        done = json.loads(made.call("status", "--json"))["campaigns"]
-        calls = done[0]["n_new"] if done else 0
+        steps = int(made.call("db", "psql", "-Atc", "SELECT count(*) FROM activity WHERE outcome = 'done'"))
         last = err.strip().splitlines()[-1] if is_server and err.strip() else ""
         who = "server" if is_server else "agd"
-        print(f"kill {n_kills:>2}: {who:<6} after {delay_s:5.1f} s, {calls} calls recorded {last}", flush=True)
-        reach_s = longest_s if calls != before else reach_s * 1.5
-        before = calls
+        print(f"kill {n_kills:>2}: {who:<6} after {delay_s:5.1f} s, {steps} steps recorded {last}", flush=True)
+        reach_s = max(6.0, reach_s * 0.6) if steps > before else reach_s * 1.2
+        before = steps
 
 
 def resume_words(made: Installation) -> list[str]:
@@ -157,7 +157,7 @@ def main() -> None:
         print(f"undisturbed: {seconds:.1f} s, content hash {expected}", flush=True)
         calm.discard()
         stormy = prepare(Path(folder, "stormy"), chosen.data)
-        kill_again_and_again(stormy, spec, chosen.kills, random.Random(chosen.seed), max(2.0, seconds / 5))
+        kill_again_and_again(stormy, spec, chosen.kills, random.Random(chosen.seed), seconds / 3)
         found = stormy.call("hash", "soak").strip()
         print(f"killed:      content hash {found}")
         stormy.discard()

@@ -22,7 +22,7 @@ not a formula,1.0
 KCl,
 KBr,wide
 KI,nan
-CsI,inf
+CsI,-Infinity
 LiF,-0.5
 MgO,1,2
 Cl1Na1,4.0
@@ -113,6 +113,7 @@ def test_json_lines_gzip_and_standard_input(tmp_path: Path, monkeypatch: pytest.
     [
         (b"", "is empty"),
         (b"formula,Eg\n", "holds no rows"),
+        (b"formula,Eg,Eg\nZnO,1,2\n", "column 'Eg' stands twice in the header"),
         (b"formula,gap\nZnO,1\n", "no column 'Eg'"),
         (b"Formula,Eg\nZnO,1\n", "no column 'formula': did you mean 'Formula'?"),
         (b"formula,Eg\nZn\xffO,1\n", r"table.csv:2: byte 0xff is not UTF-8"),

@@ -1,3 +1,4 @@
+import math
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,8 @@ def test_the_hash_follows_the_files_it_names(tmp_path: Path) -> None:
         ('dataset = "mp"', "", 4, "data.dataset: this key is needed"),
         ('"wide-gap"', '"wide gap"', 1, "name: string should match pattern"),
         ("band_gap > 6 eV", "gap is wide", 2, "target: 'gap is wide' is no target"),
+        ('"band_gap > 6 eV"', "{low = 4, high = 2}", 2, "is no target"),
+        ("n = 20", "n = 20\nseed = 99999999999999999999", 9, "initial.seed: "),
         ("[data]", "[dta]", 4, "dta: unknown key: did you mean 'data'?"),
         ("n = 20", 'file = "nowhere.csv"', 8, "cannot be read (No such file or directory)"),
     ],
@@ -91,16 +94,18 @@ def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "low", "high"),
     [
-        ("band_gap > 6 eV", 6.0, None),
+        ("band_gap > 6 eV", math.nextafter(6.0, 7.0), None),
         ("band_gap >= 6.5 eV", 6.5, None),
-        ("band_gap<1eV", None, 1.0),
-        ("2 eV < band_gap < 4 eV", 2.0, 4.0),
-        ("formation_energy < -1.5 eV/atom", None, -1.5),
+        ("band_gap<1eV", None, math.nextafter(1.0, 0.0)),
+        ("2 eV <= band_gap <= 4 eV", 2.0, 4.0),
+        ("0 eV < band_gap <= 4 eV", math.nextafter(0.0, 1.0), 4.0),
+        ("formation_energy <= -1.5 eV/atom", None, -1.5),
     ],
 )
 def test_targets(text: str, low: float | None, high: float | None) -> None:
     target = spec.Target.parse(text)
     assert (target.low, target.high) == (low, high)
+    assert str(target) == text
     assert spec.Target.parse(str(target)) == target
 
 
