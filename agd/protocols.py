@@ -28,9 +28,8 @@ def silent(done: int, total: int, note: str = "") -> None:
     """Report nothing."""
 
 
-@runtime_checkable
-class Generator(Protocol):
-    """Turns compositions into latent vectors and back (an autoencoder)."""
+class Model(Protocol):
+    """What is fitted to a table and rebuilt from its tensors."""
 
     options_type: ClassVar[type[Options]]
     architecture_version: ClassVar[int]
@@ -42,6 +41,11 @@ class Generator(Protocol):
     @classmethod
     def load(cls, tensors: Tensors, options: Options) -> Self:
         """Rebuild a fitted model; raises ModelError where tensors and architecture disagree."""
+
+
+@runtime_checkable
+class Generator(Model, Protocol):
+    """Turns compositions into latent vectors and back (an autoencoder)."""
 
     @property
     def n_latent(self) -> int:
@@ -58,19 +62,8 @@ class Generator(Protocol):
 
 
 @runtime_checkable
-class Oracle(Protocol):
+class Oracle(Model, Protocol):
     """Answers a property for a composition, with an uncertainty."""
-
-    options_type: ClassVar[type[Options]]
-    architecture_version: ClassVar[int]
-
-    @classmethod
-    def fit(cls, table: TrainingTable, options: Options, *, seed: int, progress: Progress = silent) -> FittedModel:
-        """Train on the rows that are not held out; measure on those that are."""
-
-    @classmethod
-    def load(cls, tensors: Tensors, options: Options) -> Self:
-        """Rebuild a fitted model; raises ModelError where tensors and architecture disagree."""
 
     def label(self, counts: Counts) -> Prediction:
         """`[n, 103]` counts to values `[n]`; each row independent of the others in the batch."""
