@@ -17,7 +17,7 @@ from agd.db.models import Member
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
 from agd.spec import TABLE, CampaignSpec, ResolvedSpec, differences
 from agd.steps.tabular import read_formulas
-from agd.steps.workspace import Campaign, Workspace, counts_of, derive_seed, recorded, stored_spec
+from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
 
 _LEAST_INITIAL = 2
 """Rows that span a box."""
@@ -61,7 +61,7 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
             f"campaign {spec.name!r} was opened with another specification ({changed}): give this one another name, "
             f"or go on with the stored one by `agd resume {spec.name}`"
         )
-    return _as_campaign(there)
+    return _of_this_version(there)
 
 
 def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
@@ -71,12 +71,7 @@ def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
         NotFoundError: there is none.
         SpecChangedError: it was opened with another major version of agd.
     """
-    with workspace.database.read() as tx:
-        there = campaigns.find(tx, name)
-        if there is None:
-            known = registry.suggestion(name, campaigns.names(tx))
-            raise NotFoundError(f"no campaign {name!r}{known} (see `agd list`)")
-    return _as_campaign(there)
+    return _of_this_version(campaign_row(workspace, name))
 
 
 def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
@@ -104,7 +99,7 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
     }
 
 
-def _as_campaign(row: AnyRow) -> Campaign:
+def _of_this_version(row: AnyRow) -> Campaign:
     """Refuse a campaign of another major version: its steps may mean something else by now."""
     major = row.agd_version.split(".")[0]
     if major != agd.__version__.split(".")[0]:
@@ -112,7 +107,7 @@ def _as_campaign(row: AnyRow) -> Campaign:
             f"campaign {row.name!r} was opened with agd {row.agd_version}, this is {agd.__version__}: resume it with "
             f"`pip install 'agd=={major}.*'`, or open a new campaign from its specification"
         )
-    return Campaign(row.id, row.name, stored_spec(row.spec))
+    return as_campaign(row)
 
 
 def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: int) -> bool:
@@ -200,15 +195,14 @@ def _initial_members(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[Any
             if formula not in by_formula:
                 raise InputError(f"{path}:{line}: {formula} is not in dataset {dataset.name!r}, so it has no label")
         chosen = [by_formula[formula] for formula in sorted(wanted)]
-        if is_encodable(counts_of(sorted(wanted))).sum() < _LEAST_INITIAL:
+        if sum(_is_encodable(resolved.spec, chosen)) < _LEAST_INITIAL:
             raise SpecError(
                 f"{resolved.place('initial', 'file')}: the search needs two rows or more that can be encoded"
             )
     else:
-        encodable = is_encodable(counts_of([row.reduced_formula for row in rows]))
         pool = [
             row
-            for row, fits in zip(rows, encodable.tolist(), strict=True)
+            for row, fits in zip(rows, _is_encodable(resolved.spec, rows), strict=True)
             if fits and (rule.at_most is None or row.value <= rule.at_most)
         ]
         n = rule.n or 0
@@ -240,9 +234,7 @@ def _oracle_members(resolved: ResolvedSpec, rows: Sequence[AnyRow], initial: Seq
 
 
 def _corpus_members(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[Member]:
-    max_count = getattr(spec.autoencoder.options(), "max_count", 20)
-    encodable = is_encodable(counts_of([row.reduced_formula for row in rows]), max_count)
-    inside = [row for row, fits in zip(rows, encodable.tolist(), strict=True) if fits]
+    inside = [row for row, fits in zip(rows, _is_encodable(spec, rows), strict=True) if fits]
     if not inside:
         raise SpecError("autoencoder.corpus: no formula of it is within the autoencoder's vocabulary")
     held_out = _held_out(len(inside), spec.autoencoder.held_out, derive_seed(spec.autoencoder.seed, "autoencoder"))
@@ -250,6 +242,13 @@ def _corpus_members(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[Member]:
         Member(row.composition_id, row.reduced_formula, None, None, is_held_out=out)
         for row, out in zip(inside, held_out, strict=True)
     ]
+
+
+def _is_encodable(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[bool]:
+    """Which rows lie within the vocabulary of the campaign's autoencoder."""
+    max_count = getattr(spec.autoencoder.options(), "max_count", 20)
+    fits: list[bool] = is_encodable(counts_of([row.reduced_formula for row in rows]), max_count).tolist()
+    return fits
 
 
 def _held_out(n: int, share: float, seed: int) -> list[bool]:

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +13,7 @@ from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities
 from agd.chem.validity import RULE, RULE_VERSION, assess
 from agd.db import activities, campaigns, datasets, models
-from agd.db.connection import Database, Transaction
+from agd.db.connection import AnyRow, Database, Transaction
 from agd.db.datasets import CompositionRow, Ids
 from agd.errors import DatabaseError, ModelError, NotFoundError
 from agd.protocols import Generator, Oracle
@@ -76,17 +76,22 @@ def get_campaign(workspace: Workspace, name: str) -> Campaign:
     Raises:
         NotFoundError: there is none; the message names the near miss.
     """
+    return as_campaign(campaign_row(workspace, name))
+
+
+def campaign_row(workspace: Workspace, name: str) -> AnyRow:
+    """The row of the campaign of that name; raises NotFoundError where there is none."""
     with workspace.database.read() as tx:
         row = campaigns.find(tx, name)
         if row is None:
             known = registry.suggestion(name, campaigns.names(tx))
             raise NotFoundError(f"no campaign {name!r}{known} (see `agd list`)")
-    return Campaign(row.id, row.name, stored_spec(row.spec))
+    return row
 
 
-def stored_spec(content: Mapping[str, Any]) -> CampaignSpec:
-    """The specification as the record keeps it."""
-    return CampaignSpec.model_validate_json(json.dumps(content))
+def as_campaign(row: AnyRow) -> Campaign:
+    """A campaign with the specification that the record keeps."""
+    return Campaign(row.id, row.name, CampaignSpec.model_validate_json(json.dumps(row.spec)))
 
 
 @contextmanager
