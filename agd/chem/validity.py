@@ -25,6 +25,11 @@ from agd.types import Counts
 RULE: Final = "smact-default-states"
 RULE_VERSION: Final = 1
 MAX_ELEMENTS: Final = 8
+OPTIONS: Final = {
+    "oxidation_states": "SMACT's default list",
+    "one_state_per_element": True,
+    "max_elements": MAX_ELEMENTS,
+}
 
 _WORD: Final = 64
 

@@ -9,7 +9,17 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
-from agd.db.tables import activity, composition, dataset, dataset_reject, dataset_row, label, property_
+from agd.db.tables import (
+    activity,
+    composition,
+    dataset,
+    dataset_reject,
+    dataset_row,
+    label,
+    property_,
+    retraction,
+    verdict_rule,
+)
 
 Ids = NDArray[np.int64]
 
@@ -153,11 +163,17 @@ def store_rejects(tx: Transaction, dataset_id: int, rows: Iterable[tuple[int, st
 
 def store_verdicts(
     tx: Transaction,
-    rule: tuple[str, int],
+    rule: tuple[str, int, Mapping[str, object]],
     activity_id: int,
     rows: Iterable[tuple[int, bool | None, bool | None]],
 ) -> None:
-    """Insert (composition id, charge neutral, electronegativity balanced), keeping what the rule has said before."""
+    """Insert (composition id, charge neutral, electronegativity balanced), keeping what the rule has said before.
+
+    `rule` is (name, version, the options it was set to).
+    """
+    tx.execute(
+        upsert(verdict_rule).values(rule=rule[0], rule_version=rule[1], options=dict(rule[2])).on_conflict_do_nothing()
+    )
     _fill_temporary(
         tx,
         "incoming_verdict",
@@ -176,13 +192,18 @@ def store_verdicts(
 
 
 def rows_of(tx: Transaction, dataset_id: int) -> Sequence[AnyRow]:
-    """(composition_id, reduced_formula, label_id, value), ordered by formula; the last two NULL in a formula list."""
+    """(composition_id, reduced_formula, label_id, value), ordered by formula.
+
+    The last two are NULL in a list of formulas, and where the label was retracted.
+    """
     statement = (
         select(dataset_row.c.composition_id, composition.c.reduced_formula, label.c.id.label("label_id"), label.c.value)
         .join(composition, composition.c.id == dataset_row.c.composition_id)
         .outerjoin(
             label,
-            (label.c.dataset_id == dataset_row.c.dataset_id) & (label.c.composition_id == dataset_row.c.composition_id),
+            (label.c.dataset_id == dataset_row.c.dataset_id)
+            & (label.c.composition_id == dataset_row.c.composition_id)
+            & label.c.id.not_in(select(retraction.c.label_id)),
         )
         .where(dataset_row.c.dataset_id == dataset_id)
         .order_by(composition.c.reduced_formula.collate("C"))

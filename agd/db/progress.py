@@ -15,11 +15,13 @@ CASE WHEN {row}.target_low IS NULL THEN v.value WHEN {row}.target_high IS NULL T
 
 _STATE = """
 SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
-       spent.last_active, spent.time_spent
+       spent.last_active, spent.time_spent,
+       k.spec #>> '{{oracle,kind}}' = 'external' AND final.kind IN ('decode', 'give up') AS is_waiting
 FROM v_campaign_progress p
+JOIN campaign k ON k.id = p.campaign_id
 LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.campaign_id AND v.outcome = 'new'
-                   AND v.value IS NOT NULL ORDER BY {order} LIMIT 1) top ON true
-LEFT JOIN LATERAL (SELECT outcome, error FROM activity a
+                   AND v.value IS NOT NULL AND NOT v.is_retracted ORDER BY {order} LIMIT 1) top ON true
+LEFT JOIN LATERAL (SELECT kind, outcome, error FROM activity a
                    WHERE a.campaign_id = p.campaign_id ORDER BY a.id DESC LIMIT 1) final ON true
 LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active,
                           sum(a.ended_at - a.started_at) FILTER (WHERE a.outcome = 'done') AS time_spent
@@ -51,6 +53,7 @@ def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
         text(
             "SELECT v.* FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id"
             " WHERE v.campaign_id = :campaign AND v.outcome = 'new' AND v.value IS NOT NULL"
+            " AND NOT v.is_retracted"
             f" ORDER BY {_ORDER.format(row='k')} LIMIT :n"
         ),
         {"campaign": campaign_id, "n": n},
@@ -59,7 +62,7 @@ def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
 
 def content_hash(tx: Transaction, name: str) -> str | None:
     """The hash of everything a campaign holds, by natural keys."""
-    found: str | None = tx.scalar(text("SELECT agd_content_hash_v1(:name)"), {"name": name})
+    found: str | None = tx.scalar(text("SELECT agd_content_hash_v2(:name)"), {"name": name})
     return found
 
 
@@ -68,4 +71,6 @@ def _state(row: RowMapping, *, is_at_work: bool) -> str:
         return f"ended: {row['end_reason']}"
     if is_at_work:
         return "stopping" if row["stop_requested_at"] is not None else "running"
-    return "failed" if row["last_outcome"] == "failed" else "paused"
+    if row["last_outcome"] == "failed":
+        return "failed"
+    return "waiting for labels" if row["is_waiting"] else "paused"

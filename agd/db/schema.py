@@ -6,7 +6,7 @@ from sqlalchemy import Connection, text
 
 from agd.errors import SchemaError
 
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 
 _LOCK = 0x6167640001
 

@@ -6,6 +6,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Date,
     DateTime,
     Double,
     ForeignKey,
@@ -75,11 +76,16 @@ campaign = Table(
     Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
     Column("stop_requested_at", DateTime(timezone=True)),
     Column("ended_at", DateTime(timezone=True)),
+    Column("mode", Text, nullable=False, server_default="default", comment="paper: the published loop and accounting"),
+    Column("twin_of_id", BigInteger, ForeignKey("campaign.id"), comment="the campaign this one is a control of"),
     Column(
         "end_reason", Text, CheckConstraint("end_reason IN ('budget spent', 'stalled')", name="end_reason_is_known")
     ),
     CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end_has_reason"),
     CheckConstraint("num_nonnulls(target_low, target_high) > 0", name="has_target"),
+    CheckConstraint("mode IN ('default', 'paper')", name="mode_is_known"),
+    CheckConstraint("twin_of_id <> id", name="twin_is_another"),
+    Index("ix_campaign_twin_of", "twin_of_id", postgresql_where=text("twin_of_id IS NOT NULL")),
 )
 
 iteration = Table(
@@ -172,6 +178,14 @@ dataset_reject = Table(
     Column("message", Text, nullable=False),
 )
 
+verdict_rule = Table(
+    "verdict_rule",
+    metadata,
+    Column("rule", Text, primary_key=True),
+    Column("rule_version", Integer, primary_key=True),
+    Column("options", JSONB, nullable=False, comment="all that the rule was set to"),
+)
+
 verdict = Table(
     "verdict",
     metadata,
@@ -181,6 +195,7 @@ verdict = Table(
     Column("is_charge_neutral", Boolean, comment="NULL where the rule does not speak"),
     Column("is_electronegativity_balanced", Boolean, comment="NULL where the rule does not speak"),
     _made_by(),
+    ForeignKeyConstraint(["rule", "rule_version"], ["verdict_rule.rule", "verdict_rule.rule_version"]),
 )
 
 training_set = Table(
@@ -211,6 +226,15 @@ training_set_source = Table(
     Column("n_members", Integer, nullable=False),
 )
 
+training_set_campaign = Table(
+    "training_set_campaign",
+    metadata,
+    _ref("training_set_id", "training_set.id", primary_key=True),
+    _ref("campaign_id", "campaign.id", primary_key=True),
+    Column("last_iteration", Integer, nullable=False, comment="the labels of iterations up to this one were taken"),
+    Column("n_members", Integer, nullable=False),
+)
+
 artifact = Table(
     "artifact",
     metadata,
@@ -226,7 +250,7 @@ model_version = Table(
     _id(),
     Column("kind", Text, nullable=False),
     Column("plugin", Text, nullable=False),
-    Column("property", Text, ForeignKey("property.name"), comment="what an oracle answers"),
+    Column("property", Text, ForeignKey("property.name"), comment="what an oracle or a screener answers"),
     Column("architecture_version", Integer, nullable=False),
     Column("options", JSONB, nullable=False),
     Column("seed", BigInteger, nullable=False),
@@ -235,8 +259,8 @@ model_version = Table(
     Column("tensors_sha256", Text, ForeignKey("artifact.sha256"), nullable=False),
     Column("metrics", JSONB, nullable=False),
     _made_by(),
-    CheckConstraint("kind IN ('autoencoder', 'oracle')", name="kind_is_known"),
-    CheckConstraint("(kind = 'oracle') = (property IS NOT NULL)", name="oracle_has_property"),
+    CheckConstraint("kind IN ('autoencoder', 'oracle', 'screener')", name="kind_is_known"),
+    CheckConstraint("(kind = 'autoencoder') = (property IS NULL)", name="answer_has_property"),
     UniqueConstraint("id", "property"),
 )
 
@@ -260,6 +284,21 @@ campaign_model = Table(
     CheckConstraint("role IN ('autoencoder', 'oracle')", name="role_is_known"),
 )
 
+measurement = Table(
+    "measurement",
+    metadata,
+    _id(),
+    _ref("composition_id", "composition.id"),
+    Column("property", Text, ForeignKey("property.name"), nullable=False),
+    Column("operator", Text, CheckConstraint("operator <> ''", name="operator_is_named"), nullable=False),
+    Column("measured_on", Date, nullable=False),
+    Column("replicate", Integer, CheckConstraint("replicate > 0", name="replicate_is_positive"), nullable=False),
+    Column("note", Text, comment="method, sample, reference"),
+    _made_by(),
+    UniqueConstraint("composition_id", "property", "operator", "measured_on", "replicate"),
+    UniqueConstraint("id", "composition_id", "property"),
+)
+
 label = Table(
     "label",
     metadata,
@@ -270,12 +309,17 @@ label = Table(
     Column("uncertainty", Double, comment="one standard deviation, NULL where the source states none"),
     Column("dataset_id", BigInteger),
     Column("model_version_id", BigInteger),
+    Column("measurement_id", BigInteger),
     _made_by(),
+    ForeignKeyConstraint(
+        ["measurement_id", "composition_id", "property"],
+        ["measurement.id", "measurement.composition_id", "measurement.property"],
+    ),
     ForeignKeyConstraint(["dataset_id", "property"], ["dataset.id", "dataset.property"]),
     ForeignKeyConstraint(["model_version_id", "property"], ["model_version.id", "model_version.property"]),
     _finite("value"),
     CheckConstraint("uncertainty >= 0 AND uncertainty < 'Infinity'", name="uncertainty_is_finite"),
-    CheckConstraint("num_nonnulls(dataset_id, model_version_id) = 1", name="has_one_source"),
+    CheckConstraint("num_nonnulls(dataset_id, model_version_id, measurement_id) = 1", name="has_one_source"),
     UniqueConstraint("id", "composition_id"),
     # One label per source: each index holds the labels of its own kind of source only.
     Index(
@@ -294,6 +338,15 @@ label = Table(
         unique=True,
         postgresql_where=text("model_version_id IS NOT NULL"),
     ),
+    Index("uq_label_measurement", "measurement_id", unique=True, postgresql_where=text("measurement_id IS NOT NULL")),
+)
+
+retraction = Table(
+    "retraction",
+    metadata,
+    _ref("label_id", "label.id", primary_key=True),
+    Column("reason", Text, CheckConstraint("reason <> ''", name="reason_is_given"), nullable=False),
+    _made_by(),
 )
 
 latent = Table(
@@ -363,4 +416,45 @@ decode_failure = Table(
     _ref("suggestion_id", "suggestion.id", primary_key=True),
     Column("reason", Text, nullable=False),
     _made_by(),
+)
+
+screening = Table(
+    "screening",
+    metadata,
+    _id(),
+    _ref("campaign_id", "campaign.id"),
+    Column("role", Text, nullable=False, comment="baseline: initial labels; al: initial labels and the campaign's"),
+    _ref("model_version_id", "model_version.id"),
+    Column("dataset_id", BigInteger, ForeignKey("dataset.id"), comment="NULL where the pool is a file"),
+    Column("source", Text, nullable=False, comment="name of the dataset or of the file"),
+    Column("source_sha256", Text, nullable=False),
+    Column("criteria", JSONB, nullable=False),
+    Column("recipe_sha256", Text, nullable=False, unique=True, comment="of pool, criteria, role and model"),
+    _made_by(),
+    CheckConstraint("role IN ('baseline', 'al')", name="role_is_known"),
+    Index("ix_screening_campaign", "campaign_id"),
+)
+
+screening_stage = Table(
+    "screening_stage",
+    metadata,
+    _ref("screening_id", "screening.id", primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("n_left", BigInteger, CheckConstraint("n_left >= 0", name="n_left_is_a_count"), nullable=False),
+)
+
+screening_hit = Table(
+    "screening_hit",
+    metadata,
+    _ref("screening_id", "screening.id", primary_key=True),
+    Column("rank", Integer, CheckConstraint("rank > 0", name="rank_is_positive"), primary_key=True),
+    _ref("composition_id", "composition.id"),
+    Column("line", Integer, nullable=False, comment="of the pool"),
+    Column("formula", Text, nullable=False, comment="as the pool spells it"),
+    Column("value", Double, nullable=False, comment="the screener's prediction: an opinion, not a label"),
+    Column("uncertainty", Double, nullable=False),
+    _finite("value"),
+    UniqueConstraint("screening_id", "composition_id"),
+    Index("ix_screening_hit_composition", "composition_id"),
 )

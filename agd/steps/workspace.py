@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from agd import registry
+from agd.chem import validity
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities
-from agd.chem.validity import RULE, RULE_VERSION, assess
 from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Database, Transaction
 from agd.db.datasets import CompositionRow, Ids
@@ -102,11 +102,12 @@ def recorded(
     campaign: Campaign | None = None,
     iteration: int | None = None,
     seed: int | None = None,
+    threads: int = 1,
 ) -> Iterator[int]:
     """Run one step as an activity row that outlives a crash; the step itself marks its success.
 
     An error is kept in the row and raised again. A process that dies leaves the row as running, and whoever resumes
-    the campaign marks it as lost.
+    the campaign marks it as lost. `threads` are those of a step outside a campaign; a campaign has its own.
     """
     with workspace.database.transaction() as tx:
         iteration_id = None
@@ -117,7 +118,7 @@ def recorded(
         activity_id = activities.start(
             tx,
             kind,
-            threads=campaign.spec.threads if campaign else 1,
+            threads=campaign.spec.threads if campaign else threads,
             campaign_id=campaign.id if campaign else None,
             iteration_id=iteration_id,
             seed=seed,
@@ -159,8 +160,12 @@ def counts_of(formulas: Sequence[str]) -> Counts:
     return counts
 
 
-def store_compositions(tx: Transaction, named: Identities, activity_id: int) -> Ids:
-    """Store compositions with their verdicts; ids `[n]` in the order of the table, which may repeat a composition."""
+RULES = (validity,)
+"""Every rule of validity; a rule is a module that says its name, version and options, and assesses compositions."""
+
+
+def store_compositions(tx: Transaction, named: Identities, activity_id: int, rules: Sequence[Any] = RULES[:1]) -> Ids:
+    """Store compositions with the verdicts of some rules; ids `[n]` in the order of the table, which may repeat one."""
     rows = [
         CompositionRow(*row)
         for row in zip(
@@ -173,11 +178,13 @@ def store_compositions(tx: Transaction, named: Identities, activity_id: int) -> 
         )
     ]
     ids = datasets.store_compositions(tx, rows, activity_id)
-    verdicts = assess(named.counts)
-    spoken = zip(verdicts.is_charge_neutral.tolist(), verdicts.is_electronegativity_balanced.tolist(), strict=True)
-    rows_of_verdicts = (
-        (i, *(verdict if speaks else (None, None)))
-        for i, speaks, verdict in zip(ids.tolist(), verdicts.is_applicable.tolist(), spoken, strict=True)
-    )
-    datasets.store_verdicts(tx, (RULE, RULE_VERSION), activity_id, rows_of_verdicts)
+    for rule in rules:
+        verdicts = rule.assess(named.counts)
+        spoken = zip(verdicts.is_charge_neutral.tolist(), verdicts.is_electronegativity_balanced.tolist(), strict=True)
+        rows_of_verdicts = (
+            (i, *(verdict if speaks else (None, None)))
+            for i, speaks, verdict in zip(ids.tolist(), verdicts.is_applicable.tolist(), spoken, strict=True)
+        )
+        identity = (rule.RULE, rule.RULE_VERSION, rule.OPTIONS)
+        datasets.store_verdicts(tx, identity, activity_id, rows_of_verdicts)
     return ids

@@ -28,6 +28,10 @@ INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, ac
     decode_activity_id) VALUES (1, 1, 1, 'latent', 1, 1, 'new', 1, 1);
 INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at)
     VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now());
+INSERT INTO measurement (composition_id, property, operator, measured_on, replicate, activity_id)
+    VALUES (2, 'band_gap', 'ada', '2026-01-02', 1, 1);
+INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha256, criteria, recipe_sha256, activity_id)
+    VALUES (1, 'al', 1, 'pool.csv', 's', '{}', 'r', 1);
 """
 
 _SUGGESTION = (
@@ -75,7 +79,37 @@ BREACHES = {
         "uq_activity_done_once",
     ),
     "an iteration twice": ("INSERT INTO iteration (campaign_id, number) VALUES (1, 1)", "uq_iteration"),
-    "a model of an unknown kind": ("UPDATE model_version SET kind = 'guess', property = NULL", "kind_is_known"),
+    "a model of an unknown kind": ("UPDATE model_version SET kind = 'guess'", "kind_is_known"),
+    "a screener that answers nothing": (
+        "UPDATE model_version SET kind = 'screener', property = NULL",
+        "answer_has_property",
+    ),
+    "the measurement of another compound": (
+        "INSERT INTO label (composition_id, property, value, measurement_id, activity_id)"
+        " VALUES (1, 'band_gap', 1, 1, 1)",
+        "fk_label_measurement_id",
+    ),
+    "the measurement of another property": (
+        "INSERT INTO label (composition_id, property, value, measurement_id, activity_id) VALUES (2, 'density', 1, 1, 1)",
+        "fk_label_measurement_id",
+    ),
+    "one measurement recorded twice": (
+        "INSERT INTO measurement (composition_id, property, operator, measured_on, replicate, activity_id)"
+        " VALUES (2, 'band_gap', 'ada', '2026-01-02', 1, 1)",
+        "uq_measurement",
+    ),
+    "a label retracted twice": ("INSERT INTO retraction VALUES (1, 'x', 1), (1, 'y', 1)", "pk_retraction"),
+    "a retraction without a reason": ("INSERT INTO retraction VALUES (1, '', 1)", "reason_is_given"),
+    "a verdict of no known rule": (
+        "INSERT INTO verdict (composition_id, rule, rule_version, activity_id) VALUES (1, 'hunch', 1, 1)",
+        "fk_verdict_rule",
+    ),
+    "a campaign of no known mode": ("UPDATE campaign SET mode = 'fast'", "mode_is_known"),
+    "a twin of itself": ("UPDATE campaign SET twin_of_id = id", "twin_is_another"),
+    "a composition picked twice": (
+        "INSERT INTO screening_hit VALUES (1, 1, 1, 1, 'NaCl', 5, 0.1), (1, 2, 1, 9, 'ClNa', 5, 0.1)",
+        "uq_screening_hit",
+    ),
     "a latent with a hole": (
         "INSERT INTO latent (model_version_id, vector, activity_id) VALUES (1, '{0,NULL}', 1)",
         "vector_is_whole",
@@ -114,5 +148,12 @@ def test_the_counters_of_the_view(tx: Transaction) -> None:
         "n_known": 0,
         "n_rejected": 0,
         "n_new": 1,
+        "n_charged": 1,
         "n_finds": 0,
     }
+    tx.execute(text("UPDATE campaign SET mode = 'paper', target_low = 5"))
+    row = tx.execute(text("SELECT * FROM v_campaign_progress")).mappings().one()
+    assert (row["n_new"], row["n_charged"], row["n_finds"]) == (1, 2, 1)
+    tx.execute(text("INSERT INTO retraction VALUES (1, 'wrong sample', 1)"))
+    row = tx.execute(text("SELECT * FROM v_campaign_progress")).mappings().one()
+    assert (row["n_charged"], row["n_finds"], row["highest"]) == (2, 0, None)
