@@ -3,8 +3,9 @@
 import difflib
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated
 from urllib.parse import urlsplit
 
@@ -54,16 +55,21 @@ class Settings(BaseSettings):
         return writable_folder(self.home)
 
 
-def load_settings() -> Settings:
-    """Read the environment; raises InputError naming the variable that is unknown or cannot be used."""
+def load_settings(given: Mapping[str, object] = MappingProxyType({})) -> Settings:
+    """Read the environment, for what is not `given`.
+
+    Raises:
+        InputError: a variable is unknown, or it or what was given cannot be used.
+    """
     _refuse_unknown(os.environ)
     try:
-        return Settings()
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic checks them
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         reason = first["msg"].removeprefix("Value error, ")
-        name = _PREFIX + str(first["loc"][0]).upper()
-        raise InputError(f"environment variable {name} cannot be used: {reason}") from None
+        key = str(first["loc"][0])
+        name = key if key in given else f"environment variable {_PREFIX}{key.upper()}"
+        raise InputError(f"{name} cannot be used: {reason}") from None
 
 
 def writable_folder(folder: Path) -> Path:

@@ -3,7 +3,7 @@
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import FrameType
@@ -11,15 +11,16 @@ from types import FrameType
 from agd.db import activities, campaigns
 from agd.db.schema import server_time
 from agd.protocols import Progress, silent
-from agd.steps import Step, next_step, perform
+from agd.steps import AWAIT, Step, next_step, perform
 from agd.steps.workspace import Campaign, Workspace, limited_threads
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the campaign's end, or a request to stop before it."""
+    """How a run ended: the campaign's end, labels that somebody outside owes it, or a request to stop before."""
 
     is_ended: bool
+    is_waiting: bool
     n_steps: int
     seconds: float
 
@@ -34,8 +35,11 @@ class LocalEngine:
         *,
         on_step: Callable[[Step], object] = id,
         progress: Progress = silent,
+        before: Collection[str] = (),
     ) -> Outcome:
-        """Do what the record says comes next until the campaign ends or somebody asks to stop.
+        """Do what the record says comes next until the campaign ends, waits for labels, or somebody asks to stop.
+
+        A step of a kind in `before` is not begun either, unless it is the first.
 
         Ctrl-C or SIGTERM finish the step at hand, commit it and leave; a second one interrupts at once.
 
@@ -53,6 +57,8 @@ class LocalEngine:
                 campaigns.clear_stop(tx, campaign.id, asked_before)
             with limited_threads(campaign.spec.threads):
                 while (step := next_step(workspace, campaign)) is not None and not is_stopped():
+                    if step.kind == AWAIT or (n_steps and step.kind in before):
+                        break
                     assert_held()
                     on_step(step)
                     perform(workspace, campaign, step, progress)
@@ -60,8 +66,9 @@ class LocalEngine:
                     with workspace.database.read() as tx:
                         if campaigns.is_stop_requested(tx, campaign.id):
                             break
-            is_ended = next_step(workspace, campaign) is None
-        return Outcome(is_ended, n_steps, time.monotonic() - started)
+            step = next_step(workspace, campaign)
+        is_waiting = step is not None and step.kind == AWAIT
+        return Outcome(step is None, is_waiting, n_steps, time.monotonic() - started)
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 
@@ -142,12 +142,19 @@ class AutoencoderSpec(_PluginSpec):
     seed: int = Field(default=0, ge=0, lt=2**63)
 
 
+PAPER_AUTOENCODER = "paper-dense"
+"""The autoencoder of the published loop where none is named: its decode rule, in minutes instead of hours."""
+
 TABLE = "table"
 """The oracle that answers from a dataset only: its labels are the dataset's own."""
 
 
+EXTERNAL = "external"
+"""The oracle that is somebody else: the campaign waits for measurements of what it suggested."""
+
+
 class OracleSpec(_PluginSpec):
-    """Who answers: a model trained on a dataset, or the dataset itself."""
+    """Who answers: a model trained on a dataset, the dataset itself, or somebody outside."""
 
     group: ClassVar[str] = "agd.oracles"
     kind: str = "random_forest"
@@ -161,8 +168,13 @@ class OracleSpec(_PluginSpec):
     seed: int = Field(default=0, ge=0, lt=2**63)
 
     def options_type(self) -> type[Options]:
-        """The plug-in's own options; the table has none."""
-        return Options if self.kind == TABLE else super().options_type()
+        """The plug-in's own options; who answers without a model has none."""
+        return super().options_type() if self.is_model else Options
+
+    @property
+    def is_model(self) -> bool:
+        """Whether a trained model answers."""
+        return self.kind not in {TABLE, EXTERNAL}
 
 
 class SamplerSpec(_PluginSpec):
@@ -182,10 +194,19 @@ class FilterSpec(_Section):
     max_count: int | None = Field(default=None, gt=0)
 
 
+Mode: TypeAlias = Literal["default", "paper"]
+"""How the loop spends: `paper` is the published loop (arXiv 2103.00608 and its code).
+
+There an undecodable point enters the sampler's history with the value 0.0, and a decodable suggestion is charged and
+registered each time it comes, seen before or not.
+"""
+
+
 class CampaignSpec(_Section):
     """A whole campaign."""
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
+    mode: Mode = "default"
     target: Target
     seed: int = Field(default=0, ge=0, lt=2**63)
     threads: int = Field(default=1, ge=1, le=1024)
@@ -201,6 +222,22 @@ class CampaignSpec(_Section):
     @classmethod
     def _parse_target(cls, value: object) -> Target:
         return Target.parse(str(value))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paper_defaults(cls, values: Any) -> Any:
+        """The published loop has another autoencoder where none is named."""
+        if isinstance(values, dict) and values.get("mode") == "paper":
+            autoencoder = values.get("autoencoder", {})
+            if isinstance(autoencoder, dict) and "kind" not in autoencoder:
+                return {**values, "autoencoder": {**autoencoder, "kind": PAPER_AUTOENCODER}}
+        return values
+
+    @model_validator(mode="after")
+    def _paper_has_no_filter(self) -> "CampaignSpec":
+        if self.mode == "paper" and self.filter != FilterSpec():
+            raise ValueError('the published loop rejects nothing: leave [filter] out, or mode = "paper"')
+        return self
 
     @field_serializer("target")
     def _write_target(self, target: Target) -> str:
@@ -246,6 +283,15 @@ def read(path: Path) -> ResolvedSpec:
         raise SpecError(f"{path}: no such file; `agd init {path}` writes a commented one") from None
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{path}: cannot be read ({error})") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> ResolvedSpec:
+    """Validate the text of a specification that stands, or could stand, at `path`.
+
+    Raises:
+        SpecError: it is wrong; the message has file, line and key.
+    """
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -256,10 +302,50 @@ def read(path: Path) -> ResolvedSpec:
         raise SpecError(_explain(path, text, (), error)) from error
     for section in ("autoencoder", "oracle", "sampler"):
         _check_options(path, text, section, getattr(spec, section))
-    folder = path.parent.resolve()
-    content = resolve(spec, folder, path, text)
-    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
-    return ResolvedSpec(spec=spec, text=text, path=path, content=content, sha256=digest)
+    content = resolve(spec, path.parent.resolve(), path, text)
+    return ResolvedSpec(spec=spec, text=text, path=path, content=content, sha256=hash_of(content))
+
+
+def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
+    """Validate a specification given as a mapping; files it names are looked for in `folder`.
+
+    Raises:
+        SpecError: it is wrong; the message has the line of the TOML it was written as, and the key.
+    """
+    scalars = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
+    lines = [f"{key} = {_toml(value)}" for key, value in scalars.items()]
+    for section, keys in values.items():
+        if isinstance(keys, Mapping):
+            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in keys.items())]
+    return parse("\n".join(lines) + "\n", folder / "specification")
+
+
+def _toml(value: object) -> str:
+    if not isinstance(value, str | bool | int | float | list | tuple):
+        raise SpecError(f"a specification holds text, numbers, booleans and lists of them, not {value!r}")
+    return json.dumps(value)
+
+
+CONTROLS = ("random", "substitution")
+"""Samplers that learn nothing: what a search must beat."""
+
+
+def control(content: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A resolved specification with a sampler that learns nothing in the place of its own, named NAME-KIND.
+
+    Raises:
+        SpecError: that name would be too long.
+    """
+    name = f"{content['name']}-{kind}"
+    if not NAME.fullmatch(name):
+        raise SpecError(f"{name!r}, the name of the control, is too long: give the campaign a shorter one")
+    sampler = SamplerSpec(kind=kind)
+    return {**content, "name": name, "sampler": {"kind": kind, **sampler.options().model_dump(mode="json")}}
+
+
+def hash_of(content: Mapping[str, Any]) -> str:
+    """The sha256 of a resolved specification."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
 def resolve(spec: CampaignSpec, folder: Path, path: Path, text: str) -> dict[str, Any]:
@@ -299,7 +385,7 @@ def _check_options(path: Path, text: str, section: str, plugin: _PluginSpec) -> 
     try:
         plugin.options()
     except NotFoundError as error:
-        also = f", {TABLE}" if section == "oracle" else ""
+        also = f", {TABLE}, {EXTERNAL}" if section == "oracle" else ""
         raise SpecError(f"{_place(path, text, (section, 'kind'))}: {error}{also}") from error
     except ValidationError as error:
         known = [*type(plugin).model_fields, *plugin.options_type().model_fields]
@@ -311,7 +397,7 @@ def _explain(
 ) -> str:
     lines = []
     for problem in error.errors():
-        key = (*prefix, *(str(part) for part in problem["loc"]))
+        key = (*prefix, *(str(part) for part in problem["loc"])) or ("mode",)
         message = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
             message = "unknown key" + registry.suggestion(key[-1], list(known or _known_keys(key[:-1])))

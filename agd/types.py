@@ -67,7 +67,12 @@ class History:
     label (undecodable, rejected); `bounds` is `[n_latent, 2]`, the box of the initial rows.
 
     `read` tells what latent points `[n, n_latent]` stand for: a reduced formula, or None where a suggestion there would
-    be undecodable or rejected. `seen` are the formulas that the campaign knows already.
+    be undecodable or rejected. `seen` are the formulas that the campaign knows already. `counts` is `[n, 103]`, what
+    each point decoded to, reduced, a zero row where it could not be; the first `n_initial` rows are the initial ones.
+
+    `undecodable_objective` is None in the ordinary loop. In the published one (arXiv 2103.00608) it is what the
+    sampler's own history holds for a point that cannot be decoded; a batch then goes on until n points could be
+    decoded, learns at once of those that could not, only at its end of those that could, and may repeat itself.
     """
 
     latents: Floats
@@ -75,6 +80,9 @@ class History:
     bounds: Floats
     read: Callable[[Floats], Sequence[str | None]] | None = None
     seen: frozenset[str] = frozenset()
+    counts: Counts | None = None
+    n_initial: int = 0
+    undecodable_objective: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

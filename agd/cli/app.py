@@ -5,11 +5,12 @@ from typing import Annotated
 import typer
 
 import agd
-from agd.cli import campaign, data, database, why
+from agd.cli import campaign, data, database, labels, why
 from agd.cli.demo import demo
 
 EXIT_CODES = """\b
 Exit codes: 0 done, 2 wrong input, 3 not found, 4 database, 5 busy, 6 model files, 7 a step failed,
+8 waiting for labels from outside (see `agd ask NAME`),
 130 stopped before the end of the budget (resume with `agd resume NAME`).
 """
 
@@ -24,6 +25,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Import and look at data sets.")
 app.add_typer(database.app, name="db", help="Start, stop, upgrade and reach the database.")
 campaign.register(app)
+labels.register(app)
 why.register(app)
 app.command()(demo)
 

@@ -10,14 +10,22 @@ from agd.cli import show
 from agd.cli.show import Json, console
 from agd.errors import InputError
 
+EXIT_WAITING = 8
 EXIT_STOPPED = 130
 
 Name = Annotated[str, typer.Argument(help="Name of the campaign.")]
+Twin = Annotated[
+    bool,
+    typer.Option(
+        "--twin", help="Then spend the same budget at random (NAME-random) and by substitution (NAME-substitution)."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
 
 TEMPLATE = """\
 # A campaign of active generative design. Run it with `agd run {file}`; every key not given has a default.
 name = "{name}"
+# mode = "paper"               # the published loop: undecodable points count as 0 in the sampler, repeats are charged
 target = "band_gap > 6 eV"     # or "band_gap < 1 eV", or a window: "2 eV < band_gap < 4 eV"
 seed = 42
 threads = 1                    # rows are reproducible for the same number of threads and CPU type
@@ -38,17 +46,19 @@ suggestions_per_iteration = 20
 stall_after = 50               # end after so many iterations in a row without a new composition
 
 [autoencoder]                  # turns compositions into latent vectors and back
-kind = "set"
+kind = "set"                   # or "paper-dense", or "paper" (hours of CPU): the published one-hot and decode rule
+# variational = true           # a variational autoencoder (with kind "set")
 # corpus = "mp-formulas"       # a dataset of formulas to train on; the campaign's own if not given
 seed = 0
 
 [oracle]                       # answers for a composition
-kind = "random_forest"         # or "table": answers from the dataset only
+kind = "random_forest"         # or "extra_trees", "hist_gradient_boosting", "lightgbm", "ensemble";
+                               # "table" answers from the dataset only, "external" waits for `agd tell`
 # exclude = ["held-out.csv"]   # files of formulas it must not be trained on
 seed = 0
 
 [sampler]                      # suggests what to label next
-kind = "ucb"                   # or "random"
+kind = "ucb"                   # or "ei", "stock" (bayesian-optimization's own), "random", "substitution"
 kappa = 10.0                   # standard deviations added to the mean: more of it explores more
 # avoids_seen = false          # also suggest what the campaign has seen: not charged, and most of it is
 
@@ -78,6 +88,7 @@ def init(
 def run(
     spec: Annotated[Path, typer.Argument(help="Specification of the campaign (TOML).")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
+    twin: Twin = False,
     quiet: Quiet = False,
     json: Json = False,
 ) -> None:
@@ -98,16 +109,16 @@ def run(
                 for key, value in planned.items():
                     show.say(f"{key:>18}  {show.text(value)}")
             return
-        _run(workspace, open_campaign(workspace, resolved), quiet=quiet, json=json)
+        _run(workspace, open_campaign(workspace, resolved), twin=twin, quiet=quiet, json=json)
 
 
-def resume(name: Name, quiet: Quiet = False, json: Json = False) -> None:
+def resume(name: Name, twin: Twin = False, quiet: Quiet = False, json: Json = False) -> None:
     """Go on with a campaign where the record says it was."""
     from agd.steps.opening import reopen_campaign
 
     with show.workspace() as workspace:
         campaign = reopen_campaign(workspace, name)
-        _run(workspace, campaign, quiet=quiet, json=json)
+        _run(workspace, campaign, twin=twin, quiet=quiet, json=json)
 
 
 def stop(name: Name) -> None:
@@ -238,7 +249,27 @@ def register(app: typer.Typer) -> None:
     app.command("hash")(hash_)
 
 
-def _run(workspace: Any, campaign: Any, *, quiet: bool, json: bool) -> None:
+def _run(workspace: Any, campaign: Any, *, twin: bool, quiet: bool, json: bool) -> None:
+    """Run a campaign, and its controls when asked to; leave with a code where one did not come to its end."""
+    from agd.steps.opening import open_controls
+
+    rows = []
+    for one in [campaign, *(open_controls(workspace, campaign) if twin else [])]:
+        row, code = _run_one(workspace, one, quiet=quiet, json=json)
+        rows.append(row)
+        if code:
+            break
+    if json:
+        show.print_json(rows if twin else rows[0])
+    if code:
+        raise typer.Exit(code)
+    if not json:
+        also = f"; see `agd compare {campaign.name}`" if twin else ""
+        show.say(f"see `agd top {campaign.name}`, `agd report {campaign.name}` and `agd why FORMULA`{also}")
+
+
+def _run_one(workspace: Any, campaign: Any, *, quiet: bool, json: bool) -> tuple[dict[str, Any], int]:
+    """How the campaign stands after the run, and the exit code."""
     from agd import registry
     from agd.cli.live import Watcher, counters
     from agd.db import progress
@@ -248,18 +279,20 @@ def _run(workspace: Any, campaign: Any, *, quiet: bool, json: bool) -> None:
         outcome = engine.run(workspace, campaign, on_step=watcher.on_step, progress=watcher.on_progress)
     with workspace.database.read() as tx:
         row = progress.campaigns(tx, campaign.name)[0]
-    if json:
-        show.print_json({**row, "n_steps": outcome.n_steps, "seconds": round(outcome.seconds, 1)})
-    else:
-        show.say(
-            f"{campaign.name}: {row['n_new']} of {row['budget_calls']} oracle calls spent on as many distinct "
-            f"compositions in {show.duration(outcome.seconds)}; {counters(row)}",
-        )
-    if not outcome.is_ended:
-        show.say_aside(f"stopped; go on with `agd resume {campaign.name}`")
-        raise typer.Exit(EXIT_STOPPED)
     if not json:
-        show.say(f"{row['state']}; see `agd top {campaign.name}` and `agd why FORMULA`")
+        spent = "on as many distinct compositions" if row["mode"] == "default" else f"on {row['n_new']} distinct ones"
+        show.say(
+            f"{campaign.name}: {row['n_charged']} of {row['budget_calls']} oracle calls spent {spent} in "
+            f"{show.duration(outcome.seconds)}; {counters(row)}; {row['state']}",
+        )
+    code = 0
+    if outcome.is_waiting:
+        show.say_aside(f"waiting for labels: `agd ask {campaign.name}` lists them, `agd tell` takes them")
+        code = EXIT_WAITING
+    elif not outcome.is_ended:
+        show.say_aside(f"stopped; go on with `agd resume {campaign.name}`")
+        code = EXIT_STOPPED
+    return {**row, "n_steps": outcome.n_steps, "seconds": round(outcome.seconds, 1)}, code
 
 
 def _status(workspace: Any, name: str | None, n_iterations: int) -> dict[str, Any]:
@@ -283,7 +316,7 @@ def _status_view(values: dict[str, Any]) -> Any:
         [
             row["campaign"],
             row["state"],
-            row["n_new"],
+            row["n_charged"],
             row["budget_calls"],
             row["n_finds"],
             row["best"],

@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import func, insert, select, text, update
+import numpy as np
+from sqlalchemy import case, func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from agd.db import latents
 from agd.db.connection import AnyRow, Transaction
 from agd.db.tables import (
     activity,
@@ -17,6 +20,7 @@ from agd.db.tables import (
     iteration,
     label,
     latent,
+    retraction,
     suggestion,
     training_set_member,
 )
@@ -113,11 +117,11 @@ def open_iteration(tx: Transaction, campaign_id: int, number: int) -> int:
     return int(tx.execute(found).scalar_one())
 
 
-def n_calls(tx: Transaction, campaign_id: int) -> int:
-    """Distinct compositions charged so far."""
-    found = select(func.count()).where(
-        suggestion.c.campaign_id == campaign_id, suggestion.c.outcome == "new", suggestion.c.label_id.is_not(None)
-    )
+def n_calls(tx: Transaction, campaign_id: int, mode: str) -> int:
+    """Calls charged so far: distinct compositions, or in the published mode every labelled suggestion."""
+    found = select(func.count()).where(suggestion.c.campaign_id == campaign_id, suggestion.c.label_id.is_not(None))
+    if mode != "paper":
+        found = found.where(suggestion.c.outcome == "new")
     return int(tx.execute(found).scalar_one())
 
 
@@ -135,20 +139,10 @@ def store_latents(
     tx: Transaction, model_version_id: int, activity_id: int, rows: Sequence[tuple[int | None, list[float]]]
 ) -> list[int]:
     """Insert (composition id or None, vector); ids in order. An encoded composition has one row per model version."""
-    ids = []
-    for composition_id, vector in rows:
-        new = upsert(latent).values(
-            model_version_id=model_version_id, composition_id=composition_id, vector=vector, activity_id=activity_id
-        )
-        made = tx.scalar(new.on_conflict_do_nothing().returning(latent.c.id))
-        if made is None:
-            made = tx.scalar(
-                select(latent.c.id).where(
-                    latent.c.model_version_id == model_version_id, latent.c.composition_id == composition_id
-                )
-            )
-        ids.append(int(made or 0))
-    return ids
+    if not rows:
+        return []
+    composition_ids, vectors = zip(*rows, strict=True)
+    return latents.store(tx, model_version_id, activity_id, composition_ids, np.array(vectors, np.float32))
 
 
 def store_suggestions(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> None:
@@ -156,10 +150,15 @@ def store_suggestions(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> 
     tx.execute(insert(suggestion), [dict(row) for row in rows])
 
 
+def _standing_value() -> Any:
+    """The label's value, NULL where it was retracted."""
+    return case((retraction.c.label_id.is_(None), label.c.value)).label("value")
+
+
 def initial_points(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
-    """(vector, value) of the encoded initial rows, ordered by formula."""
+    """(vector, value, reduced_formula) of the encoded initial rows, by formula; a retracted value is NULL."""
     statement = (
-        select(latent.c.vector, label.c.value)
+        select(latent.c.vector, _standing_value(), composition.c.reduced_formula)
         .select_from(campaign_set)
         .join(training_set_member, training_set_member.c.training_set_id == campaign_set.c.training_set_id)
         .join(composition, composition.c.id == training_set_member.c.composition_id)
@@ -173,6 +172,7 @@ def initial_points(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
             & (latent.c.model_version_id == campaign_model.c.model_version_id),
         )
         .join(label, label.c.id == training_set_member.c.label_id)
+        .outerjoin(retraction, retraction.c.label_id == label.c.id)
         .where(campaign_set.c.campaign_id == campaign_id, campaign_set.c.role == "initial")
         .order_by(composition.c.reduced_formula.collate("C"))
     )
@@ -180,13 +180,18 @@ def initial_points(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
 
 
 def suggested_points(tx: Transaction, campaign_id: int, before: int) -> Sequence[AnyRow]:
-    """(vector, value or NULL) of the suggestions of iterations before `before`, ordered by (iteration, rank)."""
+    """(vector, value, reduced_formula) of the suggestions before an iteration, by (iteration, rank).
+
+    The value is NULL where there is no label, or a retracted one; the formula where there is no composition.
+    """
     statement = (
-        select(latent.c.vector, label.c.value)
+        select(latent.c.vector, _standing_value(), composition.c.reduced_formula)
         .select_from(suggestion)
         .join(iteration, iteration.c.id == suggestion.c.iteration_id)
         .join(latent, latent.c.id == suggestion.c.latent_id)
+        .outerjoin(composition, composition.c.id == suggestion.c.composition_id)
         .outerjoin(label, label.c.id == suggestion.c.label_id)
+        .outerjoin(retraction, retraction.c.label_id == label.c.id)
         .where(suggestion.c.campaign_id == campaign_id, iteration.c.number < before)
         .order_by(iteration.c.number, suggestion.c.rank)
     )
@@ -284,6 +289,70 @@ def labels_by(
         label.c.composition_id.in_(list(composition_ids)),
     )
     return dict(tx.execute(found).all())
+
+
+def measured(tx: Transaction, property_name: str, composition_ids: Iterable[int]) -> dict[int, int]:
+    """Label id by composition id, of the first measurement of each that stands."""
+    found = (
+        select(label.c.composition_id, func.min(label.c.id))
+        .outerjoin(retraction, retraction.c.label_id == label.c.id)
+        .where(
+            label.c.measurement_id.is_not(None),
+            label.c.property == property_name,
+            label.c.composition_id.in_(list(composition_ids)),
+            retraction.c.label_id.is_(None),
+        )
+        .group_by(label.c.composition_id)
+    )
+    return dict(tx.execute(found).all())
+
+
+def retracted(tx: Transaction, label_ids: Iterable[int]) -> set[int]:
+    """Which of these labels were retracted."""
+    return set(tx.execute(select(retraction.c.label_id).where(retraction.c.label_id.in_(list(label_ids)))).scalars())
+
+
+def waiting(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
+    """Suggestions that were charged to the campaign and have no label yet, in order, with what the sampler expected."""
+    statement = (
+        select(
+            suggestion.c.id,
+            iteration.c.number.label("iteration"),
+            suggestion.c.rank,
+            composition.c.reduced_formula,
+            suggestion.c.posterior_mean,
+            suggestion.c.posterior_sd,
+            suggestion.c.acquisition,
+            suggestion.c.composition_id,
+        )
+        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
+        .join(composition, composition.c.id == suggestion.c.composition_id)
+        .where(suggestion.c.campaign_id == campaign_id, suggestion.c.outcome == "new", suggestion.c.label_id.is_(None))
+        .order_by(iteration.c.number, suggestion.c.rank)
+    )
+    return tx.execute(statement).all()
+
+
+def has_asked(tx: Transaction, campaign_id: int, reduced_formula: str) -> bool:
+    """Whether the campaign was charged for this composition, or has given it up."""
+    found = (
+        select(suggestion.c.id)
+        .join(composition, composition.c.id == suggestion.c.composition_id)
+        .where(
+            suggestion.c.campaign_id == campaign_id,
+            suggestion.c.outcome.in_(("new", "unanswered")),
+            composition.c.reduced_formula == reduced_formula,
+        )
+    )
+    return tx.execute(found.limit(1)).first() is not None
+
+
+def give_up(tx: Transaction, suggestion_id: int, reason: str) -> bool:
+    """Mark a suggestion that waits for a label as unanswered; whether it was still waiting."""
+    asked = update(suggestion).where(
+        suggestion.c.id == suggestion_id, suggestion.c.outcome == "new", suggestion.c.label_id.is_(None)
+    )
+    return tx.execute(asked.values(outcome="unanswered", reason=reason)).rowcount == 1
 
 
 def labels_in_set(tx: Transaction, training_set_id: int, composition_ids: Iterable[int]) -> dict[int, int]:

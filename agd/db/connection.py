@@ -1,7 +1,7 @@
 """Opening the record: one `Database` per process, short transactions, errors a user can act on."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -95,7 +95,9 @@ class Database:
             try:
                 yield assert_held
             finally:
-                connection.invalidate()  # closing the session frees the lock, also when the server is gone
+                with suppress(DBAPIError):  # the server may be gone, and the lock with it
+                    connection.execute(text("SELECT pg_advisory_unlock_all()"))
+                connection.invalidate()  # closing the session frees the lock in any case
 
 
 def locked_campaigns(connection: Transaction) -> set[int]:

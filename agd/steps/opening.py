@@ -15,7 +15,7 @@ from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Member
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
-from agd.spec import TABLE, CampaignSpec, ResolvedSpec, differences
+from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of
 from agd.steps.tabular import read_formulas
 from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
 
@@ -25,13 +25,13 @@ _LEAST_INITIAL = 2
 
 @dataclass(frozen=True, slots=True)
 class _Sets:
-    """The rows of each role, and the datasets they come from."""
+    """The rows of each role, and the datasets they come from; no oracle rows where the answers come from outside."""
 
     initial: list[Member]
     oracle: list[Member]
     autoencoder: list[Member]
     dataset: AnyRow
-    oracle_dataset: AnyRow
+    oracle_dataset: AnyRow | None
     corpus: AnyRow
 
 
@@ -64,6 +64,54 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
     return _of_this_version(there)
 
 
+def open_controls(workspace: Workspace, campaign: Campaign) -> list[Campaign]:
+    """The campaign's controls, which spend the same budget without learning; made where they are not there yet.
+
+    A control starts from the rows of the campaign's own sets, and asks the same models.
+
+    Raises:
+        SpecError: the campaign is a control itself, or a control's name is taken or too long.
+    """
+    with workspace.database.read() as tx:
+        row = campaigns.find(tx, campaign.name)
+    assert row is not None  # noqa: S101  campaigns are never removed
+    if row.twin_of_id is not None:
+        raise SpecError(f"campaign {campaign.name!r} is a control itself")
+    return [_open_control(workspace, row, kind) for kind in CONTROLS]
+
+
+def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
+    content = control(of.spec, kind)
+    name, digest = str(content["name"]), hash_of(content)
+    with workspace.database.read() as tx:
+        there = campaigns.find(tx, name)
+        sets = campaigns.sets_of(tx, of.id)
+    if there is None:
+        copied = ("seed", "mode", "property", "target_low", "target_high", "budget_calls")
+        values = {
+            "name": name,
+            "spec_sha256": digest,
+            "spec": content,
+            "spec_text": f"# A control: as below, but named {name!r} and with sampler {kind!r}.\n{of.spec_text}",
+            "twin_of_id": of.id,
+            "agd_version": agd.__version__,
+            **{column: of._mapping[column] for column in copied},  # noqa: SLF001  SQLAlchemy's public name for it
+        }
+        with recorded(workspace, "open", seed=of.seed) as activity_id, workspace.database.transaction() as tx:
+            campaign_id = campaigns.store(tx, values)
+            if campaign_id is None:
+                raise BusyError(f"another process has just opened campaign {name!r}: run the command again")
+            for role, training_set_id in sets.items():
+                campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+            activities.finish(tx, activity_id)
+        with workspace.database.read() as tx:
+            there = campaigns.find(tx, name)
+    assert there is not None  # noqa: S101  stored above
+    if there.twin_of_id != of.id or there.spec_sha256 != digest:
+        raise SpecError(f"the name of the control, {name!r}, belongs to another campaign: rename the specification")
+    return _of_this_version(there)
+
+
 def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
     """The campaign of that name, to go on with its stored specification.
 
@@ -80,9 +128,10 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
     with workspace.database.read() as tx:
         there = campaigns.find(tx, spec.name)
         sets = _resolve_sets(tx, resolved)
-        spent = campaigns.n_calls(tx, there.id) if there is not None else 0
+        spent = campaigns.n_calls(tx, there.id, spec.mode) if there is not None else 0
     return {
         "campaign": spec.name,
+        "mode": spec.mode,
         "target": str(spec.target),
         "is_open_already": there is not None,
         "is_unchanged": there is None or there.spec_sha256 == resolved.sha256,
@@ -121,6 +170,7 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
             "spec": resolved.content,
             "spec_text": resolved.text,
             "seed": spec.seed,
+            "mode": spec.mode,
             "property": spec.target.property,
             "target_low": spec.target.low,
             "target_high": spec.target.high,
@@ -135,8 +185,9 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
         ("oracle", sets.oracle, sets.oracle_dataset),
         ("autoencoder", sets.autoencoder, sets.corpus),
     ):
-        training_set_id = models.store_training_set(tx, members, source, activity_id)
-        campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+        if source is not None:
+            training_set_id = models.store_training_set(tx, members, source, activity_id)
+            campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
     return True
 
 
@@ -145,20 +196,23 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     _check_target(tx, resolved)
     dataset = _dataset(tx, resolved, "data.dataset", spec.data.dataset)
     corpus = _dataset(tx, resolved, "autoencoder.corpus", spec.corpus())
-    oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset())
+    is_answered_here = spec.oracle.kind != EXTERNAL
+    oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if is_answered_here else None
     for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
-        if row.property != spec.target.property:
+        if row is not None and row.property != spec.target.property:
             held = f"values of {row.property}" if row.property else "formulas alone"
             place = resolved.place(*key.split("."))
             raise SpecError(f"{place}: dataset {row.name!r} holds {held}, the target is {spec.target}")
-    rows = datasets.rows_of(tx, dataset.id)
-    initial = _initial_members(resolved, dataset, rows)
-    oracle_rows = rows if oracle_dataset.id == dataset.id else datasets.rows_of(tx, oracle_dataset.id)
-    corpus_rows = rows if corpus.id == dataset.id else datasets.rows_of(tx, corpus.id)
+    rows = {row.id: datasets.rows_of(tx, row.id) for row in (dataset, oracle_dataset, corpus) if row is not None}
+    labelled = {key: [row for row in all_rows if row.label_id is not None] for key, all_rows in rows.items()}
+    initial = _initial_members(resolved, dataset, labelled[dataset.id])
+    oracle: list[Member] = []
+    if oracle_dataset is not None:
+        oracle = _oracle_members(resolved, labelled[oracle_dataset.id], initial)
     return _Sets(
         initial=initial,
-        oracle=_oracle_members(resolved, oracle_rows, initial),
-        autoencoder=_corpus_members(spec, corpus_rows),
+        oracle=oracle,
+        autoencoder=_corpus_members(spec, rows[corpus.id]),
         dataset=dataset,
         oracle_dataset=oracle_dataset,
         corpus=corpus,

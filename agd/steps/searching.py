@@ -1,19 +1,20 @@
 """One iteration: suggest, decode, label, record. Each reads, computes with nothing open, writes in one transaction."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from agd import registry
+from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import Identities, identify
 from agd.chem.validity import assess
 from agd.db import activities, campaigns, models
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
 from agd.protocols import Generator
-from agd.spec import TABLE, FilterSpec, Target
-from agd.steps.workspace import Campaign, Workspace, counts_of, derive_seed, recorded, store_compositions
+from agd.spec import EXTERNAL, TABLE, CampaignSpec, FilterSpec, Target
+from agd.steps.workspace import RULES, Campaign, Workspace, counts_of, derive_seed, recorded, store_compositions
 from agd.types import Floats, History, Latents, Proposals
 
 
@@ -46,7 +47,8 @@ def suggest(workspace: Workspace, campaign: Campaign, number: int) -> None:
             version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
         generator = workspace.generator(version_id)
         with workspace.database.read() as tx:
-            history = _history(tx, campaign, number, lambda points: _read(generator, points, spec.filter))
+            past = _Past.of(tx, campaign.id, number)
+        history = _history(past, spec, lambda points: _read(generator, points, spec.filter))
         sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
         proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=seed)
         named = None if proposals.counts is None else identify(proposals.counts)
@@ -56,7 +58,7 @@ def suggest(workspace: Workspace, campaign: Campaign, number: int) -> None:
         with workspace.database.transaction() as tx:
             ids: list[int | None] = [None] * len(latents)
             if named is not None:
-                ids = list(store_compositions(tx, named, activity_id).tolist())
+                ids = list(store_compositions(tx, named, activity_id, RULES).tolist())
             vectors = [(i, latent.tolist()) for i, latent in zip(ids, latents, strict=True)]
             latent_ids = campaigns.store_latents(tx, version_id, activity_id, vectors)
             iteration_id = campaigns.open_iteration(tx, campaign.id, number)
@@ -82,34 +84,35 @@ def suggest(workspace: Workspace, campaign: Campaign, number: int) -> None:
 
 
 def decode(workspace: Workspace, campaign: Campaign, number: int) -> None:
-    """Turn the points of an iteration into compositions and tell new ones from the rest."""
+    """Turn the points of an iteration into compositions, tell new ones from the rest, and what is charged."""
+    is_published = campaign.spec.mode == "paper"
     with recorded(workspace, "decode", campaign=campaign, iteration=number) as activity_id:
         with workspace.database.read() as tx:
-            version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+            trained = campaigns.models_of(tx, campaign.id)
             rows = campaigns.suggestions_of(tx, campaign.id, number)
             initial = campaigns.initial_labels(tx, campaign.id).keys()
             seen = campaigns.decoded_before(tx, campaign.id, number).keys()
-            n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id)
-        decoded, failures = _decode(workspace, version_id, rows)
+            n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id, campaign.spec.mode)
+        decoded, failures = _decode(workspace, trained["autoencoder"], rows)
         positions = sorted(decoded)
         named = identify(counts_of([decoded[p] for p in positions])) if positions else None
         refusals = dict(zip(positions, _refusals(named, campaign.spec.filter), strict=True)) if named else {}
         with workspace.database.transaction() as tx:
-            ids = store_compositions(tx, named, activity_id).tolist() if named else []
+            ids = store_compositions(tx, named, activity_id, RULES).tolist() if named else []
             composition_ids = dict(zip(positions, ids, strict=True))
-            if campaign.spec.oracle.kind == TABLE:
-                held = _answered(tx, campaign, None, ids)
-                silence = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
+            silences = _silences(tx, campaign, trained.get("oracle"), ids)
             outcomes = []
             asked = set(seen)
             for p, row in enumerate(rows):
                 composition_id = composition_ids.get(p)
                 outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
-                if outcome == "new" and campaign.spec.oracle.kind == TABLE and composition_id not in held:
-                    outcome, reason = "unanswered", silence
-                if outcome == "new" and n_left == 0:
-                    outcome, reason = "rejected", "the budget was spent"
-                n_left -= outcome == "new"
+                if outcome == "new" or (is_published and outcome in {"known", "duplicate"}):
+                    if composition_id in silences:
+                        outcome, reason = "unanswered", silences[composition_id]
+                    elif n_left == 0:
+                        outcome, reason = "rejected", "the budget was spent"
+                    else:
+                        n_left -= 1
                 outcomes.append({"id": row.id, "outcome": outcome, "reason": reason, "composition_id": composition_id})
                 if composition_id is not None:
                     asked.add(composition_id)
@@ -118,27 +121,30 @@ def decode(workspace: Workspace, campaign: Campaign, number: int) -> None:
 
 
 def label(workspace: Workspace, campaign: Campaign, number: int) -> None:
-    """Ask the oracle for what it has not answered before, and point every suggestion to the label it uses."""
+    """Ask the oracle for what it has not answered before, and point every suggestion to the label it uses.
+
+    In the published mode the oracle answers for initial rows too, and a duplicate is charged for the label it has.
+    """
+    is_published = campaign.spec.mode == "paper"
     with recorded(workspace, "label", campaign=campaign, iteration=number) as activity_id:
         with workspace.database.read() as tx:
             rows = campaigns.suggestions_of(tx, campaign.id, number)
-            new = [row for row in rows if row.outcome == "new"]
+            asked = [row for row in rows if row.outcome == "new" or (is_published and row.outcome == "known")]
             oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
-            labels = campaigns.initial_labels(tx, campaign.id) | {
+            labels = {} if is_published else campaigns.initial_labels(tx, campaign.id)
+            labels |= {
                 composition: label_id
                 for composition, label_id in campaigns.decoded_before(tx, campaign.id, number).items()
                 if label_id is not None
             }
-            answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in new])
+            answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in asked])
         # One order for every writer, so that two campaigns never wait for each other in a circle.
-        unanswered = sorted(
-            (row for row in new if row.composition_id not in answered), key=lambda row: row.composition_id
-        )
-        answers = _ask(workspace, campaign, oracle_id, unanswered)
+        unanswered = {row.composition_id: row for row in asked if row.composition_id not in answered}
+        answers = _ask(workspace, campaign, oracle_id, [unanswered[i] for i in sorted(unanswered)])
         with workspace.database.transaction() as tx:
-            if oracle_id is not None and answers:
+            if answers:
                 campaigns.store_oracle_labels(tx, [{**answer, "activity_id": activity_id} for answer in answers])
-                answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in new])
+                answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in asked])
             labels |= answered
             attached = [
                 (row.id, labels[row.composition_id])
@@ -157,7 +163,7 @@ def record(workspace: Workspace, campaign: Campaign, number: int) -> None:
         recorded(workspace, "record", campaign=campaign, iteration=number) as activity_id,
         workspace.database.transaction() as tx,
     ):
-        if campaigns.n_calls(tx, campaign.id) >= budget.oracle_calls:
+        if campaigns.n_calls(tx, campaign.id, campaign.spec.mode) >= budget.oracle_calls:
             campaigns.end(tx, campaign.id, "budget spent")
         elif campaigns.n_barren_iterations(tx, campaign.id, number) >= budget.stall_after:
             campaigns.end(tx, campaign.id, "stalled")
@@ -173,20 +179,40 @@ def objective(values: Floats, target: Target) -> Floats:
     return -np.maximum(np.maximum(target.low - values, values - target.high), 0.0)
 
 
-def _history(
-    tx: Transaction, campaign: Campaign, number: int, read: Callable[[Floats], Sequence[str | None]]
-) -> History:
-    start = campaigns.initial_points(tx, campaign.id)
-    points = [*start, *campaigns.suggested_points(tx, campaign.id, number)]
+class _Past(NamedTuple):
+    """What the record knows of a campaign before an iteration."""
+
+    initial: Sequence[AnyRow]
+    suggested: Sequence[AnyRow]
+    seen: set[str]
+
+    @classmethod
+    def of(cls, tx: Transaction, campaign_id: int, number: int) -> "_Past":
+        return cls(
+            campaigns.initial_points(tx, campaign_id),
+            campaigns.suggested_points(tx, campaign_id, number),
+            campaigns.seen_formulas(tx, campaign_id, number),
+        )
+
+
+def _history(past: _Past, spec: CampaignSpec, read: Callable[[Floats], Sequence[str | None]]) -> History:
+    points = [*past.initial, *past.suggested]
     latents = np.array([row.vector for row in points], dtype=np.float32).astype(np.float64)
     values = np.array([np.nan if row.value is None else row.value for row in points], dtype=np.float64)
-    box = latents[: len(start)]
+    counts = np.zeros((len(points), N_ELEMENTS), dtype=np.int32)
+    is_decoded = [row.reduced_formula is not None for row in points]
+    counts[is_decoded] = counts_of([row.reduced_formula for row in points if row.reduced_formula is not None])
+    box = latents[: len(past.initial)]
+    as_undecodable = float(objective(np.zeros(1), spec.target)[0])
     return History(
         latents=latents,
-        objectives=objective(values, campaign.spec.target),
+        objectives=objective(values, spec.target),
         bounds=np.stack([box.min(axis=0), box.max(axis=0)], axis=1),
         read=read,
-        seen=frozenset(campaigns.seen_formulas(tx, campaign.id, number)),
+        seen=frozenset(past.seen),
+        counts=counts,
+        n_initial=len(past.initial),
+        undecodable_objective=as_undecodable if spec.mode == "paper" else None,
     )
 
 
@@ -244,10 +270,29 @@ def _refusals(named: Identities, rule: FilterSpec) -> list[str | None]:
 def _answered(
     tx: Transaction, campaign: Campaign, oracle_id: int | None, composition_ids: Sequence[int]
 ) -> dict[int, int]:
-    """Labels the campaign's oracle has given already: a model's answers, or the rows of a table."""
+    """Labels there are already: the oracle's answers, the rows of a table, or measurements."""
     if oracle_id is not None:
         return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, composition_ids)
+    if campaign.spec.oracle.kind == EXTERNAL:
+        return campaigns.measured(tx, campaign.spec.target.property, composition_ids)
     return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], composition_ids)
+
+
+def _silences(
+    tx: Transaction, campaign: Campaign, oracle_id: int | None, composition_ids: Sequence[int]
+) -> dict[int | None, str]:
+    """Why the oracle has no answer, by composition id: not in the table, or what it said was retracted."""
+    if campaign.spec.oracle.kind == EXTERNAL:
+        return {}
+    held = _answered(tx, campaign, oracle_id, composition_ids)
+    withdrawn = campaigns.retracted(tx, held.values())
+    silences: dict[int | None, str] = {
+        composition: "the oracle's label of it was retracted" for composition, row in held.items() if row in withdrawn
+    }
+    if campaign.spec.oracle.kind == TABLE:
+        missing = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
+        silences |= {composition: missing for composition in composition_ids if composition not in held}
+    return silences
 
 
 def _ask(

@@ -1,0 +1,236 @@
+"""Campaigns from Python: the verbs of the command line, for notebooks and for loops of your own."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from agd import spec as specification
+from agd.config import load_settings
+from agd.db import progress
+from agd.db.connection import open_database
+from agd.errors import InputError, NotFoundError
+from agd.loop import LocalEngine, Outcome
+from agd.protocols import Progress, silent
+from agd.steps import asking, explaining, next_step
+from agd.steps.labelling import AddedLabel, Measurement, whoami
+from agd.steps.opening import open_campaign, open_controls, reopen_campaign
+from agd.steps.workspace import Workspace
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from agd.steps.workspace import Campaign as StoredCampaign
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A composition that waits for its label, and what the sampler expected of it, in units of the objective."""
+
+    formula: str
+    iteration: int
+    rank: int
+    posterior_mean: float | None
+    posterior_sd: float | None
+    acquisition: float | None
+
+
+class Campaign:
+    """A campaign in the record: ask, tell, run, why, to pandas.
+
+    Whatever kills the program, what was told is kept: open the same specification again and go on. The budget, the
+    rule that nothing is charged twice, and the order of the steps are those of `agd run`.
+
+    >>> with Campaign.open(spec) as campaign:
+    ...     first = campaign.ask()
+    ...     for suggestion in first:
+    ...         told = campaign.tell(suggestion.formula, 2.5, operator="ada", measured_on="2026-01-15")
+    ...     again = campaign.tell(first[0].formula, 2.5, operator="ada", measured_on="2026-01-15")
+    ...     print(len(first), "told;", again.was_there)
+    ...     second = campaign.ask()
+    ...     campaign.give_up(second[0].formula, reason="it decomposes in air")
+    ...     status = campaign.status
+    ...     print(len(campaign.ask()), "left;", status["n_charged"], "charged of", status["budget_calls"])
+    4 told; True
+    3 left; 4 charged of 8
+    >>> with Campaign.open("lab") as campaign:  # by name, in another program, after whatever happened
+    ...     frame = campaign.to_pandas()
+    ...     print(campaign.ask(1)[0].formula == second[1].formula, frame.outcome.value_counts()["new"])
+    True 7
+    """
+
+    def __init__(self, workspace: Workspace, stored: "StoredCampaign", closing: ExitStack) -> None:
+        """Use `Campaign.open`."""
+        self._workspace, self._stored, self._closing = workspace, stored, closing
+
+    @classmethod
+    def open(
+        cls, spec: str | Path | Mapping[str, Any], *, home: str | Path | None = None, database_url: str | None = None
+    ) -> Self:
+        """Open a campaign: a specification (a path ending in .toml, or a mapping), or the name of one in the record.
+
+        `home` and `database_url` stand in for AGD_HOME and AGD_DATABASE_URL.
+
+        Raises:
+            SpecError: the specification is wrong, or the name belongs to another one.
+            NotFoundError: the record holds no campaign of that name.
+            DatabaseError: no server answers.
+        """
+        with ExitStack() as stack:
+            workspace = stack.enter_context(_workspace(home, database_url))
+            stored = _open(workspace, spec)
+            return cls(workspace, stored, stack.pop_all())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave the database."""
+        self._closing.close()
+
+    @property
+    def name(self) -> str:
+        """The campaign's name."""
+        return self._stored.name
+
+    @property
+    def target(self) -> str:
+        """What counts as a find, as the specification says it."""
+        return str(self._stored.spec.target)
+
+    @property
+    def status(self) -> dict[str, Any]:
+        """The counters of v_campaign_progress and the state, as `agd status --json` gives them."""
+        with self._workspace.database.read() as tx:
+            return progress.campaigns(tx, self.name)[0]
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether the budget is spent, or nothing new came any more."""
+        return next_step(self._workspace, self._stored) is None
+
+    def ask(self, n: int | None = None, *, progress: Progress = silent) -> list[Suggestion]:
+        """The compositions that wait for a label, at most `n`, best first; a new iteration when none waits.
+
+        With an oracle that answers by itself these are what `run` would ask it for. An empty list means that the
+        campaign has ended. Models are trained first where they are missing, which `progress` is told about.
+
+        Raises:
+            BusyError: another process runs this campaign.
+        """
+        if n is not None and n < 1:
+            raise InputError(f"ask for 1 composition or more, not {n}")
+        while not (waiting := self._waiting()):
+            if self._advance(progress, {"label"}).is_ended:
+                return []
+        return waiting[:n]
+
+    def tell(
+        self,
+        formula: str,
+        value: float,
+        *,
+        uncertainty: float | None = None,
+        operator: str | None = None,
+        measured_on: date | str | None = None,
+        note: str | None = None,
+        replicate: int = 1,
+    ) -> AddedLabel:
+        """Record the label of a composition that was asked for; told again, it changes nothing.
+
+        `value` and `uncertainty` (one standard deviation) are in the property's unit; the operator is who runs this
+        program, and the day is today, where not given. Give the day yourself where a program may be run again later.
+
+        Raises:
+            InputError: the campaign does not wait for it, or has an oracle of its own; or a value cannot be.
+        """
+        measurement = Measurement(
+            value=float(value),
+            operator=operator if operator is not None else whoami(),
+            uncertainty=None if uncertainty is None else float(uncertainty),
+            note=note,
+            replicate=replicate,
+        )
+        return asking.tell(self._workspace, self._stored, formula, measurement, measured_on=_day(measured_on))
+
+    def give_up(self, formula: str, *, reason: str) -> None:
+        """Record that a composition asked for will get no label, and why; it costs no call."""
+        asking.give_up(self._workspace, self._stored, formula, reason)
+
+    def run(self, *, progress: Progress = silent) -> Outcome:
+        """Go on to the end of the budget, or to where labels from outside are awaited.
+
+        Raises:
+            BusyError: another process runs this campaign.
+        """
+        return self._advance(progress)
+
+    def run_controls(self, *, progress: Progress = silent) -> None:
+        """Spend the same budget at random and by random substitution, as `agd run --twin` does."""
+        for control in open_controls(self._workspace, self._stored):
+            LocalEngine().run(self._workspace, control, progress=progress)
+
+    def top(self, n: int = 10) -> list[dict[str, Any]]:
+        """The best labelled compositions, as rows of v_suggestion."""
+        with self._workspace.database.read() as tx:
+            return [row._asdict() for row in progress.top_finds(tx, self._stored.id, n)]
+
+    def why(self, formula: str) -> dict[str, Any]:
+        """Everything that led to a composition, as `agd why --json` gives it."""
+        return explaining.why(self._workspace, formula)
+
+    def to_pandas(self, *, latents: bool = False) -> "pd.DataFrame":
+        """Every suggestion with what became of it, as `agd export` gives it."""
+        from agd.report.frames import suggestions_frame
+
+        return suggestions_frame(self._workspace, self.name, latents=latents)
+
+    def _waiting(self) -> list[Suggestion]:
+        with self._workspace.database.read() as tx:
+            rows: Sequence[Any] = asking.awaited(tx, self._stored)
+        return [
+            Suggestion(
+                row.reduced_formula, row.iteration, row.rank, row.posterior_mean, row.posterior_sd, row.acquisition
+            )
+            for row in rows
+        ]
+
+    def _advance(self, progress: Progress, before: Collection[str] = ()) -> Outcome:
+        return LocalEngine().run(self._workspace, self._stored, progress=progress, before=before)
+
+
+def _open(workspace: Workspace, spec: str | Path | Mapping[str, Any]) -> "StoredCampaign":
+    if isinstance(spec, Mapping):
+        return open_campaign(workspace, specification.from_mapping(spec, Path.cwd()))
+    if isinstance(spec, Path) or spec.endswith(".toml"):
+        return open_campaign(workspace, specification.read(Path(spec)))
+    try:
+        return reopen_campaign(workspace, spec)
+    except NotFoundError as error:
+        raise NotFoundError(f"{error}; a specification is a path that ends in .toml, or a mapping") from error
+
+
+@contextmanager
+def _workspace(home: str | Path | None, database_url: str | None) -> Iterator[Workspace]:
+    given = {"home": home, "database_url": database_url}
+    settings = load_settings({key: value for key, value in given.items() if value is not None})
+    folder = settings.require_home()
+    with open_database(settings) as database:
+        yield Workspace(database, folder / "artifacts")
+
+
+def _day(given: date | str | None) -> date:
+    if given is None:
+        return date.today()  # noqa: DTZ011  a day is the operator's own
+    if isinstance(given, date):
+        return given
+    try:
+        return date.fromisoformat(given)
+    except ValueError:
+        raise InputError(f"{given!r} is no day: write 2026-01-31") from None

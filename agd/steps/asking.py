@@ -1,0 +1,78 @@
+"""Labels from outside: what a campaign waits for, and what somebody tells it."""
+
+from collections.abc import Sequence
+from datetime import date
+
+from agd.chem.formula import parse_formula
+from agd.chem.identity import identify
+from agd.db import activities, campaigns
+from agd.db.connection import AnyRow, Transaction
+from agd.errors import InputError
+from agd.spec import EXTERNAL
+from agd.steps.labelling import AddedLabel, Measurement, add_label
+from agd.steps.workspace import Campaign, Workspace, recorded
+
+
+def awaited(tx: Transaction, campaign: Campaign) -> Sequence[AnyRow]:
+    """The suggestions that wait for an answer, in order.
+
+    Rows of (id, iteration, rank, reduced_formula, posterior_mean, posterior_sd, acquisition, composition_id). With
+    answers from outside, a composition that somebody has measured already waits no more.
+    """
+    rows = campaigns.waiting(tx, campaign.id)
+    if campaign.spec.oracle.kind != EXTERNAL:
+        return rows
+    measured = campaigns.measured(tx, campaign.spec.target.property, [row.composition_id for row in rows])
+    return [row for row in rows if row.composition_id not in measured]
+
+
+def tell(
+    workspace: Workspace, campaign: Campaign, formula: str, measurement: Measurement, *, measured_on: date
+) -> AddedLabel:
+    """Record the answer for a composition that the campaign waits for; told again, it changes nothing.
+
+    Raises:
+        InputError: the campaign has an oracle of its own, or never asked for the composition.
+    """
+    _find(workspace, campaign, formula)
+    return add_label(workspace, formula, campaign.spec.target.property, measurement, measured_on=measured_on)
+
+
+def give_up(workspace: Workspace, campaign: Campaign, formula: str, reason: str) -> None:
+    """Record that there will be no answer for a composition the campaign waits for; it costs no call.
+
+    Raises:
+        InputError: no reason is given, the campaign does not wait for the composition, or has an oracle of its own.
+    """
+    if not reason.strip():
+        raise InputError("say why there will be no answer: the reason stays in the record")
+    waiting = _find(workspace, campaign, formula)
+    if waiting is None:
+        raise InputError(
+            f"campaign {campaign.name!r} has an answer for {formula} already: `agd why {formula}` shows it"
+        )
+    with recorded(workspace, "give up", campaign=campaign) as activity_id, workspace.database.transaction() as tx:
+        if not campaigns.give_up(tx, waiting.id, reason.strip()):
+            raise InputError(f"campaign {campaign.name!r} has got an answer for {formula} meanwhile")
+        activities.finish(tx, activity_id)
+
+
+def _find(workspace: Workspace, campaign: Campaign, formula: str) -> AnyRow | None:
+    """The suggestion that waits for this composition; None where it has its answer."""
+    key = identify(parse_formula(formula)).reduced_formula[0]
+    if campaign.spec.oracle.kind != EXTERNAL:
+        raise InputError(
+            f"campaign {campaign.name!r} asks its oracle {campaign.spec.oracle.kind!r}: only one with [oracle] kind = "
+            f'"{EXTERNAL}" is told its labels; `agd label add` records a measurement outside of campaigns'
+        )
+    with workspace.database.read() as tx:
+        rows = campaigns.waiting(tx, campaign.id)
+        is_known = campaigns.has_asked(tx, campaign.id, key)
+    found = next((row for row in rows if row.reduced_formula == key), None)
+    if found is None and not is_known:
+        listed = ", ".join(row.reduced_formula for row in rows[:5]) or "nothing"
+        raise InputError(
+            f"campaign {campaign.name!r} has not asked for {key}: it waits for {listed}"
+            f"{' ...' if len(rows) > 5 else ''} (see `agd ask {campaign.name}`)"  # noqa: PLR2004  a line's worth
+        )
+    return found
