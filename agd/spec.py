@@ -189,6 +189,7 @@ class FilterSpec(_Section):
 
     is_charge_neutral: bool = False
     is_electronegativity_balanced: bool = False
+    is_smact_valid: bool = Field(default=False, description="as smact_validity of SMACT says with its defaults")
     max_elements: int | None = Field(default=None, gt=0)
     max_atoms: int | None = Field(default=None, gt=0)
     max_count: int | None = Field(default=None, gt=0)
@@ -222,16 +223,6 @@ class CampaignSpec(_Section):
     @classmethod
     def _parse_target(cls, value: object) -> Target:
         return Target.parse(str(value))
-
-    @model_validator(mode="before")
-    @classmethod
-    def _paper_defaults(cls, values: Any) -> Any:
-        """The published loop has another autoencoder where none is named."""
-        if isinstance(values, dict) and values.get("mode") == "paper":
-            autoencoder = values.get("autoencoder", {})
-            if isinstance(autoencoder, dict) and "kind" not in autoencoder:
-                return {**values, "autoencoder": {**autoencoder, "kind": PAPER_AUTOENCODER}}
-        return values
 
     @model_validator(mode="after")
     def _paper_has_no_filter(self) -> "CampaignSpec":
@@ -296,6 +287,10 @@ def parse(text: str, path: Path) -> ResolvedSpec:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from error
+    if values.get("mode") == "paper":
+        values = {"autoencoder": {}, **values}
+        if isinstance(values["autoencoder"], dict):
+            values["autoencoder"].setdefault("kind", PAPER_AUTOENCODER)
     try:
         spec = _validated(CampaignSpec, values)
     except ValidationError as error:

@@ -59,6 +59,26 @@ def smact_states() -> tuple[tuple[int, ...], ...]:
 
 
 @cache
+def smact_icsd24_states() -> tuple[tuple[int, ...], ...]:
+    """Return the oxidation states that SMACT takes from the ICSD of 2024, ascending, empty where it lists none."""
+    return _column_of_states("icsd24_states", "smact.csv")
+
+
+@cache
+def smact_electronegativities() -> Floats:
+    """Return the Pauling electronegativities `[103]` of SMACT, NaN for He, Ne, Ar, Pm, Rn and Lr."""
+    return _column_of_numbers("pauling_electronegativity", "smact.csv")
+
+
+@cache
+def smact_metals() -> NDArray[np.bool_]:
+    """Return which elements `[103]` SMACT counts among the metals."""
+    column: NDArray[np.bool_] = _column_of_numbers("is_metal", "smact.csv") == 1
+    column.flags.writeable = False
+    return column
+
+
+@cache
 def common_states() -> tuple[tuple[int, ...], ...]:
     """Return the common oxidation states of each of the 103 elements, ascending."""
     return _column_of_states("common")
@@ -71,11 +91,11 @@ def _rows(name: str) -> tuple[dict[str, str], ...]:
     return tuple(rows[symbol] for symbol in SYMBOLS)
 
 
-def _column_of_numbers(name: str) -> Floats:
-    column = np.array([float(row[name] or "nan") for row in _rows("elements.csv")])
+def _column_of_numbers(name: str, table: str = "elements.csv") -> Floats:
+    column = np.array([float(row[name] or "nan") for row in _rows(table)])
     column.flags.writeable = False
     return column
 
 
-def _column_of_states(name: str) -> tuple[tuple[int, ...], ...]:
-    return tuple(tuple(sorted(int(state) for state in row[name].split())) for row in _rows("oxidation_states.csv"))
+def _column_of_states(name: str, table: str = "oxidation_states.csv") -> tuple[tuple[int, ...], ...]:
+    return tuple(tuple(sorted(int(state) for state in row[name].split())) for row in _rows(table))

@@ -7,7 +7,7 @@ from typing import Any, Self, TypeAlias
 
 from sqlalchemy import Connection, Engine, Row, create_engine, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
 
 from agd.config import Settings
 from agd.db import schema
@@ -95,7 +95,7 @@ class Database:
             try:
                 yield assert_held
             finally:
-                with suppress(DBAPIError):  # the server may be gone, and the lock with it
+                with suppress(SQLAlchemyError):  # the server may be gone, and the lock with it
                     connection.execute(text("SELECT pg_advisory_unlock_all()"))
                 connection.invalidate()  # closing the session frees the lock in any case
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from agd import registry
+from agd.chem import smact_validity
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import Identities, identify
 from agd.chem.validity import assess
@@ -255,15 +256,17 @@ def _outcome(composition_id: int | None, initial: Any, asked: set[int], refusal:
 def _refusals(named: Identities, rule: FilterSpec) -> list[str | None]:
     """Why each composition is rejected, None where it is not."""
     verdicts = assess(named.counts)
+    is_smact_valid = smact_validity.assess(named.counts).is_electronegativity_balanced if rule.is_smact_valid else None
     largest = named.counts.max(axis=1)
     checks = [
         (rule.is_charge_neutral, verdicts.is_charge_neutral, "not charge neutral"),
         (rule.is_electronegativity_balanced, verdicts.is_electronegativity_balanced, "not electronegativity balanced"),
+        (rule.is_smact_valid, is_smact_valid, "not valid by SMACT's rule"),
         (rule.max_elements, named.n_elements <= (rule.max_elements or 0), f"more than {rule.max_elements} elements"),
         (rule.max_atoms, named.n_atoms <= (rule.max_atoms or 0), f"more than {rule.max_atoms} atoms"),
         (rule.max_count, largest <= (rule.max_count or 0), f"an element more than {rule.max_count} times"),
     ]
-    asked = [(passed.tolist(), why) for wanted, passed, why in checks if wanted]
+    asked = [(passed.tolist(), why) for wanted, passed, why in checks if wanted and passed is not None]
     return [next((why for passed, why in asked if not passed[i]), None) for i in range(len(named.reduced_formula))]
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agd import registry
-from agd.chem import validity
+from agd.chem import smact_validity, validity
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities
 from agd.db import activities, campaigns, datasets, models
@@ -160,7 +160,7 @@ def counts_of(formulas: Sequence[str]) -> Counts:
     return counts
 
 
-RULES = (validity,)
+RULES = (validity, smact_validity)
 """Every rule of validity; a rule is a module that says its name, version and options, and assesses compositions."""
 
 

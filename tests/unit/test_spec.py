@@ -113,3 +113,21 @@ def test_targets(text: str, low: float | None, high: float | None) -> None:
 def test_what_is_no_target(text: str) -> None:
     with pytest.raises(ValueError, match="is no target"):
         spec.Target.parse(text)
+
+
+def test_the_published_mode_has_another_autoencoder_where_none_is_named(tmp_path: Path) -> None:
+    text = 'mode = "paper"\n' + GOOD + '[oracle]\nexclude = ["x.csv"]\n'
+    (tmp_path / "x.csv").write_text("composition\nNaCl\n")
+    assert spec.read(write(tmp_path, text)).content["autoencoder"]["kind"] == "paper-dense"
+    assert spec.read(write(tmp_path, text + '[autoencoder]\nkind = "set"\n')).content["autoencoder"]["kind"] == "set"
+    assert spec.read(write(tmp_path, GOOD)).content["autoencoder"]["kind"] == "set"
+
+
+def test_a_mapping_is_a_specification_too(tmp_path: Path) -> None:
+    values = {"name": "x", "target": "band_gap > 6 eV", "data": {"dataset": "mp"}, "initial": {"n": 20}}
+    written = spec.parse(spec.from_mapping(values, tmp_path).text, tmp_path / "x.toml")
+    assert written.sha256 == spec.from_mapping(values, tmp_path).sha256
+    with pytest.raises(SpecError, match=r"specification:\d+: initial.m: unknown key"):
+        spec.from_mapping({**values, "initial": {"m": 20}}, tmp_path)
+    with pytest.raises(SpecError, match="a specification holds text, numbers"):
+        spec.from_mapping({**values, "seed": None}, tmp_path)
