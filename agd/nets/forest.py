@@ -1,30 +1,35 @@
-"""Random forest regression kept as plain arrays, with an uncertainty calibrated on out-of-bag predictions.
+"""Forests of regression trees kept as plain arrays, with an uncertainty calibrated on out-of-bag predictions.
 
-The trees are grown by scikit-learn (Breiman 2001, doi:10.1023/A:1010933404324) and rebuilt from arrays checked first.
+Random forest: Breiman 2001, doi:10.1023/A:1010933404324. Extremely randomised trees: Geurts et al. 2006,
+doi:10.1007/s10994-006-6226-1, here each grown on a bootstrap sample. Both are grown by scikit-learn.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Final, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import nnls  # type: ignore[attr-defined]  # scipy ships no types
-from sklearn.ensemble import RandomForestRegressor
-from sklearn.tree._tree import NODE_DTYPE, Tree
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from threadpoolctl import threadpool_info
 
 from agd.errors import ModelError
+from agd.nets.arrays import checked
+from agd.nets.calibration import OutOfFold, calibrate, is_calibration, uncertainties
+from agd.nets.trees import TREE_ARRAYS, from_arrays, to_arrays
 from agd.protocols import Progress, silent
 from agd.types import Floats, Tensors
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_LEAF = -1
+    from sklearn.tree._tree import Tree
+
+_WHAT: Final = "the forest"
+_KINDS: Final = {**TREE_ARRAYS, "calibration": np.float64}
+_GROWERS: Final = {"random_forest": RandomForestRegressor, "extra_trees": ExtraTreesRegressor}
 _TREES_PER_REPORT = 10
-_ONE_SIGMA = 0.6826894921370859
-_LEAST_SIGMA = 1e-3
-"""Floor of an uncertainty, in standard deviations of the training values."""
+_N_SEEDS = 2**32
+"""scikit-learn takes no larger ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,14 +53,21 @@ class Forest:
         max_features: float,
         min_samples_leaf: int,
         seed: int,
+        grower: Literal["random_forest", "extra_trees"] = "random_forest",
+        groups: NDArray[np.intp] | None = None,
         progress: Progress = silent,
-    ) -> Self:
-        """Grow trees on `features` `[n, n_features]` and `values` `[n]`, the same ones on any number of threads."""
+    ) -> tuple[Self, OutOfFold]:
+        """Grow trees on `features` `[n, n_features]` and `values` `[n]`, the same ones on any number of threads.
+
+        Also returned: what the trees that left a row out say of it, and of a row that none left out, all trees. Rows of
+        one group `[n]` (each of its own, if None) are one composition: a tree has left out all of them or none.
+        """
         features = np.ascontiguousarray(features, dtype=np.float32)
-        regressor = RandomForestRegressor(  # type: ignore[no-untyped-call]  # scikit-learn ships no types
+        regressor = _GROWERS[grower](  # type: ignore[no-untyped-call]  # scikit-learn ships no types
             max_features=max_features,
             min_samples_leaf=min_samples_leaf,
-            random_state=seed,
+            bootstrap=True,
+            random_state=seed if seed < _N_SEEDS else int(np.random.SeedSequence(seed).generate_state(1)[0]),
             n_jobs=max((pool["num_threads"] for pool in threadpool_info()), default=1),
             warm_start=True,
         )
@@ -64,54 +76,41 @@ class Forest:
             regressor.fit(features, values)
             progress(min(done, n_trees), n_trees, "trees")
         trees = [estimator.tree_ for estimator in regressor.estimators_]
-        return cls(trees, features.shape[1], _calibrate(trees, regressor.estimators_samples_, features, values))
+        groups = np.arange(len(values)) if groups is None else groups
+        tally = _out_of_bag(trees, regressor.estimators_samples_, features, groups)
+        is_judged, is_seen_by_all = tally.n > 1.0, tally.n == 0.0
+        mean, spread = tally.mean_and_spread()
+        calibration = calibrate(
+            [spread[is_judged], np.abs(mean[is_judged])],
+            np.abs(values[is_judged] - mean[is_judged]),
+            float(values.std()),
+        )
+        forest = cls(trees, features.shape[1], calibration)
+        sigmas = uncertainties(calibration, [spread, np.abs(mean)])
+        mean[is_seen_by_all], sigmas[is_seen_by_all] = forest.predict(features[is_seen_by_all])
+        return forest, OutOfFold(mean, sigmas, is_judged)
 
     def predict(self, features: NDArray[np.floating]) -> tuple[Floats, Floats]:
         """Mean and uncertainty, both `[n]`, of `features` `[n, n_features]`; bitwise the same in any batch."""
         features = np.ascontiguousarray(features, dtype=np.float32)
         tally = _Tally(len(features))
-        for tree in self.trees:
-            tally.add(slice(None), tree.predict(features)[:, 0])
+        if len(features):
+            for tree in self.trees:
+                tally.add(slice(None), tree.predict(features)[:, 0])
         mean, spread = tally.mean_and_spread()
-        return mean, _uncertainties(self.calibration, mean, spread)
+        return mean, uncertainties(self.calibration, [spread, np.abs(mean)])
 
     def to_tensors(self) -> Tensors:
-        """Plain arrays: `feature` of every node (-1 for a leaf), the rest of inner nodes or leaves in their order.
-
-        Children are numbered within their tree. Thresholds are rounded down to float32, which moves no float32 feature.
-        """
-        features = [tree.feature for tree in self.trees]
-        is_inner = [feature >= 0 for feature in features]
-        thresholds = np.concatenate([tree.threshold[inner] for tree, inner in zip(self.trees, is_inner, strict=True)])
-        rounded = thresholds.astype(np.float32)
-        inner_of = list(zip(self.trees, is_inner, strict=True))
-        return {
-            "n_nodes": np.array([len(feature) for feature in features], dtype=np.int32),
-            "feature": np.maximum(np.concatenate(features), _LEAF).astype(np.int16),
-            "threshold": np.where(rounded > thresholds, np.nextafter(rounded, np.float32(-np.inf)), rounded),
-            "left": np.concatenate([tree.children_left[inner] for tree, inner in inner_of]).astype(np.int32),
-            "right": np.concatenate([tree.children_right[inner] for tree, inner in inner_of]).astype(np.int32),
-            "leaf_value": np.concatenate([tree.value[~inner, 0, 0] for tree, inner in inner_of]),
-            "calibration": self.calibration,
-        }
+        """The arrays of its trees and its calibration."""
+        return {**to_arrays(self.trees), "calibration": self.calibration}
 
     @classmethod
     def from_tensors(cls, tensors: Tensors, *, n_features: int) -> Self:
         """Rebuild a forest; raises ModelError where the arrays are not those of trees over `n_features` features."""
-        arrays = _checked(tensors, n_features)
-        is_inner = arrays["feature"] != _LEAF
-        nodes = np.zeros(len(is_inner), dtype=NODE_DTYPE)
-        nodes["left_child"] = nodes["right_child"] = _LEAF
-        nodes["feature"] = arrays["feature"]
-        for field, name in (("left_child", "left"), ("right_child", "right"), ("threshold", "threshold")):
-            nodes[field][is_inner] = arrays[name]
-        values = np.zeros((len(is_inner), 1, 1))
-        values[~is_inner, 0, 0] = arrays["leaf_value"]
-        stops = np.cumsum(arrays["n_nodes"], dtype=np.int64)
-        trees = [
-            _tree(nodes[start:stop], values[start:stop], n_features)
-            for start, stop in zip(stops - arrays["n_nodes"], stops, strict=True)
-        ]
+        arrays = checked(tensors, _KINDS, _WHAT)
+        trees = from_arrays(arrays, n_features, _WHAT)
+        if not is_calibration(arrays["calibration"], n_columns=2):
+            raise ModelError(f"{_WHAT} has been altered, or is one of another architecture: its calibration")
         return cls(trees, n_features, np.asarray(arrays["calibration"], dtype=np.float64))
 
 
@@ -132,86 +131,18 @@ class _Tally:
         return mean, np.sqrt(np.maximum(self.squares / n - mean * mean, 0.0))
 
 
-def _calibrate(
-    trees: "Sequence[Tree]", samples: "Sequence[NDArray[np.intp]]", features: NDArray[np.float32], values: Floats
-) -> Floats:
-    """Fit |residual| to non-negative weights of 1, spread and |mean|; scale it to hold one sigma of the residuals.
-
-    Each row is judged by the trees that did not see it.
-    """
-    tally = _Tally(len(values))
+def _out_of_bag(
+    trees: "Sequence[Tree]",
+    samples: "Sequence[NDArray[np.intp]]",
+    features: NDArray[np.float32],
+    groups: NDArray[np.intp],
+) -> _Tally:
+    """Each row as the trees see it that were grown without its group."""
+    tally = _Tally(len(features))
     for tree, sample in zip(trees, samples, strict=True):
-        is_out = np.ones(len(values), dtype=np.bool_)
-        is_out[sample] = False
-        tally.add(is_out, tree.predict(features[is_out])[:, 0])
-    is_judged = tally.n > 1.0
-    floor = max(_LEAST_SIGMA * float(values.std()), np.finfo(np.float32).tiny)
-    if not is_judged.any():
-        return np.array([float(values.std()), 0.0, 0.0, floor])
-    mean, spread = (column[is_judged] for column in tally.mean_and_spread())
-    residuals = np.abs(values[is_judged] - mean)
-    weights, _ = nnls(np.stack([np.ones(len(mean)), spread, np.abs(mean)], axis=1), residuals)
-    uncertainties = _uncertainties(np.array([*weights, floor]), mean, spread)
-    return np.array([*(weights * np.quantile(residuals / uncertainties, _ONE_SIGMA)), floor])
-
-
-def _uncertainties(calibration: Floats, mean: Floats, spread: Floats) -> Floats:
-    constant, per_spread, per_mean, floor = calibration
-    return np.asarray(np.maximum(constant + per_spread * spread + per_mean * np.abs(mean), floor))
-
-
-def _tree(nodes: NDArray[np.void], values: Floats, n_features: int) -> Tree:
-    tree = Tree(n_features, np.array([1], dtype=np.intp), 1)
-    # The depth serves decision paths alone, and nothing here asks for one.
-    tree.__setstate__({"max_depth": 0, "node_count": len(nodes), "nodes": nodes, "values": values})
-    return tree
-
-
-def _checked(tensors: Tensors, n_features: int) -> dict[str, NDArray[Any]]:
-    kinds = {
-        "n_nodes": np.int32,
-        "feature": np.int16,
-        "threshold": np.float32,
-        "left": np.int32,
-        "right": np.int32,
-        "leaf_value": np.float64,
-        "calibration": np.float64,
-    }
-    if set(tensors) != set(kinds):
-        raise ModelError(f"a forest holds the arrays {', '.join(kinds)}, not {', '.join(sorted(tensors)) or 'none'}")
-    for name, kind in kinds.items():
-        if tensors[name].dtype != kind or tensors[name].ndim != 1:
-            raise ModelError(f"array {name} of the forest must be {np.dtype(kind)} [n]: it has been altered")
-    arrays: dict[str, NDArray[Any]] = dict(tensors)
-    n_nodes, feature = arrays["n_nodes"], arrays["feature"]
-    n_inner = int((feature != _LEAF).sum())
-    problems = {
-        "its tree sizes": len(n_nodes) == 0 or n_nodes.min() < 1 or n_nodes.sum(dtype=np.int64) != len(feature),
-        "its features": feature.min(initial=0) < _LEAF or feature.max(initial=0) >= n_features,
-        "the number of its inner nodes": any(len(arrays[name]) != n_inner for name in ("threshold", "left", "right")),
-        "the number of its leaves": len(arrays["leaf_value"]) != len(feature) - n_inner,
-        "a number that is not finite": any(not np.isfinite(arrays[name]).all() for name in kinds),
-        "its calibration": arrays["calibration"].shape != (4,)
-        or not (arrays["calibration"] >= [0, 0, 0, 5e-324]).all(),
-    }
-    for problem, is_wrong in problems.items():
-        if is_wrong:
-            raise ModelError(f"the forest has been altered, or is one of another architecture: {problem}")
-    if not _are_trees(n_nodes, feature != _LEAF, arrays["left"], arrays["right"]):
-        raise ModelError("the forest has been altered: its nodes are not those of trees")
-    return arrays
-
-
-def _are_trees(
-    n_nodes: NDArray[np.int32], is_inner: NDArray[np.bool_], left: NDArray[np.int32], right: NDArray[np.int32]
-) -> bool:
-    """Whether every child comes after its parent in the same tree, and every node but a root has one parent."""
-    roots = np.cumsum(n_nodes, dtype=np.int64) - n_nodes
-    parents = np.flatnonzero(is_inner)
-    starts, sizes = np.repeat(roots, n_nodes)[parents], np.repeat(n_nodes, n_nodes)[parents]
-    n_parents = np.bincount(roots, minlength=len(is_inner))
-    for child in (left, right):
-        if ((child <= parents - starts) | (child >= sizes)).any():
-            return False
-        n_parents += np.bincount(starts + child, minlength=len(is_inner))
-    return bool((n_parents == 1).all())
+        is_in = np.zeros(int(groups.max()) + 1, dtype=np.bool_)
+        is_in[groups[sample]] = True
+        is_out = ~is_in[groups]
+        if is_out.any():
+            tally.add(is_out, tree.predict(features[is_out])[:, 0])
+    return tally

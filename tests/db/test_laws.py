@@ -90,7 +90,8 @@ BREACHES = {
         "fk_label_measurement_id",
     ),
     "the measurement of another property": (
-        "INSERT INTO label (composition_id, property, value, measurement_id, activity_id) VALUES (2, 'density', 1, 1, 1)",
+        "INSERT INTO label (composition_id, property, value, measurement_id, activity_id)"
+        " VALUES (2, 'density', 1, 1, 1)",
         "fk_label_measurement_id",
     ),
     "one measurement recorded twice": (

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
 from threadpoolctl import threadpool_limits
 
 from agd.errors import ModelError
@@ -22,7 +22,7 @@ def table() -> tuple[Floats, Floats]:
 
 @pytest.fixture(scope="module")
 def forest(table: tuple[Floats, Floats]) -> Forest:
-    return Forest.fit(*table, n_trees=25, max_features=0.5, min_samples_leaf=2, seed=3)
+    return Forest.fit(*table, n_trees=25, max_features=0.5, min_samples_leaf=2, seed=3)[0]
 
 
 def test_it_predicts_what_scikit_learn_predicts(forest: Forest, table: tuple[Floats, Floats]) -> None:
@@ -31,6 +31,49 @@ def test_it_predicts_what_scikit_learn_predicts(forest: Forest, table: tuple[Flo
     rebuilt = Forest.from_tensors(forest.to_tensors(), n_features=9)
     queries = np.concatenate([features, np.random.default_rng(1).standard_normal((2000, 9)) * features.std(axis=0)])
     assert rebuilt.predict(queries)[0] == pytest.approx(theirs.predict(queries), abs=1e-12)
+
+
+def test_extra_trees_are_scikit_learns_on_bootstrap_samples(table: tuple[Floats, Floats]) -> None:
+    features, values = table
+    ours, out_of_bag = Forest.fit(
+        features, values, n_trees=25, max_features=0.5, min_samples_leaf=2, seed=3, grower="extra_trees"
+    )
+    theirs = ExtraTreesRegressor(
+        25, max_features=0.5, min_samples_leaf=2, bootstrap=True, oob_score=True, random_state=3
+    ).fit(features, values)
+    rebuilt = Forest.from_tensors(ours.to_tensors(), n_features=9)
+    assert rebuilt.predict(features)[0] == pytest.approx(theirs.predict(features), abs=1e-12)
+    assert out_of_bag.values == pytest.approx(theirs.oob_prediction_, abs=1e-12)
+
+
+def test_a_row_no_tree_left_out_is_answered_by_all_trees() -> None:
+    rng = np.random.default_rng(0)
+    features, values = rng.standard_normal((40, 3)), rng.standard_normal(40)
+    forest, out_of_bag = Forest.fit(features, values, n_trees=1, max_features=1.0, min_samples_leaf=1, seed=0)
+    assert not out_of_bag.is_judged.any()
+    is_left_out = out_of_bag.values != values  # one tree of leaves with one row knows the rows it saw
+    assert 0 < is_left_out.sum() < 40
+    np.testing.assert_array_equal(forest.predict(features)[0], out_of_bag.values)
+
+
+def test_copies_of_a_row_are_left_out_together() -> None:
+    rng = np.random.default_rng(0)
+    features, values = rng.standard_normal((200, 3)), rng.standard_normal(200)
+    twice = np.concatenate([features, features]), np.concatenate([values, values])
+    kwargs = {"n_trees": 60, "max_features": 1.0, "min_samples_leaf": 1, "seed": 0}
+    together = Forest.fit(*twice, groups=np.tile(np.arange(200), 2), **kwargs)[1]
+    apart = Forest.fit(*twice, **kwargs)[1]
+    assert np.abs(together.values - twice[1]).mean() > 0.7
+    assert np.abs(apart.values - twice[1]).mean() < 0.4
+    np.testing.assert_array_equal(together.values[:200], together.values[200:])
+
+
+def test_seeds_may_be_large(table: tuple[Floats, Floats]) -> None:
+    first, second = (
+        Forest.fit(*table, n_trees=2, max_features=0.5, min_samples_leaf=2, seed=seed)[0].predict(table[0])[0]
+        for seed in (2**62, 2**62 + 1)
+    )
+    assert not np.array_equal(first, second)
 
 
 def test_a_feature_on_a_threshold_goes_the_same_way_after_rounding(forest: Forest) -> None:
@@ -56,7 +99,7 @@ def test_arrays_bring_back_the_same_forest_bit_for_bit(forest: Forest, table: tu
 def test_threads_change_nothing(forest: Forest, table: tuple[Floats, Floats]) -> None:
     for threads in (1, 2):
         with threadpool_limits(threads):
-            again = Forest.fit(*table, n_trees=25, max_features=0.5, min_samples_leaf=2, seed=3)
+            again, _ = Forest.fit(*table, n_trees=25, max_features=0.5, min_samples_leaf=2, seed=3)
         for name, array in forest.to_tensors().items():
             np.testing.assert_array_equal(again.to_tensors()[name], array)
 
@@ -66,7 +109,7 @@ def test_uncertainties_hold_their_share_of_new_rows() -> None:
     features = rng.uniform(-1.0, 1.0, (3000, 4))
     noise = np.where(features[:, 0] > 0.0, 1.0, 0.1)
     values = 3.0 * features[:, 1] + noise * rng.standard_normal(3000)
-    forest = Forest.fit(features[:2000], values[:2000], n_trees=60, max_features=0.5, min_samples_leaf=2, seed=0)
+    forest, _ = Forest.fit(features[:2000], values[:2000], n_trees=60, max_features=0.5, min_samples_leaf=2, seed=0)
     mean, sigma = forest.predict(features[2000:])
     errors = np.abs(values[2000:] - mean)
     assert 0.62 < np.mean(errors <= sigma) < 0.75
@@ -76,8 +119,12 @@ def test_uncertainties_hold_their_share_of_new_rows() -> None:
 
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_few_rows_still_have_an_uncertainty(n: int) -> None:
-    forest = Forest.fit(np.eye(3)[:n], np.arange(float(n)), n_trees=3, max_features=1.0, min_samples_leaf=1, seed=0)
+    forest, out_of_bag = Forest.fit(
+        np.eye(3)[:n], np.arange(float(n)), n_trees=3, max_features=1.0, min_samples_leaf=1, seed=0
+    )
     assert (forest.predict(np.eye(3))[1] > 0.0).all()
+    assert (out_of_bag.uncertainties > 0.0).all()
+    assert np.isfinite(out_of_bag.values).all()
 
 
 def raised(array: NDArray[np.generic], index: int, value: float) -> NDArray[np.generic]:
