@@ -1,5 +1,6 @@
 """An autoencoder of compositions as sets of (element, count) pairs: a linear encoder, a softmax for each element."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,13 +23,17 @@ _DECODER = ("hidden_weight", "hidden_bias", "factor_weight", "factor_bias", "cou
 
 @dataclass(frozen=True, slots=True)
 class Architecture:
-    """Sizes of the network; `n_factors` is the length of the count vectors, which all elements share."""
+    """Sizes of the network; `n_factors` is the length of the count vectors, which all elements share.
+
+    With `first_noise` the encoder is variational, and that is the standard deviation it starts from.
+    """
 
     n_elements: int
     max_count: int
     n_latent: int
     n_hidden: int
     n_factors: int
+    first_noise: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +41,8 @@ class Recipe:
     """How to train it.
 
     An epoch shows at least `min_rows` real rows, a small table several times over, and `augmentation` synthetic rows
-    for each; `noise` is the standard deviation of the normal noise added to the standardised latent vectors.
+    for each; `noise` is the standard deviation of the normal noise added to the standardised latent vectors of a
+    network that is not variational, `kl_weight` the weight of the KL term, per row, of one that is.
     """
 
     schedule: Schedule
@@ -44,6 +50,7 @@ class Recipe:
     augmentation: float
     noise: float
     min_rows: int
+    kl_weight: float = 0.0
 
 
 class SetNetwork(nn.Module):
@@ -73,6 +80,9 @@ class SetNetwork(nn.Module):
         self.factor_bias = nn.Parameter(torch.zeros(n_out))
         self.count_vectors = normal(a.max_count + 1, a.n_factors, sd=a.n_factors**-0.5)
         self.count_bias = nn.Parameter(torch.zeros(a.n_elements, a.max_count + 1))
+        if a.first_noise is not None:
+            self.spread_weight = nn.Parameter(torch.zeros(a.n_latent, a.n_latent))
+            self.spread_bias = nn.Parameter(torch.full((a.n_latent,), 2 * math.log(a.first_noise)))
 
     def encode(self, counts: torch.Tensor) -> torch.Tensor:
         """`[batch, n_elements]` to `[batch, n_latent]`."""
@@ -82,6 +92,16 @@ class SetNetwork(nn.Module):
         sums = functional.embedding_bag(pairs, self._codes().flatten(0, 1), starts, mode="sum")
         latents: torch.Tensor = self.standardise(sums)
         return latents
+
+    def log_variances(self, latents: torch.Tensor) -> torch.Tensor:
+        """`[batch, n_latent]` means to log-variances of the same shape; of a variational network only."""
+        return functional.linear(latents, self.spread_weight, self.spread_bias)
+
+    @torch.no_grad()
+    def mean_kl(self, counts: NDArray[np.int64]) -> float:
+        """KL divergence from the prior, in nats per row of `[n, n_elements]`; of a variational network only."""
+        means = self.encode(torch.from_numpy(counts))
+        return kl_from_standard_normal(means, self.log_variances(means)).mean().item()
 
     def decode(self, latents: torch.Tensor) -> torch.Tensor:
         """`[batch, n_latent]` to logits `[batch, n_elements, max_count + 1]`."""
@@ -106,6 +126,11 @@ class SetNetwork(nn.Module):
     def _codes(self) -> torch.Tensor:
         """One vector per pair, `[n_elements, max_count, n_latent]`."""
         return torch.einsum("cf,efl->ecl", self.count_in, self.element_in)
+
+
+def kl_from_standard_normal(means: torch.Tensor, log_variances: torch.Tensor) -> torch.Tensor:
+    """KL divergence of N(mean, variance) from N(0, 1) over all dimensions: `[batch, n_latent]` to nats `[batch]`."""
+    return 0.5 * (means.square() + log_variances.exp() - 1 - log_variances).sum(dim=1)
 
 
 def synthetic_rows(
@@ -153,8 +178,15 @@ def fit_network(
 
     def loss(batch: torch.Tensor) -> torch.Tensor:
         latents = network.encode(batch)
-        noisy = latents + recipe.noise * torch.randn(latents.shape, generator=noise)
-        logits = network.decode(noisy)
+        normal = torch.randn(latents.shape, generator=noise)
+        if architecture.first_noise is None:
+            return reconstruction(latents + recipe.noise * normal, batch)
+        spreads = network.log_variances(latents)
+        sampled = latents + (0.5 * spreads).exp() * normal
+        return reconstruction(sampled, batch) + recipe.kl_weight * kl_from_standard_normal(latents, spreads).mean()
+
+    def reconstruction(latents: torch.Tensor, batch: torch.Tensor) -> torch.Tensor:
+        logits = network.decode(latents)
         return functional.cross_entropy(logits.flatten(0, 1), batch.flatten(), reduction="sum") / len(batch)
 
     def score() -> float:

@@ -1,7 +1,8 @@
-"""The one training loop: AdamW, a linear decay of the learning rate, early stopping, the best weights kept."""
+"""The one training loop: AdamW, a decaying or constant learning rate, early stopping, the best weights kept."""
 
 import copy
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,12 +20,16 @@ _REPORTS_PER_EPOCH = 10
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """How long and how fast to learn; after `patience` epochs without a better score training stops."""
+    """How long and how fast to learn; after `patience` epochs without a better score training stops.
+
+    The learning rate falls linearly to zero unless `is_constant`. Without weight decay AdamW is Adam.
+    """
 
     epochs: int
     learning_rate: float
     weight_decay: float
     patience: int
+    is_constant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +49,15 @@ def train(
     loss: Callable[[BatchT], torch.Tensor],
     score: Callable[[], float],
     score_name: str,
+    score_text: Callable[[float], str] = "{:.1%}".format,
     progress: Progress = silent,
 ) -> Trained:
     """Fit `network` in place and leave it, in evaluation mode, with the weights of its best epoch.
 
     `batches(epoch)` gives the batches of an epoch, in order; `loss(batch)` is a scalar to minimise; `score()`, asked
-    after each epoch, is a share in [0, 1], called `score_name` in the notes to `progress`; larger is better, and the
-    later of two equals. Length is counted in epochs, never in seconds: on one kind of processor the same batches and
-    the same number of threads give the same weights, bit for bit.
+    after each epoch, is better the larger it is, and the later of two equals; the notes to `progress` call it
+    `score_name` and give it as `score_text`. Length is counted in epochs, never in seconds: on one kind of processor
+    the same batches and the same number of threads give the same weights, bit for bit.
 
     Raises:
         InputError: the loss is no longer a finite number.
@@ -68,7 +74,8 @@ def train(
             total = schedule.epochs * len(todo)
             network.train()
             for done, batch in enumerate(todo, start=epoch * len(todo)):
-                optimizer.param_groups[0]["lr"] = schedule.learning_rate * (1 - done / total)
+                if not schedule.is_constant:
+                    optimizer.param_groups[0]["lr"] = schedule.learning_rate * (1 - done / total)
                 optimizer.zero_grad()
                 value = loss(batch)
                 value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
@@ -83,7 +90,7 @@ def train(
             network.eval()
             with torch.no_grad():
                 reached = score()
-            note = f", {score_name} {reached:.1%}"
+            note = f", {score_name} {score_text(reached)}"
             progress(epoch * len(todo), total, f"epoch {epoch}/{schedule.epochs}{note}")
             risen = epoch if reached > best_score else risen
             if reached >= best_score:
@@ -94,7 +101,12 @@ def train(
 
 @contextmanager
 def _deterministic_algorithms() -> Iterator[None]:
-    """Let torch use deterministic algorithms only; its former setting comes back afterwards."""
+    """Let torch use deterministic algorithms only; its former setting comes back afterwards.
+
+    On a GPU they need a setting of cuBLAS, which it reads from the environment once.
+    """
+    if torch.cuda.is_available():
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     was_enabled = torch.are_deterministic_algorithms_enabled()
     is_warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
     torch.use_deterministic_algorithms(mode=True)

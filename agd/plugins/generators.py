@@ -4,26 +4,21 @@ from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 from scipy.sparse import csr_array
 
 from agd.chem.elements import AUTOENCODER_COLUMNS, AUTOENCODER_ELEMENTS, N_ELEMENTS
-from agd.chem.identity import reduce_counts
 from agd.chem.onehot import is_encodable, pairs
-from agd.chem.validity import assess
-from agd.errors import InputError, ModelError
+from agd.errors import InputError
+from agd.plugins.checks import EMPTY, VOCABULARY, check_latents, check_tensors, split, vocabulary
+from agd.plugins.measuring import measure
 from agd.protocols import Options, Progress, silent
 from agd.types import Counts, Decoded, FittedModel, Floats, Latents, Tensors, TrainingTable
-
-EMPTY = "empty: every element decodes to zero"
 
 _BLOCK = 128
 """Rows decoded at once, padded: one shape of matrix product, so that a row never depends on its neighbours."""
 
-_N_BOX_POINTS = 5_000
 _FEW = 2
-_MANY = 6
-_SMALL_COUNT = 8
 
 
 class SetAutoencoderOptions(Options):
@@ -40,6 +35,11 @@ class SetAutoencoderOptions(Options):
     weight_decay: float = Field(1e-4, ge=0, le=1, description="Weight decay of AdamW.")
     augmentation: float = Field(0.5, ge=0, le=10, description="Synthetic rows per real row in each epoch.")
     noise: float = Field(0.6, ge=0, le=5, description="Noise on latent vectors in training, in standard deviations.")
+    variational: bool = Field(
+        default=False,
+        description="Learn the noise of each row and dimension, starting from `noise`, against a KL term.",
+    )
+    kl_weight: float = Field(0.1, ge=0, le=100, description="Weight of the KL term where `variational` is set.")
     min_rows: int = Field(30_000, ge=1, description="Fewest real rows in an epoch; a smaller table is repeated.")
     certainty: float = Field(
         3.0,
@@ -47,6 +47,12 @@ class SetAutoencoderOptions(Options):
         description="Least |ln odds| of presence, over all elements, at which fewer than two elements are believed; "
         "below it the two most probable are taken. 0 believes the plain argmax.",
     )
+
+    @model_validator(mode="after")
+    def _learnt_noise_starts_above_zero(self) -> Self:
+        if self.variational and self.noise == 0:
+            raise ValueError("variational = true needs a noise above 0 to start from: leave noise out")
+        return self
 
 
 class SetAutoencoder:
@@ -59,7 +65,7 @@ class SetAutoencoder:
         """Take tensors that `load` has checked."""
         self._options = options
         self._tensors: dict[str, Floats] = {
-            name: tensor.astype(np.float64) for name, tensor in tensors.items() if name != "vocabulary"
+            name: tensor.astype(np.float64) for name, tensor in tensors.items() if name != VOCABULARY
         }
 
     @classmethod
@@ -73,16 +79,14 @@ class SetAutoencoder:
         from agd.nets.training import Schedule
 
         chosen = _narrowed(options)
-        pairs(table.counts, chosen.max_count)
-        if table.is_held_out.all():
-            raise InputError(f"no row to train on: all {len(table.counts)} rows of the table are held out")
-        inside = table.counts[:, AUTOENCODER_COLUMNS].astype(np.int64)
+        seen, held_out = split(table, chosen.max_count)
         architecture = Architecture(
-            n_elements=inside.shape[1],
+            n_elements=seen.shape[1],
             max_count=chosen.max_count,
             n_latent=chosen.n_latent,
             n_hidden=chosen.hidden,
             n_factors=chosen.factors,
+            first_noise=chosen.noise if chosen.variational else None,
         )
         recipe = Recipe(
             schedule=Schedule(chosen.epochs, chosen.learning_rate, chosen.weight_decay, chosen.patience),
@@ -90,44 +94,20 @@ class SetAutoencoder:
             augmentation=chosen.augmentation,
             noise=chosen.noise,
             min_rows=chosen.min_rows,
+            kl_weight=chosen.kl_weight,
         )
-        network, trained = fit_network(
-            inside[~table.is_held_out],
-            inside[table.is_held_out],
-            architecture,
-            recipe,
-            seed=seed,
-            progress=progress,
-        )
-        tensors: Tensors = {**network.tensors(), "vocabulary": np.array(AUTOENCODER_ELEMENTS, "S2")}
+        network, trained = fit_network(seen, held_out, architecture, recipe, seed=seed, progress=progress)
+        tensors: Tensors = {**network.tensors(), VOCABULARY: vocabulary()}
         metrics = {"epochs": float(trained.n_epochs), "best_epoch": float(trained.best_epoch)}
+        if chosen.variational:
+            metrics["kl_nats_per_row"] = network.mean_kl(held_out if len(held_out) else seen)
         return FittedModel(tensors, metrics | measure(cls(tensors, chosen), table, seed=seed))
 
     @classmethod
     def load(cls, tensors: Tensors, options: Options) -> Self:
         """Rebuild a fitted model; raises ModelError where tensors, vocabulary and options disagree."""
         chosen = _narrowed(options)
-        expected = _shapes(chosen)
-        if tensors.keys() != expected.keys() | {"vocabulary"}:
-            names = ", ".join(sorted(tensors.keys() ^ (expected.keys() | {"vocabulary"})))
-            raise ModelError(
-                f"not a set autoencoder of version {cls.architecture_version}: missing or unknown tensors {names}"
-            )
-        vocabulary = tensors["vocabulary"]
-        if vocabulary.tolist() != [symbol.encode() for symbol in AUTOENCODER_ELEMENTS]:
-            raise ModelError(
-                f"the model's vocabulary of {vocabulary.size} elements is not this version's "
-                f"{len(AUTOENCODER_ELEMENTS)}: retrain the model"
-            )
-        for name, shape in expected.items():
-            tensor = tensors[name]
-            if tensor.shape != shape or tensor.dtype != np.float32:
-                raise ModelError(
-                    f"tensor {name!r} is {tensor.dtype} {list(tensor.shape)}, but the options ask for float32 "
-                    f"{list(shape)}: load the model with the options it was trained with"
-                )
-            if not np.isfinite(tensor).all():
-                raise ModelError(f"tensor {name!r} holds numbers that are not finite: retrain the model")
+        check_tensors(tensors, _shapes(chosen), "set", cls.architecture_version)
         return cls(tensors, chosen)
 
     @property
@@ -157,11 +137,7 @@ class SetAutoencoder:
         Raises:
             InputError: the latent vectors have another length or are not finite.
         """
-        if latents.ndim != 2 or latents.shape[1] != self.n_latent:  # noqa: PLR2004  # a matrix
-            raise InputError(f"latent vectors must be [n, {self.n_latent}], not {list(latents.shape)}")
-        if not np.isfinite(latents).all():
-            row = int(np.argmin(np.isfinite(latents).all(axis=1)))
-            raise InputError(f"row {row} of the latent vectors is not finite")
+        check_latents(latents, self.n_latent)
         counts = np.zeros((len(latents), N_ELEMENTS), np.int32)
         for start in range(0, len(latents), _BLOCK):
             rows = latents[start : start + _BLOCK]
@@ -178,40 +154,6 @@ class SetAutoencoder:
         factors = np.concatenate([latents, hidden], axis=1) @ t["factor_weight"].T + t["factor_bias"]
         logits: Floats = factors.reshape(len(latents), len(AUTOENCODER_ELEMENTS), -1) @ t["count_vectors"].T
         return logits + t["count_bias"]
-
-
-def measure(model: SetAutoencoder, table: TrainingTable, *, seed: int) -> dict[str, float]:
-    """Measure a fitted model on the held-out rows, or on the training rows where none are held out.
-
-    A training row's round trip is called `training_round_trip`. `box_` are shares of points drawn uniformly between
-    the least and largest latent value of those rows in each dimension; `valid_` are shares of compositions, of the
-    decoded points and of the rows themselves, that are charge-neutral and electronegativity-balanced once reduced.
-    """
-    rows = table.counts[table.is_held_out] if table.is_held_out.any() else table.counts
-    prefix = "" if table.is_held_out.any() else "training_"
-    latents = model.encode(rows)
-    is_exact = (model.decode(latents).counts == rows).all(axis=1)
-    is_small = rows.max(axis=1) <= _SMALL_COUNT
-    low, high = latents.min(axis=0), latents.max(axis=0)
-    uniform = np.random.default_rng(seed).random((_N_BOX_POINTS, model.n_latent))
-    points = model.decode((low + (high - low) * uniform).astype(np.float32)).counts
-    n_elements = np.count_nonzero(points, axis=1)
-    decoded = reduce_counts(points[n_elements > 0])
-    shares = {
-        f"{prefix}round_trip": is_exact,
-        f"{prefix}round_trip_counts_le_{_SMALL_COUNT}": is_exact[is_small],
-        "box_undecodable": n_elements == 0,
-        f"box_{_FEW}_to_{_MANY}": (n_elements >= _FEW) & (n_elements <= _MANY),
-        "valid_decodes": _is_valid(decoded),
-        "valid_encoded": _is_valid(reduce_counts(rows)),
-    }
-    metrics = {name: float(share.mean()) for name, share in shares.items() if share.size}
-    return metrics | {"box_distinct": len(np.unique(decoded, axis=0)) / _N_BOX_POINTS}
-
-
-def _is_valid(counts: Counts) -> NDArray[np.bool_]:
-    verdicts = assess(counts)
-    return verdicts.is_charge_neutral & verdicts.is_electronegativity_balanced
 
 
 def _most_probable(logits: Floats, certainty: float) -> NDArray[np.int64]:

@@ -13,9 +13,17 @@ from agd.chem.enumeration import charge_balanced
 from agd.chem.formula import parse_formulas
 from agd.chem.onehot import is_encodable
 from agd.errors import InputError
-from agd.nets.set_autoencoder import Architecture, Recipe, SetNetwork, fit_network, synthetic_rows
+from agd.nets.set_autoencoder import (
+    Architecture,
+    Recipe,
+    SetNetwork,
+    fit_network,
+    kl_from_standard_normal,
+    synthetic_rows,
+)
 from agd.nets.training import Schedule, train
-from agd.plugins.generators import EMPTY, SetAutoencoder, SetAutoencoderOptions, _most_probable
+from agd.plugins.checks import EMPTY
+from agd.plugins.generators import SetAutoencoder, SetAutoencoderOptions, _most_probable
 from agd.types import Counts, FittedModel, TrainingTable
 
 SMALL = Architecture(n_elements=6, max_count=5, n_latent=12, n_hidden=24, n_factors=4)
@@ -104,6 +112,38 @@ def test_the_best_epoch_is_kept_and_patience_ends_the_run() -> None:
     assert network.weight.item() == seen[1] != seen[-1]
 
 
+def test_a_constant_learning_rate_stays_and_another_falls() -> None:
+    moved = {}
+    for is_constant in (False, True):
+        network, rows = toy_problem()
+        train(
+            network,
+            Schedule(epochs=4, learning_rate=0.01, weight_decay=0.0, patience=9, is_constant=is_constant),
+            batches=lambda _, rows=rows: [rows],
+            loss=lambda batch, network=network: network(batch).mean(),
+            score=lambda: 1.0,
+            score_name="",
+        )
+        moved[is_constant] = 1 - network.weight.item()
+    assert_allclose([moved[True], moved[False]], [0.04, 0.025], rtol=1e-4)
+
+
+def test_a_score_is_told_as_its_text() -> None:
+    network, rows = toy_problem()
+    notes: list[str] = []
+    train(
+        network,
+        Schedule(epochs=1, learning_rate=0.1, weight_decay=0.0, patience=1),
+        batches=lambda _: [rows],
+        loss=lambda batch: network(batch).square().mean(),
+        score=lambda: -0.125,
+        score_name="loss",
+        score_text=lambda score: f"{-score:.2g}",
+        progress=lambda _done, _total, note="": notes.append(note),
+    )
+    assert notes[-1] == "epoch 1/1, loss 0.12"
+
+
 def test_training_leaves_torch_as_it_was() -> None:
     network, rows = toy_problem()
     state = torch.random.get_rng_state()
@@ -168,8 +208,8 @@ def test_a_certainly_empty_point_fails_and_says_so() -> None:
     assert not decoded.counts.any()
 
 
-def fit(counts: Counts, is_held_out: NDArray[np.bool_]) -> tuple[FittedModel, SetAutoencoder]:
-    options = SetAutoencoderOptions(hidden=64, batch=64, epochs=3, min_rows=5000)
+def fit(counts: Counts, is_held_out: NDArray[np.bool_], **changed: float) -> tuple[FittedModel, SetAutoencoder]:
+    options = SetAutoencoderOptions(hidden=64, batch=64, epochs=3, min_rows=5000, **changed)
     fitted = SetAutoencoder.fit(TrainingTable(counts, None, is_held_out), options, seed=3)
     return fitted, SetAutoencoder.load(fitted.tensors, options)
 
@@ -177,9 +217,53 @@ def fit(counts: Counts, is_held_out: NDArray[np.bool_]) -> tuple[FittedModel, Se
 def test_a_table_without_held_out_rows_is_measured_on_its_training_rows() -> None:
     counts = charge_balanced(300, seed=0)
     fitted, model = fit(counts, np.zeros(300, np.bool_))
-    assert "round_trip" not in fitted.metrics
+    assert fitted.metrics.keys().isdisjoint({"round_trip", "kl_nats_per_row"})
     assert fitted.metrics["training_round_trip"] == (model.decode(model.encode(counts)).counts == counts).all(1).mean()
     assert fitted.metrics["training_round_trip"] > 0.8
+
+
+def test_the_divergence_is_what_torch_says() -> None:
+    generator = torch.Generator().manual_seed(0)
+    means, log_variances = torch.randn(2, 7, 5, dtype=torch.float64, generator=generator)
+    normal = torch.distributions.Normal(means, (0.5 * log_variances).exp())
+    prior = torch.distributions.Normal(torch.zeros_like(means), torch.ones_like(means))
+    expected = torch.distributions.kl_divergence(normal, prior).sum(1)
+    assert_allclose(kl_from_standard_normal(means, log_variances), expected, rtol=1e-12)
+    assert_allclose(kl_from_standard_normal(torch.zeros(1, 3), torch.zeros(1, 3)), [0])
+
+
+def test_the_learnt_noise_starts_where_it_is_told_and_follows_the_mean() -> None:
+    network = SetNetwork(Architecture(6, 5, 12, 24, 4, first_noise=0.6), torch.Generator().manual_seed(0)).eval()
+    means = torch.randn(3, 12, generator=torch.Generator().manual_seed(1))
+    assert_allclose(network.log_variances(means).exp().sqrt().detach(), np.full((3, 12), 0.6), rtol=1e-6)
+    torch.nn.init.eye_(network.spread_weight)
+    assert_allclose(network.log_variances(means).detach(), means + 2 * np.log(0.6), rtol=1e-5)
+
+
+def test_the_divergence_falls_with_its_weight() -> None:
+    counts = np.random.default_rng(0).integers(0, 3, size=(64, 6))
+    schedule = Schedule(epochs=2, learning_rate=4e-3, weight_decay=0.0, patience=2)
+    kl = {}
+    for weight in (0.0, 3.0):
+        network, _ = fit_network(
+            counts, counts, Architecture(6, 5, 12, 24, 4, 0.6), Recipe(schedule, 16, 1, 0.6, 2000, weight), seed=0
+        )
+        kl[weight] = network.mean_kl(counts)
+    assert 0 < kl[3.0] < 0.9 * kl[0.0]
+
+
+def test_a_variational_fit_is_another_model_of_the_same_form() -> None:
+    counts = charge_balanced(300, seed=0)
+    is_held_out = np.arange(300) % 5 == 0
+    fitted, model = fit(counts, is_held_out, variational=True)
+    assert fitted.tensors.keys() == {*untrained().tensors(), "vocabulary"}
+    assert fitted.metrics["kl_nats_per_row"] > 0
+    assert (model.decode(model.encode(counts)).counts == counts).all(1)[~is_held_out].mean() > 0.95
+
+
+def test_a_variational_fit_needs_noise_to_start_from() -> None:
+    with pytest.raises(ValueError, match="noise above 0"):
+        SetAutoencoderOptions(variational=True, noise=0)
 
 
 def test_real_compositions_never_seen_come_back(real_data: Path) -> None:
