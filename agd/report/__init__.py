@@ -1,0 +1,1 @@
+"""What a person sees of campaigns: comparisons, pages, tables to take away. It only reads the record."""
