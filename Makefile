@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+PEERS := .venv-peers
+PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test check bench soak clean
@@ -35,9 +37,15 @@ check: $(STAMP)  ## format, lint, types, layers, schema
 soak: $(STAMP)  ## kill a campaign and its server at random moments, compare the rows
 	$(BIN)/python tests/soak/kill_campaign.py
 
-bench: $(STAMP)  ## print the measured ratios (needs the real data, see README)
+# Other libraries that the benchmarks compare with; some need older versions of ours, so they live apart.
+$(PEERS_STAMP): tests/bench/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
+
+bench: $(STAMP) $(PEERS_STAMP)  ## print the measured ratios (needs the real data, see README)
 	for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) .agd-demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .agd-demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

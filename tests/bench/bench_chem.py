@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agd.chem import smact_validity
 from agd.chem.descriptors import magpie
 from agd.chem.enumeration import charge_balanced
 from agd.chem.formula import identify, parse_formulas
@@ -46,6 +47,7 @@ def main() -> None:
     measure("magpie float32", n, lambda: magpie(counts, np.float32))
     measure("parse + magpie float64", n, lambda: magpie(parse_formulas(formulas)[0]))
     measure("validity", n, lambda: assess(counts))
+    measure("validity, SMACT's rule", n, lambda: smact_validity.assess(counts))
     measure("parse + validity", n, lambda: assess(parse_formulas(formulas)[0]))
     encodable = counts[(counts[:, [9, 17]] == 0).all(axis=1)]
     measure("one-hot 87 x 20", len(encodable), lambda: one_hot(encodable))

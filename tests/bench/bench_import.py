@@ -19,7 +19,7 @@ from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
 from agd.steps.workspace import Workspace
 
-TABLES = ("activity", "composition", "verdict", "dataset", "dataset_row", "label")
+TABLES = ("activity", "composition", "verdict_rule", "verdict", "dataset", "dataset_row", "label")
 
 
 def fresh(database: Database) -> None:
