@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import agd
-from agd.cli import campaign, data, database, labels, why
+from agd.cli import campaign, data, database, labels, report, screen, train, why
 from agd.cli.demo import demo
 
 EXIT_CODES = """\b
@@ -26,6 +26,9 @@ app.add_typer(data.app, name="data", help="Import and look at data sets.")
 app.add_typer(database.app, name="db", help="Start, stop, upgrade and reach the database.")
 campaign.register(app)
 labels.register(app)
+screen.register(app)
+report.register(app)
+app.add_typer(train.app, name="train", help="Train a model by hand.")
 why.register(app)
 app.command()(demo)
 

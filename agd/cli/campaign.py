@@ -65,6 +65,7 @@ kappa = 10.0                   # standard deviations added to the mean: more of 
 [filter]                       # what is rejected before it is charged
 is_charge_neutral = true
 is_electronegativity_balanced = true
+# is_smact_valid = true        # a second rule: SMACT's smact_validity with its defaults
 # max_elements = 5
 # max_atoms = 20
 # max_count = 7

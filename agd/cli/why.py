@@ -48,7 +48,9 @@ def _tree(found: dict[str, Any]) -> Tree:
             f"electronegativity balanced {text(balanced)}"
         )
     labels = {label["label_id"]: label for label in found["labels"]}
-    _add_datasets(tree, found["datasets"], found["initial_in"], labels)
+    _add_datasets(tree, found, labels)
+    for hit in found["screenings"]:
+        _add_screening(tree, hit)
     for campaign in dict.fromkeys(row["campaign"] for row in found["suggestions"]):
         rows = [row for row in found["suggestions"] if row["campaign"] == campaign]
         _add_suggestions(tree.add(f"[bold]campaign {escape(campaign)}[/]"), rows, labels)
@@ -61,12 +63,10 @@ def _tree(found: dict[str, Any]) -> Tree:
     return tree
 
 
-def _add_datasets(
-    tree: Tree, datasets: list[dict[str, Any]], initial_in: list[str], labels: dict[int, dict[str, Any]]
-) -> None:
-    listed = [dataset for dataset in datasets if dataset["line"] is not None]
+def _add_datasets(tree: Tree, found: dict[str, Any], labels: dict[int, dict[str, Any]]) -> None:
+    listed = [dataset for dataset in found["datasets"] if dataset["line"] is not None]
     if not listed:
-        tree.add("in no dataset: a composition that a campaign made")
+        tree.add("in no dataset" + (": a composition that a campaign made" if found["suggestions"] else ""))
     for dataset in listed:
         node = tree.add(
             f"[bold]dataset {escape(dataset['name'])}[/]  line {dataset['line']} of {escape(dataset['source'])} as "
@@ -76,8 +76,27 @@ def _add_datasets(
         for label in labels.values():
             if label["source_kind"] == "dataset" and label["source"] == dataset["name"]:
                 node.add(_label_line(label))
-    if initial_in:
-        tree.add(f"among the initial rows of {escape(', '.join(initial_in))}")
+    if found["initial_in"]:
+        tree.add(f"among the initial rows of {escape(', '.join(found['initial_in']))}")
+
+
+def _add_screening(tree: Tree, hit: dict[str, Any]) -> None:
+    node = tree.add(
+        f"picked by the [bold]{hit['role']}[/] screener of campaign [bold]{escape(hit['campaign'])}[/] on "
+        f"{text(hit['screened_at'])}: rank {text(hit['rank'])} of {text(hit['n_hits'])}, [bold]"
+        f"{text(hit['value'])} +- {text(hit['uncertainty'])} {hit['unit']}[/] (a prediction, no label)"
+    )
+    node.add(
+        f"line {text(hit['pool_line'])} of pool {escape(hit['pool'])} as {escape(hit['pool_formula'])}, sha256 "
+        f"{hit['pool_sha256'][:12]}, wanted {escape(hit['criteria']['target'])}"
+    )
+    trained = hit["trained_on"]
+    since = f", {trained['retracted_since']} of them retracted since" if trained["retracted_since"] else ""
+    node.add(
+        f"screener {escape(hit['screener'])}, model version {hit['model_version_id']}, sha256 "
+        f"{hit['screener_sha256'][:12]}: trained on {_labels_by_iteration(trained['initial'], trained['by_iteration'])}"
+        f"{since}"
+    )
 
 
 def _add_suggestions(node: Tree, rows: list[dict[str, Any]], labels: dict[int, dict[str, Any]]) -> None:
@@ -105,25 +124,53 @@ def _add_suggestions(node: Tree, rows: list[dict[str, Any]], labels: dict[int, d
 
 
 def _learned_line(learned: dict[int, int]) -> str:
-    by_iteration = {i: n for i, n in learned.items() if i > 0 and n > 0}
-    line = f"known by then: {learned[0]} initial labels"
-    if not by_iteration:
+    return f"known by then: {_labels_by_iteration(learned[0], {i: n for i, n in learned.items() if i > 0})}"
+
+
+def _labels_by_iteration(n_initial: int, by_iteration: dict[int, int]) -> str:
+    some = {i: n for i, n in by_iteration.items() if n > 0}
+    line = f"{n_initial} initial labels"
+    if not some:
         return line
-    shown = list(by_iteration.items())[-_SHOWN_ITERATIONS:]
-    listed = ", ".join(f"{i}: {n}" for i, n in shown)
-    dots = "..., " if len(by_iteration) > len(shown) else ""
+    runs = _runs(some)
+    dots = "..., " if len(runs) > _SHOWN_ITERATIONS else ""
     return (
-        f"{line} and {sum(by_iteration.values())} of iterations 1 to {max(learned)} (iteration: labels {dots}{listed})"
+        f"{line} and {sum(some.values())} labels of iterations 1 to {max(by_iteration)} (iteration: labels "
+        f"{dots}{', '.join(runs[-_SHOWN_ITERATIONS:])})"
     )
+
+
+def _runs(by_iteration: dict[int, int]) -> list[str]:
+    """`1-14: 20 each, 15: 18` for as many labels in one iteration after another."""
+    runs: list[tuple[int, int, int]] = []
+    for i, n in sorted(by_iteration.items()):
+        if runs and runs[-1][1:] == (i - 1, n):
+            runs[-1] = (runs[-1][0], i, n)
+        else:
+            runs.append((i, i, n))
+    return [f"{last}: {n}" if first == last else f"{first}-{last}: {n} each" for first, last, n in runs]
 
 
 def _label_line(label: dict[str, Any]) -> str:
     spread = f" +- {text(label['uncertainty'])}" if label["uncertainty"] is not None else ""
-    version = "" if label["model_version_id"] is None else f" (model version {label['model_version_id']})"
-    return (
+    line = (
         f"label {label['label_id']}: {label['property']} = [bold]{text(label['value'])}{spread} {label['unit']}[/] "
-        f"from {label['source_kind']} {escape(label['source'])}{version}, {text(label['started_at'])}"
+        f"{_origin(label)}"
     )
+    if label["is_retracted"]:
+        line += f" [red]retracted[/] on {text(label['retracted_at'])}: {escape(label['retraction_reason'])}"
+    return line
+
+
+def _origin(label: dict[str, Any]) -> str:
+    """Where a label comes from."""
+    source = escape(label["source"])
+    if label["source_kind"] == "measurement":
+        replicate = f", replicate {label['replicate']}" if label["replicate"] > 1 else ""
+        note = f" ({escape(label['note'])})" if label["note"] else ""
+        return f"measured by {source} on {label['measured_on']}{replicate}{note}"
+    version = "" if label["model_version_id"] is None else f" (model version {label['model_version_id']})"
+    return f"from {label['source_kind']} {source}{version}, {text(label['started_at'])}"
 
 
 def _add_models(node: Tree, models: list[dict[str, Any]]) -> None:

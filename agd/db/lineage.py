@@ -36,14 +36,31 @@ _SUGGESTIONS = text("SELECT * FROM v_suggestion WHERE suggestion_id IN :ids ORDE
 _MODELS = text("""
 SELECT m.id, m.kind, m.plugin, m.architecture_version, m.options, m.seed, m.metrics, m.tensors_sha256,
        a.started_at, a.ended_at, a.agd_version, a.host, t.n_members, q.is_held_out,
-       (SELECT string_agg(d.name || ' (' || s.n_members || ' rows)', ', ' ORDER BY d.name)
-        FROM training_set_source s JOIN dataset d ON d.id = s.dataset_id WHERE s.training_set_id = t.id) AS drawn_from
+       concat_ws(', ',
+           (SELECT string_agg(d.name || ' (' || s.n_members || ' rows)', ', ' ORDER BY d.name)
+            FROM training_set_source s JOIN dataset d ON d.id = s.dataset_id WHERE s.training_set_id = t.id),
+           (SELECT string_agg('campaign ' || k.name || ' (' || s.n_members || ' labels of iterations up to '
+                              || s.last_iteration || ')', ', ' ORDER BY k.name)
+            FROM training_set_campaign s JOIN campaign k ON k.id = s.campaign_id WHERE s.training_set_id = t.id))
+           AS drawn_from
 FROM model_version m
 JOIN activity a ON a.id = m.activity_id
 JOIN training_set t ON t.id = m.training_set_id
 LEFT JOIN training_set_member q ON q.training_set_id = t.id AND q.composition_id = :composition
 WHERE m.id IN :ids ORDER BY m.kind, m.id
 """).bindparams(bindparam("ids", expanding=True))
+
+_SCREENINGS = text("""
+SELECT v.*, (SELECT count(*) FROM screening_hit h WHERE h.screening_id = v.screening_id) AS n_hits, g.criteria
+FROM v_screening_hit v JOIN screening g ON g.id = v.screening_id
+WHERE v.composition_id = :composition ORDER BY v.screening_id
+""")
+
+_TRAINED_ON = text("""
+SELECT t.iteration, count(*) AS n_labels, count(x.label_id) AS n_retracted
+FROM v_training_label t LEFT JOIN retraction x ON x.label_id = t.label_id
+WHERE t.model_version_id = :model GROUP BY t.iteration ORDER BY t.iteration NULLS FIRST
+""")
 
 _LABELS_BY_ITERATION = text("""
 SELECT i.number AS iteration, count(s.label_id) FILTER (WHERE s.outcome = 'new') AS n_labels
@@ -103,17 +120,30 @@ def datasets(tx: Transaction, ids: Sequence[int], composition_id: int) -> Sequen
 
 def labels(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
     """Rows of v_label."""
-    return tx.execute(_LABELS, {"ids": list(ids)}).all()
+    return tx.execute(_LABELS, {"ids": list(ids)}).all() if ids else []
 
 
 def suggestions(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
     """Rows of v_suggestion."""
-    return tx.execute(_SUGGESTIONS, {"ids": list(ids)}).all()
+    return tx.execute(_SUGGESTIONS, {"ids": list(ids)}).all() if ids else []
 
 
 def model_versions(tx: Transaction, ids: Sequence[int], composition_id: int) -> Sequence[AnyRow]:
     """Model versions with their training sets; `is_held_out` is NULL where the composition was not in the set."""
     return tx.execute(_MODELS, {"ids": list(ids), "composition": composition_id}).all()
+
+
+def screenings(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
+    """Rows of v_screening_hit of a composition, each with the screening's criteria and number of hits."""
+    return tx.execute(_SCREENINGS, {"composition": composition_id}).all()
+
+
+def trained_on(tx: Transaction, model_version_id: int) -> Sequence[AnyRow]:
+    """(iteration, n_labels, n_retracted) of what a model learned from.
+
+    The iteration is NULL for labels that were not a campaign's own; retracted are those that were later.
+    """
+    return tx.execute(_TRAINED_ON, {"model": model_version_id}).all()
 
 
 def labels_by_iteration(tx: Transaction, campaign_id: int) -> dict[int, int]:

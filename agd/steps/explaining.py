@@ -35,6 +35,7 @@ def why(workspace: Workspace, formula: str) -> dict[str, Any]:
             "initial_in": lineage.initial_in(tx, found.id),
             "datasets": _dicts(lineage.datasets(tx, ids.get("dataset", []), found.id)),
             "labels": _dicts(lineage.labels(tx, ids.get("label", []))),
+            "screenings": _with_training(tx, lineage.screenings(tx, found.id)),
             "suggestions": _with_knowledge(tx, lineage.suggestions(tx, ids.get("suggestion", []))),
             "model_versions": _dicts(lineage.model_versions(tx, ids.get("model_version", []), found.id)),
         }
@@ -54,12 +55,32 @@ def _with_knowledge(tx: Transaction, rows: Sequence[AnyRow]) -> list[dict[str, A
     ]
 
 
+def _with_training(tx: Transaction, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
+    """Hits, each with the labels that its screener was trained on, and how many of them were retracted since."""
+    trained = {version: lineage.trained_on(tx, version) for version in {row.model_version_id for row in rows}}
+    return [
+        {
+            **row._asdict(),
+            "trained_on": {
+                "initial": sum(part.n_labels for part in trained[row.model_version_id] if part.iteration is None),
+                "by_iteration": {
+                    part.iteration: part.n_labels
+                    for part in trained[row.model_version_id]
+                    if part.iteration is not None
+                },
+                "retracted_since": sum(part.n_retracted for part in trained[row.model_version_id]),
+            },
+        }
+        for row in rows
+    ]
+
+
 def _unheard_of(tx: Transaction, formula: str, key: str) -> str:
     refused = lineage.rejects(tx, formula)
     if refused:
         row = refused[0]
         return f"{key} is not in the record: line {row.line} of dataset {row.dataset!r} was refused ({row.message})"
-    return f"{key} is not in the record: no dataset lists it, no campaign has suggested it"
+    return f"{key} is not in the record: no dataset lists it, no campaign has suggested it, no screening has picked it"
 
 
 def _dicts(rows: Sequence[AnyRow]) -> list[dict[str, Any]]:

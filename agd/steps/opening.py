@@ -16,6 +16,7 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Member
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
 from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of
+from agd.steps.drawing import find_dataset, held_out
 from agd.steps.tabular import read_formulas
 from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
 
@@ -230,13 +231,10 @@ def _check_target(tx: Transaction, resolved: ResolvedSpec) -> None:
 
 
 def _dataset(tx: Transaction, resolved: ResolvedSpec, key: str, name: str) -> AnyRow:
-    found = datasets.find(tx, name=name)
-    if found is None:
-        hint = registry.suggestion(name, datasets.names(tx))
-        raise NotFoundError(
-            f"{resolved.place(*key.split('.'))}: no dataset {name!r}{hint} (see `agd data list` and `agd data import`)"
-        )
-    return found
+    try:
+        return find_dataset(tx, name)
+    except NotFoundError as error:
+        raise NotFoundError(f"{resolved.place(*key.split('.'))}: {error}") from error
 
 
 def _initial_members(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> list[Member]:
@@ -280,10 +278,10 @@ def _oracle_members(resolved: ResolvedSpec, rows: Sequence[AnyRow], initial: Seq
     if not rows:
         raise SpecError(f"{resolved.place('oracle')}: no row is left after the exclusions")
     share = 0.0 if rule.kind == TABLE else rule.held_out
-    held_out = _held_out(len(rows), share, derive_seed(rule.seed, "oracle"))
+    flags = held_out(len(rows), share, derive_seed(rule.seed, "oracle"))
     return [
         Member(row.composition_id, row.reduced_formula, row.label_id, row.value, is_held_out=out)
-        for row, out in zip(rows, held_out, strict=True)
+        for row, out in zip(rows, flags, strict=True)
     ]
 
 
@@ -291,10 +289,10 @@ def _corpus_members(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[Member]:
     inside = [row for row, fits in zip(rows, _is_encodable(spec, rows), strict=True) if fits]
     if not inside:
         raise SpecError("autoencoder.corpus: no formula of it is within the autoencoder's vocabulary")
-    held_out = _held_out(len(inside), spec.autoencoder.held_out, derive_seed(spec.autoencoder.seed, "autoencoder"))
+    flags = held_out(len(inside), spec.autoencoder.held_out, derive_seed(spec.autoencoder.seed, "autoencoder"))
     return [
         Member(row.composition_id, row.reduced_formula, None, None, is_held_out=out)
-        for row, out in zip(inside, held_out, strict=True)
+        for row, out in zip(inside, flags, strict=True)
     ]
 
 
@@ -303,13 +301,6 @@ def _is_encodable(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[bool]:
     max_count = getattr(spec.autoencoder.options(), "max_count", 20)
     fits: list[bool] = is_encodable(counts_of([row.reduced_formula for row in rows]), max_count).tolist()
     return fits
-
-
-def _held_out(n: int, share: float, seed: int) -> list[bool]:
-    """Which of `n` rows are held out: an exact share, drawn without replacement."""
-    flags = np.zeros(n, dtype=bool)
-    flags[np.random.default_rng(seed).choice(n, size=round(n * share), replace=False)] = True
-    return [bool(flag) for flag in flags]
 
 
 def _formulas_of(path: Path, column: str) -> dict[str, int]:

@@ -7,10 +7,10 @@ import io
 import json
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from agd.errors import InputError
 from agd.registry import suggestion
@@ -24,14 +24,26 @@ class SourceRow(NamedTuple):
     value: str | None
 
 
+class Broken(NamedTuple):
+    """A line that is no row at all, and why."""
+
+    line: int
+    text: str
+    why: str
+
+
+Line: TypeAlias = tuple[int, dict[str, str]] | Broken
+"""A line with its fields by column, or one that has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table that was read: its bytes' hash, its rows, and the lines that are not rows at all (line, text, why)."""
+    """A table that was read: its bytes' hash, its rows, and the lines that are not rows at all."""
 
     name: str
     sha256: str
     rows: list[SourceRow]
-    broken: list[tuple[int, str, str]]
+    broken: list[Broken]
 
 
 def read_source(path: Path, formula_column: str, value_column: str | None) -> Source:
@@ -42,18 +54,21 @@ def read_source(path: Path, formula_column: str, value_column: str | None) -> So
     """
     raw = _read_bytes(path)
     text = _decode(path, raw)
-    is_json = path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json")) or (
-        path.name == "-" and text.lstrip().startswith("{")
-    )
+    is_json = is_json_lines(path, text)
     source = Source(path.name, hashlib.sha256(raw).hexdigest(), [], [])
     wanted = [formula_column] if value_column is None else [formula_column, value_column]
-    for line, fields in _json_lines(text, source) if is_json else _csv_lines(path, text, source):
+    lines = io.StringIO(text, newline="")
+    for row in json_lines(lines) if is_json else csv_lines(path, lines):
+        if isinstance(row, Broken):
+            source.broken.append(row)
+            continue
+        line, fields = row
         missing = next((column for column in wanted if column not in fields), None)
         if missing is not None and not is_json:
             raise InputError(f"{path}: no column {missing!r}{suggestion(missing, list(fields))}")
         if missing is not None:
             why = f"no key {missing!r}{suggestion(missing, list(fields))}"
-            source.broken.append((line, json.dumps(fields), why))
+            source.broken.append(Broken(line, json.dumps(fields), why))
             continue
         source.rows.append(SourceRow(line, fields[formula_column], fields[value_column] if value_column else None))
     if not source.rows and not source.broken:
@@ -92,8 +107,15 @@ def _decode(path: Path, raw: bytes) -> str:
         ) from error
 
 
-def _csv_lines(path: Path, text: str, source: Source) -> Iterator[tuple[int, dict[str, str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def is_json_lines(path: Path, beginning: str) -> bool:
+    """Whether a table is JSON lines: by its name, or by how it begins where it comes from standard input."""
+    is_named = path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json"))
+    return is_named or (path.name == "-" and beginning.lstrip().startswith("{"))
+
+
+def csv_lines(path: Path, lines: Iterable[str]) -> Iterator[Line]:
+    """The rows under a header, read as they are asked for; raises InputError where it is not CSV at all."""
+    reader = csv.reader(lines, strict=True)
     try:
         header = next(reader, None)
         if header is None:
@@ -108,23 +130,25 @@ def _csv_lines(path: Path, text: str, source: Source) -> Iterator[tuple[int, dic
                 continue
             if len(fields) != len(names):
                 why = f"{len(fields)} fields where the header has {len(names)}"
-                source.broken.append((line, ",".join(fields), why))
+                yield Broken(line, ",".join(fields), why)
                 continue
             yield line, dict(zip(names, fields, strict=True))
     except csv.Error as error:
         raise InputError(f"{path}:{reader.line_num}: not valid CSV ({error})") from error
 
 
-def _json_lines(text: str, source: Source) -> Iterator[tuple[int, dict[str, str]]]:
-    for line, content in enumerate(text.split("\n"), start=1):
-        if not content.strip():
+def json_lines(lines: Iterable[str]) -> Iterator[Line]:
+    """One JSON object a line, read as they are asked for."""
+    for line, content in enumerate(lines, start=1):
+        text = content.strip("\r\n")
+        if not text.strip():
             continue
         try:
-            fields = json.loads(content)
+            fields = json.loads(text)
         except json.JSONDecodeError as error:
-            source.broken.append((line, content, f"not valid JSON ({error.msg})"))
+            yield Broken(line, text, f"not valid JSON ({error.msg})")
             continue
         if not isinstance(fields, dict):
-            source.broken.append((line, content, "not a JSON object"))
+            yield Broken(line, text, "not a JSON object")
             continue
         yield line, {key: "" if value is None else str(value) for key, value in fields.items()}

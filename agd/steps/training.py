@@ -1,57 +1,155 @@
-"""Training: one recipe gives one model version, trained once and shared by every campaign that asks for it."""
+"""Training: one recipe gives one model version, trained once and shared by everybody who asks for it."""
 
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
 from agd import registry
 from agd.db import activities, campaigns, models
+from agd.db.connection import AnyRow, Transaction
+from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
 from agd.protocols import Options, Progress, silent
 from agd.steps.workspace import Campaign, Workspace, counts_of, limited_threads, recorded
-from agd.types import TrainingTable
+from agd.types import FittedModel, TrainingTable
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What a model is made by, its training set aside; `property` is what an oracle or a screener answers."""
+
+    kind: str
+    plugin: str
+    property: str | None
+    options: Options
+    seed: int
+    threads: int = 1
+
+    def load_plugin(self) -> Any:
+        """The plug-in class."""
+        return registry.load(group_of(self.kind), self.plugin)
+
+    def sha256(self, architecture_version: int, table_sha256: str) -> str:
+        """The hash of the whole; the threads are part of it, for they decide the order of sums."""
+        parts: list[object] = [self.kind, self.plugin, self.property, architecture_version]
+        parts += [self.options.model_dump(mode="json"), self.seed, self.threads, table_sha256]
+        return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """A model version, or with `model_version_id` None one that is still to be trained.
+
+    `n_initial` and `n_learned` are the members drawn from datasets and from a campaign's iterations up to
+    `last_iteration`.
+    """
+
+    recipe: Recipe
+    recipe_sha256: str
+    n_initial: int
+    n_learned: int
+    last_iteration: int | None
+    n_held_out: int
+    was_there: bool
+    model_version_id: int | None = None
+    tensors_sha256: str | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def told(self) -> dict[str, Any]:
+        """All of it as plain values."""
+        recipe = self.recipe
+        found = {name: getattr(self, name) for name in self.__slots__ if name != "recipe"}
+        return {
+            "kind": recipe.kind,
+            "plugin": recipe.plugin,
+            "property": recipe.property,
+            "options": recipe.options.model_dump(mode="json"),
+            "seed": recipe.seed,
+            "threads": recipe.threads,
+            **found,
+            "metrics": dict(self.metrics),
+        }
+
+
+def group_of(kind: str) -> str:
+    """The group of plug-ins that models of a kind are made by: a screener is an oracle that is not believed."""
+    return "agd.generators" if kind == "autoencoder" else "agd.oracles"
 
 
 def train(workspace: Workspace, campaign: Campaign, role: str, progress: Progress = silent) -> None:
     """Give the campaign its model of a role: the version of this recipe that is there, or a new one."""
-    from agd.nets.checkpoint import save_tensors
-
     chosen = campaign.spec.autoencoder if role == "autoencoder" else campaign.spec.oracle
-    plugin = registry.load(chosen.group, chosen.kind)
-    options = chosen.options()
+    answered = campaign.spec.target.property if role == "oracle" else None
+    recipe = Recipe(role, chosen.kind, answered, chosen.options(), chosen.seed, campaign.spec.threads)
+    plugin = recipe.load_plugin()
     with recorded(workspace, f"train {role}", campaign=campaign, seed=chosen.seed) as activity_id:
         with workspace.database.read() as tx:
             training_set_id = campaigns.sets_of(tx, campaign.id)[role]
-            table = models.training_set_sha256(tx, training_set_id)
-            recipe = _recipe(campaign, role, plugin.architecture_version, options, table)
-            there = models.find_model(tx, recipe_sha256=recipe)
+            table_sha256 = models.training_set_sha256(tx, training_set_id)
+            sha256 = recipe.sha256(plugin.architecture_version, table_sha256)
+            there = models.find_model(tx, recipe_sha256=sha256)
         if there is None:
-            fitted = plugin.fit(_table(workspace, training_set_id), options, seed=chosen.seed, progress=progress)
-            sha256 = save_tensors(workspace.artifacts, fitted.tensors)
+            table = _table(workspace, training_set_id)
+            fitted = plugin.fit(table, recipe.options, seed=recipe.seed, progress=progress)
+            tensors_sha256 = _save(workspace, fitted)
         with workspace.database.transaction() as tx:
             if there is None:
-                version_id = models.store_model(
-                    tx,
-                    {
-                        "kind": role,
-                        "plugin": chosen.kind,
-                        "property": campaign.spec.target.property if role == "oracle" else None,
-                        "architecture_version": plugin.architecture_version,
-                        "options": options.model_dump(mode="json"),
-                        "seed": chosen.seed,
-                        "training_set_id": training_set_id,
-                        "recipe_sha256": recipe,
-                        "metrics": dict(fitted.metrics),
-                    },
-                    tensors_sha256=sha256,
-                    n_bytes=sum(tensor.nbytes for tensor in fitted.tensors.values()),
-                    activity_id=activity_id,
-                )
+                version_id = _store(tx, recipe, sha256, training_set_id, fitted, tensors_sha256, activity_id)
             else:
                 version_id = there.id
             campaigns.store_model(tx, campaign.id, role, version_id, activity_id)
             activities.finish(tx, activity_id)
+
+
+def look_up(workspace: Workspace, recipe: Recipe, parts: Sequence[Part]) -> Trained:
+    """The model version of a recipe and a training set, where it is there; nothing is stored."""
+    sha256 = recipe.sha256(recipe.load_plugin().architecture_version, models.set_sha256(parts))
+    with workspace.database.read() as tx:
+        there = models.find_model(tx, recipe_sha256=sha256)
+    drawn = [part for part in parts if isinstance(part.source, FromDataset)]
+    last = max((part.source.last_iteration for part in parts if not isinstance(part.source, FromDataset)), default=None)
+    n_initial = sum(len(part.members) for part in drawn)
+    made: dict[str, Any] = {}
+    if there is not None:
+        made = {"model_version_id": there.id, "tensors_sha256": there.tensors_sha256, "metrics": there.metrics}
+    return Trained(
+        recipe=recipe,
+        recipe_sha256=sha256,
+        n_initial=n_initial,
+        n_learned=sum(len(part.members) for part in parts) - n_initial,
+        last_iteration=last,
+        n_held_out=sum(member.is_held_out for part in parts for member in part.members),
+        was_there=there is not None,
+        **made,
+    )
+
+
+def train_by_hand(workspace: Workspace, recipe: Recipe, parts: Sequence[Part], progress: Progress = silent) -> Trained:
+    """Train outside a campaign, or find the version that is there; the training set is stored with the model.
+
+    A screener that learned from a campaign is also measured on the held-out initial rows alone (`initial_mae`), the
+    very rows on which the screener of the initial labels is measured: the others are answers of the campaign's oracle.
+    """
+    found = look_up(workspace, recipe, parts)
+    if found.was_there:
+        return found
+    plugin = recipe.load_plugin()
+    with recorded(workspace, f"train {recipe.kind}", seed=recipe.seed, threads=recipe.threads) as activity_id:
+        with limited_threads(recipe.threads):
+            table = _as_table([member for part in parts for member in part.members])
+            fitted = plugin.fit(table, recipe.options, seed=recipe.seed, progress=progress)
+            if found.last_iteration is not None:
+                fitted = _measured_on_initial(plugin, recipe, fitted, parts)
+        tensors_sha256 = _save(workspace, fitted)
+        with workspace.database.transaction() as tx:
+            set_id = models.store_parts(tx, parts, activity_id)
+            _store(tx, recipe, found.recipe_sha256, set_id, fitted, tensors_sha256, activity_id)
+            activities.finish(tx, activity_id)
+    return replace(look_up(workspace, recipe, parts), was_there=False)
 
 
 def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> str:
@@ -63,8 +161,6 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
         NotFoundError: no model version, or more than one, has such a hash.
         ModelError: the training gave other tensors, as it may on another CPU type or with other library versions.
     """
-    from agd.nets.checkpoint import save_tensors
-
     with workspace.database.read() as tx:
         found = [row for row in models.models(tx) if row.tensors_sha256.startswith(sha256)]
         if len({row.tensors_sha256 for row in found}) != 1:
@@ -72,13 +168,13 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
                 f"{len(found)} model versions have a hash that begins with {sha256!r}: see `agd models`"
             )
         row = found[0]
-    plugin = registry.load("agd.generators" if row.kind == "autoencoder" else "agd.oracles", row.plugin)
+    plugin = registry.load(group_of(row.kind), row.plugin)
     options = plugin.options_type.model_validate_json(json.dumps(row.options))
     with recorded(workspace, f"retrain {row.kind}", seed=row.seed) as activity_id:
         table = _table(workspace, row.training_set_id)
         with limited_threads(row.threads):
             fitted = plugin.fit(table, options, seed=row.seed, progress=progress)
-        made = save_tensors(workspace.artifacts, fitted.tensors)
+        made = _save(workspace, fitted)
         if made != row.tensors_sha256:
             raise ModelError(
                 f"retraining gave tensors {made[:12]}, not {row.tensors_sha256[:12]}: it needs the CPU type and the "
@@ -89,21 +185,57 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
     return made
 
 
+def _measured_on_initial(plugin: Any, recipe: Recipe, fitted: FittedModel, parts: Sequence[Part]) -> FittedModel:
+    initial = [member for part in parts if isinstance(part.source, FromDataset) for member in part.members]
+    out = [member for member in initial if member.is_held_out]
+    if not out:
+        return fitted
+    table = _as_table(out)
+    errors = plugin.load(fitted.tensors, recipe.options).label(table.counts).values - table.values
+    return FittedModel(fitted.tensors, {**fitted.metrics, "initial_mae": float(np.abs(errors).mean())})
+
+
+def _save(workspace: Workspace, fitted: FittedModel) -> str:
+    from agd.nets.checkpoint import save_tensors
+
+    return save_tensors(workspace.artifacts, fitted.tensors)
+
+
+def _store(
+    tx: Transaction,
+    recipe: Recipe,
+    recipe_sha256: str,
+    training_set_id: int,
+    fitted: FittedModel,
+    tensors_sha256: str,
+    activity_id: int,
+) -> int:
+    values = {
+        "kind": recipe.kind,
+        "plugin": recipe.plugin,
+        "property": recipe.property,
+        "architecture_version": recipe.load_plugin().architecture_version,
+        "options": recipe.options.model_dump(mode="json"),
+        "seed": recipe.seed,
+        "training_set_id": training_set_id,
+        "recipe_sha256": recipe_sha256,
+        "metrics": dict(fitted.metrics),
+    }
+    n_bytes = sum(tensor.nbytes for tensor in fitted.tensors.values())
+    return models.store_model(tx, values, tensors_sha256=tensors_sha256, n_bytes=n_bytes, activity_id=activity_id)
+
+
 def _table(workspace: Workspace, training_set_id: int) -> TrainingTable:
     with workspace.database.read() as tx:
-        rows = models.members_of(tx, training_set_id)
-    has_labels = all(row.label_id is not None for row in rows)
+        return _as_table(models.members_of(tx, training_set_id))
+
+
+def _as_table(rows: Sequence[AnyRow] | Sequence[Member]) -> TrainingTable:
+    """Members in the one order in which every model sees them, by formula."""
+    ordered: list[Any] = sorted(rows, key=lambda row: row.reduced_formula)
+    has_labels = all(row.label_id is not None for row in ordered)
     return TrainingTable(
-        counts=counts_of([row.reduced_formula for row in rows]),
-        values=np.array([row.value for row in rows], dtype=np.float64) if has_labels else None,
-        is_held_out=np.array([row.is_held_out for row in rows], dtype=np.bool_),
+        counts=counts_of([row.reduced_formula for row in ordered]),
+        values=np.array([row.value for row in ordered], dtype=np.float64) if has_labels else None,
+        is_held_out=np.array([row.is_held_out for row in ordered], dtype=np.bool_),
     )
-
-
-def _recipe(campaign: Campaign, role: str, architecture_version: int, options: Options, table_sha256: str) -> str:
-    """What a model is made by; the threads are part of it, for they decide the order of sums."""
-    chosen = campaign.spec.autoencoder if role == "autoencoder" else campaign.spec.oracle
-    answered = campaign.spec.target.property if role == "oracle" else None
-    parts = [role, chosen.kind, answered, architecture_version, options.model_dump(mode="json"), chosen.seed]
-    parts += [campaign.spec.threads, table_sha256]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

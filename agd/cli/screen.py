@@ -1,0 +1,188 @@
+"""`agd screen`: what a campaign's labels are worth on a pool of formulas; `agd screens` lists what was screened."""
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from agd.cli import show
+from agd.cli.show import Json, console
+
+if TYPE_CHECKING:
+    from agd.steps.screening import Role
+
+_ROLE_NAMES = {"baseline": "baseline (initial labels)", "al": "al (with the campaign's own)"}
+
+
+def screen(
+    campaign: Annotated[str, typer.Argument(help="Name of the campaign.")],
+    pool: Annotated[
+        str, typer.Option(help="A file (CSV or JSON lines, plain or .gz; -: standard input) or a data set.")
+    ],
+    screener: Annotated[
+        Literal["baseline", "al", "both"],
+        typer.Option(help="Trained on the initial labels, on those and the campaign's own, or both of them."),
+    ] = "both",
+    kind: Annotated[str, typer.Option(help="Plug-in of the screeners.")] = "random_forest",
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--option", "-o", metavar="KEY=VALUE", help="An option of the plug-in, by default n_trees=200; repeatable."
+        ),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the screeners.")] = 0,
+    target: Annotated[
+        str | None,
+        typer.Option(help="What must be predicted, e.g. '2 eV < band_gap < 4 eV'; the campaign's if not given."),
+    ] = None,
+    sigma: Annotated[
+        float, typer.Option(min=0.0, max=10.0, help="Standard deviations by which the prediction must be safe.")
+    ] = 0.0,
+    max_elements: Annotated[int, typer.Option(min=1, help="Of the reduced formula, as the next two.")] = 5,
+    max_atoms: Annotated[int, typer.Option(min=1)] = 20,
+    max_count: Annotated[int, typer.Option(min=1, help="Atoms of one element.")] = 7,
+    valid: Annotated[bool, typer.Option(help="Only charge-neutral, electronegativity-balanced ones.")] = True,
+    novel: Annotated[bool, typer.Option(help="Leave out what the screener has a label of.")] = True,
+    limit: Annotated[int | None, typer.Option(min=1, help="Read so many rows of the pool.")] = None,
+    formula_column: Annotated[
+        str | None, typer.Option(help="Column of the formulas; composition, formula, pretty_formula or the only one.")
+    ] = None,
+    top: Annotated[int, typer.Option(min=0, help="Hits to show.")] = 20,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and store nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Screen a pool of formulas by models trained on the labels of a campaign, and store what they pick."""
+    from agd.cli.live import training_bar
+    from agd.steps.screening import ScreenerChoice
+    from agd.steps.screening import screen as screen_pool
+
+    roles: tuple[Role, ...] = ("baseline", "al") if screener == "both" else (screener,)
+    rules = {
+        "sigma": sigma,
+        "max_elements": max_elements,
+        "max_atoms": max_atoms,
+        "max_count": max_count,
+        "is_valid": valid,
+        "is_novel": novel,
+        "limit": limit,
+    }
+    with show.workspace() as workspace:
+        found = screen_pool(
+            workspace,
+            campaign,
+            pool,
+            rules,
+            roles,
+            ScreenerChoice(kind, tuple(option or ()), seed),
+            target=target,
+            formula_column=formula_column,
+            n_top=top,
+            watch=training_bar,
+            dry_run=dry_run,
+        )
+    if json:
+        show.print_json(found)
+    else:
+        _show(found, n_top=top)
+
+
+def screens(
+    campaign: Annotated[str | None, typer.Argument(help="Name of the campaign; all of them if not given.")] = None,
+    json: Json = False,
+) -> None:
+    """List the screenings."""
+    from agd.db import screenings
+    from agd.steps.workspace import get_campaign
+
+    with show.workspace() as workspace:
+        if campaign is not None:
+            get_campaign(workspace, campaign)
+        with workspace.database.read() as tx:
+            rows = [row._asdict() for row in screenings.overview(tx, campaign=campaign)]
+    if json:
+        show.print_json(rows)
+        return
+    if not rows:
+        show.say("no screenings yet: see `agd screen --help`")
+        return
+    columns = ["id", "campaign", "role", "pool", "target", "sigma", "read", "hits", "screener", "labels", "when"]
+    shown = [
+        [
+            row["screening_id"],
+            row["campaign"],
+            row["role"],
+            row["pool"],
+            row["criteria"]["target"],
+            row["criteria"]["sigma"],
+            row["n_read"],
+            row["n_hits"],
+            f"{row['screener']} {row['screener_sha256'][:12]}",
+            row["n_members"],
+            row["started_at"],
+        ]
+        for row in rows
+    ]
+    console.print(show.table(columns, shown))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    app.command()(screen)
+    app.command()(screens)
+
+
+def _show(found: dict[str, Any], *, n_top: int) -> None:
+    criteria = found["criteria"]
+    wanted = criteria["target"] + (f", {criteria['sigma']:g} sigma to either side" if criteria["sigma"] else "")
+    title = f"{found['campaign']} screens {found['pool']} (sha256 {found['pool_sha256'][:12]}) for {wanted}"
+    show.say(title)
+    for role, model in found["screeners"].items():
+        _say_screener(role, model, is_there=found["was_there"][role], dry_run=found["dry_run"])
+    told = found["screenings"]
+    if not told:
+        return
+    stages = list(dict.fromkeys(name for screening in told for name in screening["stages"]))
+    columns = ["stage", *(_ROLE_NAMES[screening["role"]] for screening in told)]
+    console.print(show.table(columns, ([name, *(s["stages"].get(name) for s in told)] for name in stages)))
+    for screening in told:
+        if n_top and screening["top"]:
+            _show_hits(screening, is_alone=len(told) == 1)
+    if found["n_shared"] is not None:
+        sizes = " and ".join(f"{screening['n_hits']:,} of {screening['role']}" for screening in told)
+        show.say(f"hits of both screeners: {found['n_shared']:,} ({sizes})")
+    if found["n_read"]:
+        pace = f"{found['formulas_per_s']:,.0f} a second"
+        show.say(f"{found['n_read']:,} formulas in {show.duration(found['seconds'])}, {pace}")
+    else:
+        show.say("screened before: nothing added" if not found["dry_run"] else "screened before: nothing to do")
+    best = next((screening["top"][0] for screening in told[::-1] if screening["top"]), None)
+    if best is not None:
+        show.say(f"a hit is a prediction, no label; see `agd why {best['reduced_formula']}`")
+
+
+def _say_screener(role: str, model: dict[str, Any], *, is_there: bool, dry_run: bool) -> None:
+    learned = ""
+    if model["last_iteration"] is not None:
+        learned = f" and {model['n_learned']:,} labels of iterations up to {model['last_iteration']}"
+    version = "to be trained"
+    if model["model_version_id"] is not None:
+        again = "" if model["was_there"] else ", trained now"
+        version = f"model version {model['model_version_id']}, sha256 {model['tensors_sha256'][:12]}{again}"
+    screened = "" if not dry_run else ("; screened before" if is_there else "; would screen")
+    show.say(
+        f"{role:>9}  {model['plugin']} on {model['n_initial']:,} initial labels{learned}, {model['n_held_out']:,} held "
+        f"out: {version}{screened}"
+    )
+    if model["metrics"]:
+        keys = [key for key in ("r2", "mae", "initial_mae", "coverage_1_sigma") if key in model["metrics"]]
+        measured = "  ".join(f"{key} {show.text(model['metrics'][key])}" for key in keys)
+        show.say(f"{'':>9}  on the held-out rows: {measured}")
+
+
+def _show_hits(screening: dict[str, Any], *, is_alone: bool) -> None:
+    columns = ["rank", "formula", f"{screening['property']} ({screening['unit']})", "+-", "pool line", "as"]
+    keys = ["rank", "reduced_formula", "value", "uncertainty", "line", "formula"]
+    if not is_alone:
+        columns.append("rank by the other")
+        keys.append("other_rank")
+    title = f"{screening['role']}: the first {len(screening['top'])} of {screening['n_hits']:,} hits"
+    console.print(show.table(columns, ([row[key] for key in keys] for row in screening["top"]), title=title))
