@@ -9,20 +9,23 @@ from sqlalchemy import text
 
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
+from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign
+from agd.steps.screening import ScreenerChoice, screen
 from agd.steps.workspace import Workspace
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
+VIEWS = ("v_suggestion", "v_label", "v_lineage", "v_campaign_progress", "v_iteration")
 QUERIES = re.findall(r"```sql\n(.*?)```", README, flags=re.DOTALL)
 
 
 def test_every_view_of_the_readme_has_a_query() -> None:
-    assert len(QUERIES) >= 8
-    for view in ("v_suggestion", "v_label", "v_lineage", "v_campaign_progress", "v_iteration"):
+    assert len(QUERIES) >= 10
+    for view in (*VIEWS, "v_training_label", "v_screening_hit"):
         assert any(view in query for query in QUERIES)
 
 
-def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., ResolvedSpec]) -> None:
+def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., ResolvedSpec], tmp_path: Path) -> None:
     more = '[oracle]\nn_trees = 5\nexclude_initial = false\n[sampler]\nkind = "random"\n'
     campaign = open_campaign(starter, make_spec("demo", target="band_gap > 1 eV", more=more))
     LocalEngine().run(starter, campaign)
@@ -37,6 +40,24 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
             " composition c WHERE m.kind = 'oracle' AND c.reduced_formula = :best ON CONFLICT DO NOTHING"
         )
         tx.execute(text(member), {"best": best})
+        unlucky = tx.scalar(text("SELECT id FROM suggestion WHERE outcome <> 'new' AND label_id IS NULL LIMIT 1"))
+        undecodable = (
+            "UPDATE suggestion SET outcome = 'undecodable', composition_id = NULL, reason = NULL WHERE id = :id",
+            "INSERT INTO decode_failure VALUES (:id, 'two counts for Sr', 1) ON CONFLICT DO NOTHING",
+        )
+        for statement in undecodable:
+            tx.execute(text(statement), {"id": unlucky})
+        initial = tx.scalar(
+            text(
+                "SELECT min(t.label_id) FROM training_set_member t JOIN campaign_set q USING (training_set_id)"
+                " WHERE q.role = 'initial'"
+            )
+        )
+    (tmp_path / "pool.csv").write_text(f"formula\n{best}\n")
+    rules = {"is_novel": False, "is_valid": False}
+    choice = ScreenerChoice(options=("n_trees=5",))
+    screen(starter, "demo", str(tmp_path / "pool.csv"), rules, choice=choice, target="band_gap > 0 eV")
+    retract_label(starter, initial, "of another compound")
     for query in QUERIES:
         with starter.database.read() as tx:
             rows = tx.execute(text(query.replace("'NaF'", f"'{best}'"))).all()
@@ -54,3 +75,25 @@ def test_the_verbs_exist(verb: str) -> None:
     words = [word for word in verb.split() if word not in {"wide", "file"}]
     runner = CliRunner()
     assert any(runner.invoke(app, [*words[:n], "--help"]).exit_code == 0 for n in range(len(words), 0, -1))
+
+
+def test_the_python_of_the_readme_runs(
+    starter: Workspace, make_spec: Callable[..., ResolvedSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (program,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    more = '[oracle]\nkind = "external"\n[sampler]\nkind = "random"\n'
+    make_spec("lab", budget=9, more=more)
+    monkeypatch.setenv("AGD_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("AGD_DATABASE_URL", starter.database.url)
+    monkeypatch.chdir(tmp_path)
+    told: list[str] = []
+
+    def measure(formula: str) -> float:
+        told.append(formula)
+        return len(told) / 2
+
+    names: dict[str, object] = {"measure": measure}
+    exec(program, names)  # noqa: S102  the text is ours
+    assert len(set(told)) == len(told) == 9
+    assert names["lineage"]["formula"] == told[-1]  # type: ignore[index]
+    assert len(names["frame"]) >= 9  # type: ignore[arg-type]
