@@ -24,8 +24,9 @@ venv: $(STAMP)  ## make the environment: .venv/bin/agd
 demo: $(STAMP)  ## import the starter set, train, run a small campaign, explain its best find
 	AGD_HOME=$(CURDIR)/.agd-demo $(BIN)/agd demo
 
+# Two workers of one thread each: with more, they and the programs they start fight for the cores.
 test: $(STAMP)  ## run the tests
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
 check: $(STAMP)  ## format, lint, types, layers, schema
 	$(BIN)/ruff format --check .
