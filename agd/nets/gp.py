@@ -83,11 +83,13 @@ class GaussianProcess:
 
     A point without a value is conditioned on at its own posterior mean: the mean stays, the variance shrinks.
     `points` is `[n + m, d]`, less `centre` `[d]`: those with a value first, then those without, then the m that came by
-    `condition`. `factor` `[n, n]` and `corner` `[m, m]` are lower triangular, `border` is `[n, m]`.
+    `condition`. `values` and `weights` belong to the first points. `factor` `[n, n]` and `corner` `[m, m]` are lower
+    triangular, `border` is `[n, m]`.
     """
 
     centre: Floats
     points: Floats
+    values: Floats
     length_scale: float
     offset: float
     scale: float
@@ -109,9 +111,9 @@ class GaussianProcess:
             raise ValueError("a Gaussian process needs at least one known value")
         centre = points.mean(axis=0)
         points = np.concatenate([points[is_known], points[~is_known]]) - centre
-        offset, scale = float(values[is_known].mean()), float(values[is_known].std())
-        scale = scale if scale > np.finfo(np.float64).eps * max(abs(offset), 1.0) else 1.0
-        targets = (values[is_known] - offset) / scale
+        values = values[is_known]
+        offset, scale = _normalisation(values)
+        targets = (values - offset) / scale
         if length_scale is None:
             length_scale = fit_length_scale(points[:n_known], targets)
         factor = _cholesky(_upper_kernel(points, length_scale))
@@ -119,6 +121,7 @@ class GaussianProcess:
         return cls(
             centre=centre,
             points=points,
+            values=values,
             length_scale=length_scale,
             offset=offset,
             scale=scale,
@@ -129,8 +132,14 @@ class GaussianProcess:
             corner=np.empty((0, 0)),
         )
 
-    def condition(self, points: Floats) -> Self:
-        """Condition on more `points` `[k, d]` without values, by bordering the factor."""
+    def condition(self, points: Floats, values: Floats | None = None) -> Self:
+        """Condition on more `points` `[k, d]` by bordering the factor; without `values` `[k]` they wait for theirs.
+
+        With values the posterior is that of a fit to everything at the same length scale: the targets are normalised
+        anew. Values cannot come after a point that waits for one.
+        """
+        if values is not None and len(self.values) < len(self.points):
+            raise ValueError("a Gaussian process with points that wait for a value takes no more values: fit it again")
         points = points - self.centre
         inner, outer = self._whiten(matern(self._scaled_distances(points)))
         prior = _upper_kernel(points, self.length_scale)
@@ -139,11 +148,27 @@ class GaussianProcess:
         corner[:m, :m] = self.corner
         corner[m:, :m] = outer.T
         corner[m:, m:] = _cholesky(prior - inner.T @ inner - outer.T @ outer)
-        return replace(
+        grown = replace(
             self,
             points=np.concatenate([self.points, points]),
             border=np.concatenate([self.border, inner], axis=1),
             corner=corner,
+        )
+        return grown if values is None else grown.revalued(np.concatenate([self.values, values]))
+
+    def revalued(self, values: Floats) -> Self:
+        """Give every point a value: `values` `[n + m]`, in the order of `points`."""
+        offset, scale = _normalisation(values)
+        inner, outer = self._whiten(((values - offset) / scale)[None])
+        log_determinant = np.log(np.diag(self.factor)).sum() + np.log(np.diag(self.corner)).sum()
+        squares = float(inner[:, 0] @ inner[:, 0] + outer[:, 0] @ outer[:, 0])
+        return replace(
+            self,
+            values=values,
+            offset=offset,
+            scale=scale,
+            weights=self._unwhiten(inner, outer)[0],
+            log_marginal_likelihood=float(-0.5 * (squares + len(values) * np.log(2.0 * np.pi)) - log_determinant),
         )
 
     def mean(self, points: Floats) -> Floats:
@@ -206,6 +231,12 @@ class GaussianProcess:
     def _pull(self, pull: Floats, points: Floats) -> Floats:
         """Sum of `pull[k, i] * (points[k] - self.points[i])` over i: `[k, d]`."""
         return np.asarray(points * pull.sum(axis=1)[:, None] - pull @ self.points[: pull.shape[1]])
+
+
+def _normalisation(values: Floats) -> tuple[float, float]:
+    """Mean and standard deviation, the latter 1 where all values are equal."""
+    offset, scale = float(values.mean()), float(values.std())
+    return offset, scale if scale > np.finfo(np.float64).eps * max(abs(offset), 1.0) else 1.0
 
 
 def _upper_kernel(points: Floats, length_scale: float) -> Floats:

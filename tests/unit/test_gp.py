@@ -102,6 +102,38 @@ def test_a_pending_point_keeps_the_mean_and_shrinks_the_variance_as_a_refit_does
     assert mean == pytest.approx(values.mean() + values.std() * believer.predict(queries), abs=1e-6)
 
 
+@pytest.mark.parametrize("n", [1, 50])
+def test_values_that_come_one_by_one_give_the_posterior_of_a_refit(n: int) -> None:
+    points, values = wavy(n + 9, 4, 0)
+    values[n:] = 0.0  # far from the rest: offset and scale change
+    grown = gp.GaussianProcess.fit(points[:n], values[:n], length_scale=1.5)
+    for start, stop in ((n, n + 1), (n + 1, n + 4), (n + 4, n + 9)):
+        grown = grown.condition(points[start:stop], values[start:stop])
+    at_once = gp.GaussianProcess.fit(points, values, length_scale=1.5)
+    queries = np.random.default_rng(1).uniform(-2.0, 3.0, (40, 4))
+    for ours, theirs in zip(grown.posterior_gradients(queries), at_once.posterior_gradients(queries), strict=True):
+        assert ours == pytest.approx(theirs, abs=1e-8)
+    assert grown.mean(points) == pytest.approx(at_once.mean(points), abs=1e-8)
+    assert grown.log_marginal_likelihood == pytest.approx(at_once.log_marginal_likelihood, abs=1e-8)
+    pending = queries[:3]
+    assert grown.condition(pending).posterior(queries)[1] == pytest.approx(
+        at_once.condition(pending).posterior(queries)[1], abs=1e-8
+    )
+
+
+def test_a_value_known_already_can_come_again() -> None:
+    points, values = wavy(30, 3, 0)
+    grown = gp.GaussianProcess.fit(points, values, length_scale=2.0).condition(points[:5], values[:5])
+    assert grown.posterior(points)[0] == pytest.approx(values, abs=1e-3)
+
+
+def test_values_after_a_waiting_point_are_refused() -> None:
+    points, values = wavy(10, 2, 0)
+    waiting = gp.GaussianProcess.fit(points, values, length_scale=1.0).condition(points[:1] + 0.5)
+    with pytest.raises(ValueError, match="wait for a value"):
+        waiting.condition(points[:1], values[:1])
+
+
 def test_more_rows_than_fit_the_length_scale_are_all_conditioned_on(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gp, "MAX_ROWS_FOR_LENGTH_SCALE", 100)
     points, values = wavy(400, 2, 0)
