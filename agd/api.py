@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -123,11 +123,15 @@ class Campaign:
 
         Raises:
             BusyError: another process runs this campaign.
+            KeyboardInterrupt: after the step at hand, on Ctrl-C or `agd stop`.
         """
         if n is not None and n < 1:
             raise InputError(f"ask for 1 composition or more, not {n}")
         while not (waiting := self._waiting()):
-            if self._advance(progress, {"label"}).is_ended:
+            outcome = self._advance(progress, {"label"})
+            if outcome.is_stopped:
+                raise KeyboardInterrupt(f"campaign {self.name!r} was asked to stop; ask again to go on")
+            if outcome.is_ended:
                 return []
         return waiting[:n]
 
@@ -174,7 +178,8 @@ class Campaign:
     def run_controls(self, *, progress: Progress = silent) -> None:
         """Spend the same budget at random and by random substitution, as `agd run --twin` does."""
         for control in open_controls(self._workspace, self._stored):
-            LocalEngine().run(self._workspace, control, progress=progress)
+            if LocalEngine().run(self._workspace, control, progress=progress).is_stopped:
+                raise KeyboardInterrupt(f"control {control.name!r} was asked to stop; run again to go on")
 
     def top(self, n: int = 10) -> list[dict[str, Any]]:
         """The best labelled compositions, as rows of v_suggestion."""
@@ -228,6 +233,8 @@ def _workspace(home: str | Path | None, database_url: str | None) -> Iterator[Wo
 def _day(given: date | str | None) -> date:
     if given is None:
         return date.today()  # noqa: DTZ011  a day is the operator's own
+    if isinstance(given, datetime):
+        return given.date()
     if isinstance(given, date):
         return given
     try:

@@ -16,6 +16,10 @@ class InputError(AgdError):
     exit_code = 2
 
 
+class ExhaustedError(InputError):
+    """A sampler has nothing left to suggest."""
+
+
 class FormulaError(InputError):
     """A chemical formula cannot be read as whole numbers of known elements."""
 

@@ -21,6 +21,7 @@ class Outcome:
 
     is_ended: bool
     is_waiting: bool
+    is_stopped: bool
     n_steps: int
     seconds: float
 
@@ -48,6 +49,7 @@ class LocalEngine:
         """
         started = time.monotonic()
         n_steps = 0
+        is_asked_to_stop = False
         with workspace.database.read() as tx:
             asked_before = server_time(tx)
         lock = workspace.database.campaign_lock(campaign.id, campaign.name)
@@ -64,11 +66,14 @@ class LocalEngine:
                     perform(workspace, campaign, step, progress)
                     n_steps += 1
                     with workspace.database.read() as tx:
-                        if campaigns.is_stop_requested(tx, campaign.id):
-                            break
+                        is_asked_to_stop = campaigns.is_stop_requested(tx, campaign.id)
+                    if is_asked_to_stop:
+                        break
+                is_asked_to_stop |= is_stopped()
             step = next_step(workspace, campaign)
         is_waiting = step is not None and step.kind == AWAIT
-        return Outcome(step is None, is_waiting, n_steps, time.monotonic() - started)
+        is_cut_short = is_asked_to_stop and step is not None
+        return Outcome(step is None, is_waiting, is_cut_short, n_steps, time.monotonic() - started)
 
 
 @contextmanager

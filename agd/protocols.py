@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from agd.types import Counts, Decoded, FittedModel, History, Latents, Prediction, Proposals, Tensors, TrainingTable
 
 
-class Options(BaseModel, extra="forbid", frozen=True):
+class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Hyper-parameters of a plug-in: every field has a default and a description; unknown keys are refused."""
 
 

@@ -61,13 +61,15 @@ class Target(BaseModel, frozen=True):
 
 
 def _bound(value: float, side: str, *, is_strict: bool) -> float:
+    if not math.isfinite(value):
+        raise ValueError("a bound of the target is too large a number")
     if not is_strict:
         return value
     return math.nextafter(value, math.inf if side == "low" else -math.inf)
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 def _validated(model: type[_Model], values: Mapping[str, Any]) -> _Model:
@@ -228,6 +230,10 @@ class CampaignSpec(_Section):
     def _paper_has_no_filter(self) -> "CampaignSpec":
         if self.mode == "paper" and self.filter != FilterSpec():
             raise ValueError('the published loop rejects nothing: leave [filter] out, or mode = "paper"')
+        if self.mode == "paper" and self.oracle.kind == EXTERNAL:
+            raise ValueError(
+                'the published loop asks for compounds again: nobody outside can be asked so, take mode "default"'
+            )
         return self
 
     @field_serializer("target")
@@ -285,6 +291,8 @@ def parse(text: str, path: Path) -> ResolvedSpec:
     """
     try:
         values = tomllib.loads(text)
+        if "\x00" in json.dumps(values, default=str) or "\\u0000" in json.dumps(values, default=str):
+            raise SpecError(f"{path}: a text holds the null character, which no record can keep: leave it out")
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from error
     if values.get("mode") == "paper":

@@ -10,6 +10,7 @@ def main() -> None:
     try:
         from agd.cli.app import app
 
+        _refuse_what_is_not_text(sys.argv)
         app()
     except AgdError as error:
         print(f"agd: {error}", file=sys.stderr)  # noqa: T201  the command line speaks here
@@ -20,3 +21,14 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output has gone, for instance `head`
         sys.stderr.close()
         sys.exit(141)
+
+
+def _refuse_what_is_not_text(arguments: list[str]) -> None:
+    """Refuse an argument whose bytes are not UTF-8, or that holds a null character: no record can keep it."""
+    from agd.errors import InputError
+
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            raise InputError(f"the argument {argument!a} is not UTF-8 text: type it anew") from None

@@ -22,7 +22,7 @@ Day = Annotated[
 ]
 Note = Annotated[str | None, typer.Option(help="Method, sample, reference.")]
 Replicate = Annotated[
-    int, typer.Option(min=1, help="Tells apart measurements of one compound by one operator on one day.")
+    int, typer.Option(min=1, max=2**31 - 1, help="Tells apart measurements of one compound by one operator on one day.")
 ]
 
 
@@ -125,7 +125,7 @@ def register(root: typer.Typer) -> None:
     """Add the verbs to the command line."""
     root.add_typer(app, name="label", help="Record a measurement, or retract a label.")
     root.command()(ask)
-    root.command()(tell)
+    root.command(context_settings={"ignore_unknown_options": True})(tell)  # a value may be negative
 
 
 def vars_of(row: Any) -> dict[str, Any]:

@@ -61,7 +61,8 @@ def bury_dead(tx: Transaction) -> None:
     outside = (activity.c.campaign_id.is_(None), activity.c.outcome == "running", activity.c.host == platform.node())
     for row in tx.execute(select(activity.c.id, activity.c.pid).where(*outside)).all():
         if not _is_alive(row.pid):
-            _end(tx, row.id, "lost", None)
+            gone = update(activity).where(activity.c.id == row.id, activity.c.outcome == "running")
+            tx.execute(gone.values(outcome="lost", ended_at=func.clock_timestamp()))
 
 
 def done_kinds(tx: Transaction, iteration_id: int) -> set[str]:

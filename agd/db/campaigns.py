@@ -369,6 +369,19 @@ def store_oracle_labels(tx: Transaction, rows: Sequence[Mapping[str, object]]) -
     tx.execute(upsert(label).on_conflict_do_nothing(), [dict(row) for row in rows])
 
 
+def replace_retracted(tx: Transaction, campaign_id: int, label_id: int) -> None:
+    """Point the campaign's suggestions of the label's composition to it, where theirs was retracted and it was not."""
+    tx.execute(
+        text(
+            "UPDATE suggestion s SET label_id = l.id FROM label l WHERE l.id = :label AND s.campaign_id = :campaign"
+            " AND s.composition_id = l.composition_id AND s.label_id <> l.id"
+            " AND EXISTS (SELECT FROM retraction x WHERE x.label_id = s.label_id)"
+            " AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id)"
+        ),
+        {"label": label_id, "campaign": campaign_id},
+    )
+
+
 def attach_labels(tx: Transaction, activity_id: int, rows: Sequence[tuple[int, int]]) -> None:
     """Point suggestions to the labels they use: (suggestion id, label id)."""
     tx.execute(

@@ -21,7 +21,7 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row whose columns go by the names its function documents."""
 
 _INSUFFICIENT_PRIVILEGE = "42501"
-_OPTIONS = "-c jit=off -c timezone=UTC -c work_mem=64MB"
+_OPTIONS = "-c jit=off -c timezone=UTC -c datestyle=ISO -c work_mem=64MB"
 
 _LOCK_NAMESPACE = 0x616764  # "agd": keeps our advisory locks apart from those of other programs
 

@@ -36,7 +36,7 @@ ORDER BY d.recipe_sha256, c.reduced_formula COLLATE "C"
 _LEARNED_LABELS = text("""
 SELECT s.composition_id, c.reduced_formula, s.label_id, l.value, i.number AS iteration,
        coalesce('dataset ' || d.recipe_sha256, 'model ' || m.tensors_sha256,
-                concat_ws('|', 'measured', e.operator, e.measured_on, e.replicate)) AS label_key
+                concat_ws('|', 'measured', e.operator, to_char(e.measured_on, 'YYYY-MM-DD'), e.replicate)) AS label_key
 FROM suggestion s
 JOIN iteration i ON i.id = s.iteration_id
 JOIN composition c ON c.id = s.composition_id

@@ -16,12 +16,16 @@ CASE WHEN {row}.target_low IS NULL THEN v.value WHEN {row}.target_high IS NULL T
 _STATE = """
 SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
        spent.last_active, spent.time_spent,
-       k.spec #>> '{{oracle,kind}}' = 'external' AND final.kind IN ('decode', 'give up') AS is_waiting
+       k.spec #>> '{{oracle,kind}}' = 'external' AND EXISTS (
+           SELECT FROM suggestion s WHERE s.campaign_id = k.id AND s.outcome = 'new' AND s.label_id IS NULL
+           AND NOT EXISTS (SELECT FROM label l LEFT JOIN retraction x ON x.label_id = l.id
+                           WHERE l.composition_id = s.composition_id AND l.property = k.property
+                           AND l.measurement_id IS NOT NULL AND x.label_id IS NULL)) AS is_waiting
 FROM v_campaign_progress p
 JOIN campaign k ON k.id = p.campaign_id
 LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.campaign_id AND v.outcome = 'new'
                    AND v.value IS NOT NULL AND NOT v.is_retracted ORDER BY {order} LIMIT 1) top ON true
-LEFT JOIN LATERAL (SELECT kind, outcome, error FROM activity a
+LEFT JOIN LATERAL (SELECT outcome, error FROM activity a
                    WHERE a.campaign_id = p.campaign_id ORDER BY a.id DESC LIMIT 1) final ON true
 LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active,
                           sum(a.ended_at - a.started_at) FILTER (WHERE a.outcome = 'done') AS time_spent

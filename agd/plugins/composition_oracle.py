@@ -23,7 +23,10 @@ _OwnOptions = TypeVar("_OwnOptions", bound=Options)
 class CompositionOracleOptions(Options):
     """Options that all of them have."""
 
-    minimum: float = Field(0.0, description="Least value the property can have, in its unit; lower ones are raised.")
+    minimum: float | None = Field(
+        None,
+        description="Least value, in the property's unit, lower ones being raised; the property's bound by default.",
+    )
     out_of_fold: bool = Field(
         default=True,
         description="Whether a composition of the training table is answered by models that did not see it.",
@@ -122,7 +125,7 @@ def finished(
     """Put in what is kept for training compositions, and raise values to the minimum."""
     if answers is not None:
         prediction = answers.instead_of(prediction, counts)
-    return Prediction(np.maximum(prediction.values, options.minimum), prediction.uncertainties)
+    return Prediction(raised(prediction.values, options), prediction.uncertainties)
 
 
 def measure(
@@ -140,7 +143,7 @@ def measure(
     metrics = {"n_train": float(len(rows.values)), "n_held_out": float(table.is_held_out.sum())}
     is_judged = out_of_fold.is_judged
     values = rows.values[is_judged]
-    errors = np.abs(np.maximum(out_of_fold.values[is_judged], options.minimum) - values)
+    errors = np.abs(raised(out_of_fold.values[is_judged], options) - values)
     rank = int(np.ceil((len(errors) + 1) * _INTERVAL))
     if len(errors):
         metrics["out_of_fold_mae"] = float(errors.mean())
@@ -172,3 +175,8 @@ def _measure_held_out(values: Floats, prediction: Prediction, interval_90: float
     if np.ptp(errors) > 0.0 and np.ptp(prediction.uncertainties) > 0.0:
         metrics["spearman_uncertainty_error"] = np.corrcoef(rankdata(prediction.uncertainties), rankdata(errors))[0, 1]
     return {name: float(value) for name, value in metrics.items()}
+
+
+def raised(values: Floats, options: CompositionOracleOptions) -> Floats:
+    """Raise values to the least that the property can have, where it has one."""
+    return values if options.minimum is None else np.maximum(values, options.minimum)

@@ -144,7 +144,7 @@ def _plugin(kind: str) -> type[Oracle]:
 
 def _member_options(plugin: type[Oracle]) -> Options:
     """Its defaults, but values are not raised to a minimum before they are averaged."""
-    return plugin.options_type.model_validate({"minimum": -np.inf})
+    return plugin.options_type()
 
 
 def _prefix(kind: str) -> str:

@@ -50,7 +50,13 @@ def propose(suggester: Suggester, history: History, n: int) -> Proposals:
 
 
 def labelled(history: History) -> Floats:
-    """The objectives `[n]`; in the published batch an undecodable point has that of its kind."""
+    """The objectives `[n]`; in the published batch an undecodable point has that of its kind.
+
+    A point that stands for a composition, but has no label (any more), has none there either.
+    """
     if history.undecodable_objective is None:
         return history.objectives
-    return np.where(np.isnan(history.objectives), history.undecodable_objective, history.objectives)
+    is_nothing = np.isnan(history.objectives)
+    if history.counts is not None:
+        is_nothing &= ~history.counts.any(axis=1)
+    return np.where(is_nothing, history.undecodable_objective, history.objectives)

@@ -5,7 +5,7 @@ from typing import ClassVar
 import numpy as np
 
 from agd.chem.identity import identify
-from agd.errors import InputError
+from agd.errors import ExhaustedError, InputError
 from agd.plugins.uniform import checked_box
 from agd.protocols import Options
 from agd.types import Counts, History, Proposals
@@ -34,8 +34,8 @@ class Substitution:
     def suggest(self, history: History, n: int, *, seed: int) -> Proposals:
         """Propose `n` compositions of distinct reduced formulas that are not seen yet, fewer where few are left.
 
-        Mean, deviation and acquisition are NaN. Raises InputError without initial compositions, and where no draw gives
-        anything new.
+        Mean, deviation and acquisition are NaN. Raises InputError without initial compositions, ExhaustedError where no
+        draw gives anything new.
         """
         checked_box(history, n)
         initial = _initial(history)
@@ -49,9 +49,7 @@ class Substitution:
             if len(found) == n:
                 break
         if not found:
-            raise InputError(
-                "all single substitutions of the initial rows are spent: end the campaign or take another sampler"
-            )
+            raise ExhaustedError("all single substitutions of the initial rows are spent")
         unknown = np.full(len(found), np.nan)
         return Proposals(
             posterior_mean=unknown, posterior_sd=unknown, acquisition=unknown, counts=np.array(list(found.values()))

@@ -31,11 +31,16 @@ def tell(
 ) -> AddedLabel:
     """Record the answer for a composition that the campaign waits for; told again, it changes nothing.
 
+    Where the campaign used a label of it that was retracted, this one takes its place.
+
     Raises:
         InputError: the campaign has an oracle of its own, or never asked for the composition.
     """
     _find(workspace, campaign, formula)
-    return add_label(workspace, formula, campaign.spec.target.property, measurement, measured_on=measured_on)
+    added = add_label(workspace, formula, campaign.spec.target.property, measurement, measured_on=measured_on)
+    with workspace.database.transaction() as tx:
+        campaigns.replace_retracted(tx, campaign.id, added.label_id)
+    return added
 
 
 def give_up(workspace: Workspace, campaign: Campaign, formula: str, reason: str) -> None:

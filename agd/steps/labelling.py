@@ -63,7 +63,7 @@ def add_label(
         key = {
             "composition_id": composition_id,
             "property": property_name,
-            "operator": measurement.operator,
+            "operator": measurement.operator.strip(),
             "measured_on": measured_on,
             "replicate": measurement.replicate,
         }
@@ -114,8 +114,10 @@ def _check(tx: Transaction, property_name: str, measurement: Measurement, measur
         raise InputError(f"{uncertainty:g} is no uncertainty: give one standard deviation in {known.unit}, 0 or more")
     if not measurement.operator.strip():
         raise InputError("say who measured it: an operator's name")
-    if measurement.replicate < 1:
+    if not 1 <= measurement.replicate < 2**31:
         raise InputError(f"replicate {measurement.replicate}: replicates count from 1")
+    if "\x00" in f"{measurement.operator}{measurement.note}":
+        raise InputError("operator or note holds the null character: leave it out")
     if measured_on > date.today():  # noqa: DTZ011  a day is the operator's own
         raise InputError(f"{measured_on} has not come yet: give the day of the measurement")
 

@@ -1,8 +1,10 @@
 """Opening a campaign: the specification becomes a row, and the rows it starts from and learns from are pinned."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,8 +58,7 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
         with workspace.database.read() as tx:
             there = campaigns.find(tx, spec.name)
     assert there is not None  # noqa: S101  stored above
-    if there.spec_sha256 != resolved.sha256:
-        changed = "; ".join(differences(there.spec, resolved.content)) or "the file's resolved content"
+    if there.spec_sha256 != resolved.sha256 and (changed := "; ".join(_changes(there.spec, resolved.content))):
         raise SpecChangedError(
             f"campaign {spec.name!r} was opened with another specification ({changed}): give this one another name, "
             f"or go on with the stored one by `agd resume {spec.name}`"
@@ -123,6 +124,18 @@ def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
     return _of_this_version(campaign_row(workspace, name))
 
 
+def _changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
+    """How two resolved specifications differ, the defaults of keys filled in that are younger than the stored one."""
+    spec = CampaignSpec.model_validate_json(json.dumps(stored))
+    filled = spec.model_dump(mode="json")
+    for section in ("autoencoder", "oracle", "sampler"):
+        filled[section] |= getattr(spec, section).options().model_dump(mode="json")
+    is_default = given["oracle"].get("minimum", 0.0) is None
+    if is_default and "out_of_fold" not in stored["oracle"]:  # 0.0 was the default of every property in revision 0001
+        filled["oracle"]["minimum"] = None
+    return differences(filled, given)
+
+
 def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
     """What running the specification would do, by the same rules, with nothing stored."""
     spec = resolved.spec
@@ -135,7 +148,7 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
         "mode": spec.mode,
         "target": str(spec.target),
         "is_open_already": there is not None,
-        "is_unchanged": there is None or there.spec_sha256 == resolved.sha256,
+        "is_unchanged": there is None or not _changes(there.spec, resolved.content),
         "dataset": spec.data.dataset,
         "initial_rows": len(sets.initial),
         "autoencoder": spec.autoencoder.kind,

@@ -12,7 +12,7 @@ from agd.chem.identity import Identities, identify
 from agd.chem.validity import assess
 from agd.db import activities, campaigns, models
 from agd.db.connection import AnyRow, Transaction
-from agd.errors import StepError
+from agd.errors import ExhaustedError, StepError
 from agd.protocols import Generator
 from agd.spec import EXTERNAL, TABLE, CampaignSpec, FilterSpec, Target
 from agd.steps.workspace import RULES, Campaign, Workspace, counts_of, derive_seed, recorded, store_compositions
@@ -51,7 +51,13 @@ def suggest(workspace: Workspace, campaign: Campaign, number: int) -> None:
             past = _Past.of(tx, campaign.id, number)
         history = _history(past, spec, lambda points: _read(generator, points, spec.filter))
         sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
-        proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=seed)
+        try:
+            proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=seed)
+        except ExhaustedError:
+            with workspace.database.transaction() as tx:
+                campaigns.end(tx, campaign.id, "stalled")
+                activities.finish(tx, activity_id)
+            return
         named = None if proposals.counts is None else identify(proposals.counts)
         latents: Latents = (
             np.asarray(proposals.latents, dtype=np.float32) if named is None else generator.encode(named.counts)
@@ -142,6 +148,8 @@ def label(workspace: Workspace, campaign: Campaign, number: int) -> None:
         # One order for every writer, so that two campaigns never wait for each other in a circle.
         unanswered = {row.composition_id: row for row in asked if row.composition_id not in answered}
         answers = _ask(workspace, campaign, oracle_id, [unanswered[i] for i in sorted(unanswered)])
+        if campaign.spec.oracle.kind == EXTERNAL and unanswered:
+            raise StepError(f"a label was retracted meanwhile: see `agd ask {campaign.name}`")
         with workspace.database.transaction() as tx:
             if answers:
                 campaigns.store_oracle_labels(tx, [{**answer, "activity_id": activity_id} for answer in answers])

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from agd import registry
-from agd.db import activities, campaigns, models
+from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
@@ -85,6 +85,7 @@ def train(workspace: Workspace, campaign: Campaign, role: str, progress: Progres
     chosen = campaign.spec.autoencoder if role == "autoencoder" else campaign.spec.oracle
     answered = campaign.spec.target.property if role == "oracle" else None
     recipe = Recipe(role, chosen.kind, answered, chosen.options(), chosen.seed, campaign.spec.threads)
+    recipe = bounded(workspace, recipe)
     plugin = recipe.load_plugin()
     with recorded(workspace, f"train {role}", campaign=campaign, seed=chosen.seed) as activity_id:
         with workspace.database.read() as tx:
@@ -105,8 +106,19 @@ def train(workspace: Workspace, campaign: Campaign, role: str, progress: Progres
             activities.finish(tx, activity_id)
 
 
+def bounded(workspace: Workspace, recipe: Recipe) -> Recipe:
+    """The recipe with the property's physical lower bound as the least answer, where none was chosen."""
+    if recipe.property is None or getattr(recipe.options, "minimum", 0.0) is not None:
+        return recipe
+    with workspace.database.read() as tx:
+        found = datasets.property_of(tx, recipe.property)
+    bound = None if found is None else found.lower_bound
+    return replace(recipe, options=recipe.options.model_copy(update={"minimum": bound}))
+
+
 def look_up(workspace: Workspace, recipe: Recipe, parts: Sequence[Part]) -> Trained:
     """The model version of a recipe and a training set, where it is there; nothing is stored."""
+    recipe = bounded(workspace, recipe)
     sha256 = recipe.sha256(recipe.load_plugin().architecture_version, models.set_sha256(parts))
     with workspace.database.read() as tx:
         there = models.find_model(tx, recipe_sha256=sha256)
@@ -134,6 +146,7 @@ def train_by_hand(workspace: Workspace, recipe: Recipe, parts: Sequence[Part], p
     A screener that learned from a campaign is also measured on the held-out initial rows alone (`initial_mae`), the
     very rows on which the screener of the initial labels is measured: the others are answers of the campaign's oracle.
     """
+    recipe = bounded(workspace, recipe)
     found = look_up(workspace, recipe, parts)
     if found.was_there:
         return found

@@ -85,7 +85,11 @@ def compare(
 def publish(history: History, n_undecodable: int, share: float) -> None:
     """Print the seconds of a published batch of 20 of which a share cannot be decoded."""
     rng = np.random.default_rng(0)
-    lost = rng.uniform(*history.bounds.T, (n_undecodable, len(history.bounds))).astype(np.float32).astype(np.float64)
+    lost = (
+        rng.uniform(history.bounds[:, 0], history.bounds[:, 1], (n_undecodable, len(history.bounds)))
+        .astype(np.float32)
+        .astype(np.float64)
+    )
 
     def read(points: Floats) -> Sequence[str | None]:
         return [None if rng.uniform() < share else "NaCl" for _ in points]
@@ -119,13 +123,13 @@ def main() -> None:
     history = read(arguments.data / "paper" / "bd_AML_whole_init_300.csv")
     posterior = GaussianProcess.fit(history.latents, history.objectives)
     for kappa in arguments.kappa:
-        peer = None if arguments.ours_only else UpperConfidenceBound(kappa=kappa)
+        bound = None if arguments.ours_only else UpperConfidenceBound(kappa=kappa)
         sampler = Ucb(UcbOptions(kappa=kappa))
-        compare(f"ucb, kappa {kappa:g}", sampler, history, (posterior, UpperBound(kappa)), peer)
+        compare(f"ucb, kappa {kappa:g}", sampler, history, (posterior, UpperBound(kappa)), bound)
     for xi in arguments.xi:
-        peer = None if arguments.ours_only else ExpectedImprovement(xi=xi)
+        improvement = None if arguments.ours_only else ExpectedImprovement(xi=xi)
         judge = posterior, Improvement(float(history.objectives.max()), xi)
-        compare(f"ei, xi {xi:g} eV", Ei(EiOptions(xi=xi)), history, judge, peer)
+        compare(f"ei, xi {xi:g} eV", Ei(EiOptions(xi=xi)), history, judge, improvement)
     for n_undecodable in arguments.undecodable:
         publish(history, n_undecodable, share=0.0)
     if arguments.undecodable:

@@ -256,3 +256,12 @@ def test_progress_ends_at_the_total(plugin: type[Oracle], table: TrainingTable, 
     assert reports
     assert reports[-1][0] == reports[-1][1]
     assert reports == sorted(reports)
+
+
+def test_a_property_may_be_negative_where_no_least_value_is_given(
+    plugin: type[Oracle], table: TrainingTable, make: Make
+) -> None:
+    assert table.values is not None
+    negative = TrainingTable(table.counts, table.values - 20.0, table.is_held_out)
+    answers = plugin.load(plugin.fit(negative, make(), seed=1).tensors, make()).label(table.counts)
+    assert answers.values.max() < -5.0

@@ -19,6 +19,7 @@ from agd.errors import InputError, NotFoundError, SpecError, StepError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps import AWAIT, next_step, perform
+from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign
 from agd.steps.workspace import Workspace
 
@@ -230,6 +231,49 @@ def test_the_same_rows_after_a_kill(lab: Callable[..., Campaign], starter: Works
     with starter.database.read() as tx:
         assert tx.execute(text(_ROWS), {"name": "undisturbed"}).all() == killed
     assert scalar(starter, "SELECT count(*) FROM label WHERE measurement_id IS NOT NULL") == 8
+
+
+def test_a_new_measurement_takes_the_place_of_a_retracted_one(starter: Workspace, lab: Callable[..., Campaign]) -> None:
+    campaign = lab()
+    first = campaign.ask()
+    for suggestion in first:
+        told = campaign.tell(suggestion.formula, 1.0, operator="ada", measured_on=DAY)
+    campaign.ask()
+    retract_label(starter, told.label_id, "wrong sample")
+    again = campaign.tell(told.reduced_formula, 7.5, operator=" ada ", measured_on=DAY, replicate=2)
+    assert campaign.status["n_finds"] == 1
+    assert campaign.top(1)[0]["label_id"] == again.label_id
+    assert scalar(starter, "SELECT count(*) FROM measurement WHERE operator <> 'ada'") == 0
+
+
+def test_a_label_retracted_under_the_step_leaves_it_undone(starter: Workspace, lab: Callable[..., Campaign]) -> None:
+    campaign = lab()
+    for suggestion in campaign.ask():
+        told = campaign.tell(suggestion.formula, 1.0, operator="ada", measured_on=DAY)
+    step = next_step(starter, campaign._stored)
+    assert step is not None
+    retract_label(starter, told.label_id, "wrong sample")
+    with pytest.raises(StepError, match="retracted meanwhile"):
+        perform(starter, campaign._stored, step)
+    assert [row.formula for row in campaign.ask()] == [told.reduced_formula]
+    campaign.tell(told.reduced_formula, 5.0, operator="ada", measured_on=DAY, replicate=2)
+    assert campaign.ask()[0].iteration == 2
+    assert campaign.status["n_charged"] == 4
+
+
+def test_a_stop_reaches_the_loop(starter: Workspace, lab: Callable[..., Campaign]) -> None:
+    campaign = lab()
+    seen = []
+
+    def stop(done: int, _total: int, _note: str = "") -> None:
+        if not seen:
+            os.kill(os.getpid(), signal.SIGINT)
+        seen.append(done)
+
+    with pytest.raises(KeyboardInterrupt, match="ask again to go on"):
+        campaign.ask(progress=stop)
+    assert scalar(starter, "SELECT count(*) FROM suggestion") == 0
+    assert len(campaign.ask()) == 4
 
 
 _ROWS = """

@@ -65,6 +65,7 @@ def test_the_budget_is_spent_on_distinct_compositions(starter: Workspace, make_s
     )
     assert scalar(starter, "SELECT count(*) FROM activity WHERE outcome <> 'done'") == 0
     assert scalar(starter, "SELECT count(*) FROM label WHERE value < 0") == 0
+    assert scalar(starter, "SELECT options ->> 'minimum' FROM model_version WHERE kind = 'oracle'") == "0.0"
 
 
 def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeSpec) -> None:

@@ -11,10 +11,13 @@ from agd import spec
 from agd.db import progress
 from agd.errors import SpecError
 from agd.loop import LocalEngine
+from agd.plugins.published import labelled
+from agd.plugins.samplers import Ucb, UcbOptions
 from agd.spec import ResolvedSpec
 from agd.steps import searching
 from agd.steps.opening import open_campaign, open_controls
 from agd.steps.workspace import Campaign, Workspace
+from agd.types import History
 
 MakeSpec = Callable[..., ResolvedSpec]
 
@@ -151,3 +154,40 @@ def test_the_name_of_a_control_is_not_taken_from_another_campaign(starter: Works
     open_campaign(starter, make_spec("small-random", budget=9))
     with pytest.raises(SpecError, match="'small-random', belongs to another campaign"):
         open_controls(starter, campaign)
+
+
+def test_a_control_with_nothing_left_to_substitute_ends(starter: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "tiny.toml"
+    more = PAPER.replace('mode = "paper"\n', "").replace("n = 30", "n = 2").replace("kappa = 0", "kappa = 1")
+    path.write_text(more.format(name="tiny").replace("oracle_calls = 20", "oracle_calls = 200"))
+    control = open_controls(starter, open_campaign(starter, spec.read(path)))[1]
+    assert LocalEngine().run(starter, control).is_ended
+    row = state(starter, control.name)
+    assert row["end_reason"] == "stalled"
+    assert 0 < int(str(row["n_charged"])) < 200
+
+
+def test_a_specification_stays_the_same_when_a_key_with_a_default_is_added(
+    starter: Workspace, make_spec: MakeSpec
+) -> None:
+    resolved = make_spec()
+    open_campaign(starter, resolved)
+    younger = (
+        "UPDATE campaign SET spec_sha256 = 'older', spec = (spec - 'mode') #- '{oracle,out_of_fold}'"
+        " #- '{autoencoder,variational}' || jsonb_build_object('oracle', (spec -> 'oracle') - 'out_of_fold'"
+        " || '{\"minimum\": 0.0}')"
+    )
+    with starter.database.transaction() as tx:
+        tx.execute(text(younger))
+    assert open_campaign(starter, resolved).name == "small"
+    with pytest.raises(SpecError, match=r"budget\.oracle_calls: 25 -> 26"):
+        open_campaign(starter, make_spec(budget=26))
+
+
+def test_only_what_stands_for_nothing_counts_as_zero() -> None:
+    counts = np.zeros((4, 103), dtype=np.int32)
+    counts[[0, 2], 10] = 1
+    objectives = np.array([1.0, np.nan, np.nan, np.nan])
+    past = History(np.eye(4), objectives, np.array([[0.0, 1.0]] * 4), counts=counts, undecodable_objective=0.0)
+    np.testing.assert_array_equal(labelled(past), [1.0, 0.0, np.nan, 0.0])
+    assert Ucb(UcbOptions(n_warmup=20)).suggest(past, 2, seed=0).latents is not None

@@ -79,3 +79,22 @@ def test_the_wheel_brings_its_migrations(tmp_path: Path, database: Database) -> 
     assert ran.stdout.count(str(site)) == 2
     with database.transaction() as tx:
         schema.require_current(tx)
+
+
+def test_going_back_never_forgets_a_retraction(database: Database) -> None:
+    with database.transaction() as tx:
+        for statement in (
+            "INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('t', '0', 'h', 'c', 1, 1)",
+            "INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms,"
+            " activity_id) VALUES ('NaCl', 'Cl-Na', 'AB', 2, 2, 1)",
+            "INSERT INTO dataset (name, source, source_sha256, recipe_sha256, property, options, n_read, n_rejected,"
+            " activity_id) VALUES ('d', 'd', 's', 'r', 'band_gap', '{}', 1, 0, 1)",
+            "INSERT INTO label (composition_id, property, value, dataset_id, activity_id)"
+            " VALUES (1, 'band_gap', 5, 1, 1)",
+            "INSERT INTO retraction VALUES (1, 'wrong', 1)",
+        ):
+            tx.execute(text(statement))
+    with pytest.raises(RuntimeError, match="no place for retractions"), database.transaction() as tx:
+        schema.downgrade(tx, "0001")
+    with database.transaction() as tx:
+        assert tx.scalar(text("SELECT count(*) FROM retraction")) == 1

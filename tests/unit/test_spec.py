@@ -131,3 +131,11 @@ def test_a_mapping_is_a_specification_too(tmp_path: Path) -> None:
         spec.from_mapping({**values, "initial": {"m": 20}}, tmp_path)
     with pytest.raises(SpecError, match="a specification holds text, numbers"):
         spec.from_mapping({**values, "seed": None}, tmp_path)
+
+
+@pytest.mark.parametrize("line", ["kappa = inf", "kappa = nan"])
+def test_numbers_are_finite(tmp_path: Path, line: str) -> None:
+    with pytest.raises(SpecError, match=r"sampler.kappa: .*finite number"):
+        spec.read(write(tmp_path, GOOD.replace("kappa = 3", line)))
+    with pytest.raises(SpecError, match="too large a number"):
+        spec.read(write(tmp_path, GOOD.replace("6 eV", "1e999 eV")))

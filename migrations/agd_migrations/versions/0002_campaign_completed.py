@@ -192,7 +192,8 @@ source AS (
            concat_ws(' ', l.property, encode(float8send(l.value), 'hex'),
                      coalesce(encode(float8send(l.uncertainty), 'hex'), '-'),
                      coalesce(d.recipe_sha256, m.tensors_sha256,
-                              concat_ws('|', 'measured', e.operator, e.measured_on, e.replicate)),
+                              concat_ws('|', 'measured', e.operator, to_char(e.measured_on, 'YYYY-MM-DD'),
+                                        e.replicate)),
                      'retracted: ' || x.reason) AS line
     FROM label l LEFT JOIN dataset d ON d.id = l.dataset_id LEFT JOIN model_version m ON m.id = l.model_version_id
     LEFT JOIN measurement e ON e.id = l.measurement_id LEFT JOIN retraction x ON x.label_id = l.id
@@ -265,6 +266,15 @@ TABLES = [
     "screening_hit",
 ]
 
+KEPT = {
+    "retraction": "retractions",
+    "measurement": "measurements",
+    "screening": "screenings",
+    "model_version WHERE kind = 'screener'": "screeners",
+    "campaign WHERE mode <> 'default'": "campaigns in the published mode",
+    "campaign WHERE twin_of_id IS NOT NULL": "controls",
+}
+
 
 def upgrade() -> None:
     _drop_views()
@@ -276,7 +286,10 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Go back; refused by the constraints of revision 0001 where rows of the new kinds are in the way."""
+    """Go back; refused where that would lose what revision 0001 cannot hold."""
+    for rows, what in KEPT.items():
+        if op.get_bind().scalar(sa.text(f"SELECT EXISTS (SELECT FROM {rows})")):
+            raise RuntimeError(f"revision 0001 has no place for {what}, and the record has some: nothing was changed")
     op.execute("DROP FUNCTION agd_content_hash_v2(text)")
     for name in reversed(ADDED):
         op.execute(f"DROP VIEW {name}")
@@ -315,6 +328,8 @@ def _alter_tables() -> None:
         "ix_campaign_twin_of", "campaign", ["twin_of_id"], postgresql_where=sa.text("twin_of_id IS NOT NULL")
     )
     _recheck("model_version", "kind_is_known", "kind IN ('autoencoder', 'oracle', 'screener')")
+    # What these were trained with, said in the words of today, so that they can be made again.
+    op.execute("""UPDATE model_version SET options = options || '{"out_of_fold": false}' WHERE kind = 'oracle'""")
     op.drop_constraint(op.f("ck_model_version_oracle_has_property"), "model_version")
     op.create_check_constraint(
         op.f("ck_model_version_answer_has_property"), "model_version", "(kind = 'autoencoder') = (property IS NULL)"
@@ -354,7 +369,11 @@ def _create_tables() -> None:
         ),
         sa.PrimaryKeyConstraint("rule", "rule_version", name=op.f("pk_verdict_rule")),
     )
-    op.execute("INSERT INTO verdict_rule SELECT DISTINCT rule, rule_version, '{}'::jsonb FROM verdict")
+    op.execute(
+        "INSERT INTO verdict_rule SELECT DISTINCT rule, rule_version, CAST('"
+        '{"oxidation_states": "SMACT\'\'s default list", "one_state_per_element": true, "max_elements": 8}'
+        "' AS jsonb) FROM verdict"
+    )
     op.create_foreign_key(
         op.f("fk_verdict_rule_rule_version"),
         "verdict",
