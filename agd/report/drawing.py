@@ -1,5 +1,6 @@
 """How figures look and leave: one style, direct labels instead of legends, SVG to stand inside a page, or a file."""
 
+import math
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -97,7 +98,7 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
     low, high = axes.get_ylim()
     height_pt = 72 * axes.get_window_extent().height / axes.figure.dpi
     gap = _LINE_PT / (_HEIGHT_LEFT * height_pt) * (high - low)
-    places = _apart([y for _, y, _, _ in ends], gap)
+    places = _apart([y for _, y, _, _ in ends], gap, low)
     for (x, y, words, colour), place in zip(ends, places, strict=True):
         axes.annotate(
             words,
@@ -110,11 +111,13 @@ def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> Non
         )
 
 
-def _apart(places: Sequence[float], gap: float) -> list[float]:
-    """Places at least `gap` apart in their order, neighbours pushed to both sides alike."""
+def _apart(places: Sequence[float], gap: float, floor: float = -math.inf) -> list[float]:
+    """Places at least `gap` apart in their order and none below `floor`; neighbours are pushed to both sides alike."""
     order = sorted(range(len(places)), key=lambda i: places[i])
     moved = list(places)
     for _ in range(100):
+        if order:
+            moved[order[0]] = max(moved[order[0]], floor)
         for before, after in pairwise(order):
             short = gap - (moved[after] - moved[before])
             if short > 0:
