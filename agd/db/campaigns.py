@@ -25,6 +25,9 @@ from agd.db.tables import (
     training_set_member,
 )
 
+OVER_BUDGET = "the budget was spent"
+"""Why a composition was rejected that a later iteration may ask for, should a call come free."""
+
 
 def find(tx: Transaction, name: str) -> AnyRow | None:
     """A campaign by its name."""
@@ -238,6 +241,7 @@ def decoded_before(tx: Transaction, campaign_id: int, number: int) -> dict[int, 
             suggestion.c.campaign_id == campaign_id,
             iteration.c.number < number,
             suggestion.c.composition_id.is_not(None),
+            suggestion.c.reason.is_distinct_from(OVER_BUDGET),
         )
         .group_by(suggestion.c.composition_id)
     )
@@ -256,7 +260,11 @@ def seen_formulas(tx: Transaction, campaign_id: int, before: int) -> set[str]:
         select(composition.c.reduced_formula)
         .join(suggestion, suggestion.c.composition_id == composition.c.id)
         .join(iteration, iteration.c.id == suggestion.c.iteration_id)
-        .where(suggestion.c.campaign_id == campaign_id, iteration.c.number < before)
+        .where(
+            suggestion.c.campaign_id == campaign_id,
+            iteration.c.number < before,
+            suggestion.c.reason.is_distinct_from(OVER_BUDGET),
+        )
     )
     return set(tx.execute(initial.union(decoded)).scalars())
 

@@ -71,13 +71,13 @@ def _find(workspace: Workspace, campaign: Campaign, formula: str) -> AnyRow | No
             f'"{EXTERNAL}" is told its labels; `agd label add` records a measurement outside of campaigns'
         )
     with workspace.database.read() as tx:
-        rows = campaigns.waiting(tx, campaign.id)
+        rows, owed = campaigns.waiting(tx, campaign.id), awaited(tx, campaign)
         is_known = campaigns.has_asked(tx, campaign.id, key)
     found = next((row for row in rows if row.reduced_formula == key), None)
     if found is None and not is_known:
-        listed = ", ".join(row.reduced_formula for row in rows[:5]) or "nothing"
+        listed = ", ".join(row.reduced_formula for row in owed[:5]) or "nothing"
         raise InputError(
             f"campaign {campaign.name!r} has not asked for {key}: it waits for {listed}"
-            f"{' ...' if len(rows) > 5 else ''} (see `agd ask {campaign.name}`)"  # noqa: PLR2004  a line's worth
+            f"{' ...' if len(owed) > 5 else ''} (see `agd ask {campaign.name}`)"  # noqa: PLR2004  a line's worth
         )
     return found

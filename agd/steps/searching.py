@@ -117,7 +117,7 @@ def decode(workspace: Workspace, campaign: Campaign, number: int) -> None:
                     if composition_id in silences:
                         outcome, reason = "unanswered", silences[composition_id]
                     elif n_left == 0:
-                        outcome, reason = "rejected", "the budget was spent"
+                        outcome, reason = "rejected", campaigns.OVER_BUDGET
                     else:
                         n_left -= 1
                 outcomes.append({"id": row.id, "outcome": outcome, "reason": reason, "composition_id": composition_id})

@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 import agd.api
 from agd import Campaign
-from agd.db import progress
+from agd.db import campaigns, progress
 from agd.errors import InputError, NotFoundError, SpecError, StepError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
@@ -274,6 +274,23 @@ def test_a_stop_reaches_the_loop(starter: Workspace, lab: Callable[..., Campaign
         campaign.ask(progress=stop)
     assert scalar(starter, "SELECT count(*) FROM suggestion") == 0
     assert len(campaign.ask()) == 4
+
+
+def test_what_was_over_budget_may_be_asked_for_when_a_call_comes_free(
+    starter: Workspace, lab: Callable[..., Campaign]
+) -> None:
+    campaign = lab(budget={"oracle_calls": 6, "suggestions_per_iteration": 4})
+    for suggestion in campaign.ask():
+        campaign.tell(suggestion.formula, 1.0, operator="ada", measured_on=DAY)
+    second = campaign.ask()
+    assert len(second) == 2
+    over = scalar(starter, "SELECT min(reduced_formula) FROM v_suggestion WHERE reason = 'the budget was spent'")
+    with starter.database.read() as tx:
+        assert over not in campaigns.seen_formulas(tx, campaign._stored.id, 3)
+        assert second[0].formula in campaigns.seen_formulas(tx, campaign._stored.id, 3)
+    campaign.give_up(second[0].formula, reason="it melts")
+    assert len(drive(campaign)) == 2
+    assert campaign.status["n_charged"] == 6
 
 
 _ROWS = """
