@@ -97,7 +97,7 @@ def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
             "spec_text": f"# A control: as below, but named {name!r} and with sampler {kind!r}.\n{of.spec_text}",
             "twin_of_id": of.id,
             "agd_version": agd.__version__,
-            **{column: of._mapping[column] for column in copied},  # noqa: SLF001  SQLAlchemy's public name for it
+            **{column: getattr(of, column) for column in copied},
         }
         with recorded(workspace, "open", seed=of.seed) as activity_id, workspace.database.transaction() as tx:
             campaign_id = campaigns.store(tx, values)
