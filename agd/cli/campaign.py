@@ -143,7 +143,9 @@ def stop(name: Name) -> None:
 def status(
     name: Annotated[str | None, typer.Argument(help="Name of the campaign; all of them if not given.")] = None,
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep the table up to date until Ctrl-C.")] = False,
-    iterations: Annotated[int, typer.Option("--iterations", "-i", min=0, help="Iterations to show.")] = 10,
+    iterations: Annotated[
+        int, typer.Option("--iterations", "-i", min=0, max=show.MAX_INT, help="Iterations to show.")
+    ] = 10,
     json: Json = False,
 ) -> None:
     """Show how campaigns stand: calls spent, the four counters, finds, and the last iterations."""
@@ -169,7 +171,7 @@ def list_(json: Json = False) -> None:
 
 def top(
     name: Name,
-    n: Annotated[int, typer.Option("-n", min=1, help="How many.")] = 10,
+    n: Annotated[int, typer.Option("-n", min=1, max=show.MAX_INT, help="How many.")] = 10,
     json: Json = False,
 ) -> None:
     """Show the best compositions a campaign has found."""

@@ -54,7 +54,7 @@ def import_(
 def enumerate_(
     name: Annotated[str, typer.Option(help="Name of the data set in the record.")],
     n: Annotated[int, typer.Option("-n", min=100, max=1_000_000, help="How many formulas.")] = 30_000,
-    seed: Annotated[int, typer.Option(min=0)] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=show.MAX_SEED)] = 0,
     max_elements: Annotated[int, typer.Option(min=2, max=6)] = 4,
     max_count: Annotated[int, typer.Option(min=2, max=20)] = 12,
     json: Json = False,

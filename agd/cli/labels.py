@@ -22,7 +22,8 @@ Day = Annotated[
 ]
 Note = Annotated[str | None, typer.Option(help="Method, sample, reference.")]
 Replicate = Annotated[
-    int, typer.Option(min=1, max=2**31 - 1, help="Tells apart measurements of one compound by one operator on one day.")
+    int,
+    typer.Option(min=1, max=show.MAX_INT, help="Tells apart measurements of one compound by one operator on one day."),
 ]
 
 

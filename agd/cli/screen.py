@@ -29,7 +29,7 @@ def screen(
             "--option", "-o", metavar="KEY=VALUE", help="An option of the plug-in, by default n_trees=200; repeatable."
         ),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of the screeners.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, max=show.MAX_SEED, help="Of the screeners.")] = 0,
     target: Annotated[
         str | None,
         typer.Option(help="What must be predicted, e.g. '2 eV < band_gap < 4 eV'; the campaign's if not given."),
@@ -37,16 +37,18 @@ def screen(
     sigma: Annotated[
         float, typer.Option(min=0.0, max=10.0, help="Standard deviations by which the prediction must be safe.")
     ] = 0.0,
-    max_elements: Annotated[int, typer.Option(min=1, help="Of the reduced formula, as the next two.")] = 5,
-    max_atoms: Annotated[int, typer.Option(min=1)] = 20,
-    max_count: Annotated[int, typer.Option(min=1, help="Atoms of one element.")] = 7,
+    max_elements: Annotated[
+        int, typer.Option(min=1, max=show.MAX_INT, help="Of the reduced formula, as the next two.")
+    ] = 5,
+    max_atoms: Annotated[int, typer.Option(min=1, max=show.MAX_INT)] = 20,
+    max_count: Annotated[int, typer.Option(min=1, max=show.MAX_INT, help="Atoms of one element.")] = 7,
     valid: Annotated[bool, typer.Option(help="Only charge-neutral, electronegativity-balanced ones.")] = True,
     novel: Annotated[bool, typer.Option(help="Leave out what the screener has a label of.")] = True,
-    limit: Annotated[int | None, typer.Option(min=1, help="Read so many rows of the pool.")] = None,
+    limit: Annotated[int | None, typer.Option(min=1, max=show.MAX_INT, help="Read so many rows of the pool.")] = None,
     formula_column: Annotated[
         str | None, typer.Option(help="Column of the formulas; composition, formula, pretty_formula or the only one.")
     ] = None,
-    top: Annotated[int, typer.Option(min=0, help="Hits to show.")] = 20,
+    top: Annotated[int, typer.Option(min=0, max=show.MAX_INT, help="Hits to show.")] = 20,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and store nothing.")] = False,
     json: Json = False,
 ) -> None:

@@ -22,6 +22,10 @@ _LOG_WIDTH = 160
 console = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
 notices = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _LOG_WIDTH)
 
+MAX_INT = 2**31 - 1
+"""Largest number of rows an option may name: what the record counts with."""
+MAX_SEED = 2**63 - 1
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 

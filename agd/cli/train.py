@@ -20,7 +20,7 @@ Dataset = Annotated[str, typer.Option(help="Name of the data set.")]
 Option = Annotated[
     list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="An option of the plug-in; repeatable.")
 ]
-Seed = Annotated[int, typer.Option(min=0)]
+Seed = Annotated[int, typer.Option(min=0, max=show.MAX_SEED)]
 HeldOut = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the rows that the model is measured on.")]
 Threads = Annotated[int, typer.Option(min=1, max=1024, help="Part of the recipe: it decides the order of sums.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and store nothing.")]
