@@ -5,7 +5,7 @@ import json
 import math
 import re
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
@@ -291,10 +291,10 @@ def parse(text: str, path: Path) -> ResolvedSpec:
     """
     try:
         values = tomllib.loads(text)
-        if "\x00" in json.dumps(values, default=str) or "\\u0000" in json.dumps(values, default=str):
-            raise SpecError(f"{path}: a text holds the null character, which no record can keep: leave it out")
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from error
+    if any("\x00" in words for words in _texts(values)):
+        raise SpecError(f"{path}: a text holds the null character, which no record can keep: leave it out")
     if values.get("mode") == "paper":
         values = {"autoencoder": {}, **values}
         if isinstance(values["autoencoder"], dict):
@@ -303,7 +303,7 @@ def parse(text: str, path: Path) -> ResolvedSpec:
         spec = _validated(CampaignSpec, values)
     except ValidationError as error:
         raise SpecError(_explain(path, text, (), error)) from error
-    for section in ("autoencoder", "oracle", "sampler"):
+    for section in _PLUGIN_SECTIONS:
         _check_options(path, text, section, getattr(spec, section))
     content = resolve(spec, path.parent.resolve(), path, text)
     return ResolvedSpec(spec=spec, text=text, path=path, content=content, sha256=hash_of(content))
@@ -321,6 +321,16 @@ def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
         if isinstance(keys, Mapping):
             lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in keys.items())]
     return parse("\n".join(lines) + "\n", folder / "specification")
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text within a value of TOML, keys included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        yield from (words for pair in value.items() for part in pair for words in _texts(part))
+    elif isinstance(value, list):
+        yield from (words for item in value for words in _texts(item))
 
 
 def _toml(value: object) -> str:
@@ -351,11 +361,20 @@ def hash_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
+_PLUGIN_SECTIONS = ("autoencoder", "oracle", "sampler")
+
+
+def with_options(spec: CampaignSpec) -> dict[str, Any]:
+    """Every key with its value, the plug-ins' options among them."""
+    content: dict[str, Any] = spec.model_dump(mode="json")
+    for section in _PLUGIN_SECTIONS:
+        content[section] |= getattr(spec, section).options().model_dump(mode="json")
+    return content
+
+
 def resolve(spec: CampaignSpec, folder: Path, path: Path, text: str) -> dict[str, Any]:
     """Every key with its value: defaults and options filled in, files replaced by their hashes."""
-    content: dict[str, Any] = spec.model_dump(mode="json")
-    for section in ("autoencoder", "oracle", "sampler"):
-        content[section] |= getattr(spec, section).options().model_dump(mode="json")
+    content = with_options(spec)
 
     def hashed(file: str, *key: str) -> str:
         try:

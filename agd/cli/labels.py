@@ -1,6 +1,7 @@
 """Labels by hand: `agd label add | retract`, and `agd ask | tell` for campaigns that wait for somebody outside."""
 
-from datetime import datetime
+from dataclasses import asdict
+from datetime import date, datetime
 from typing import Annotated, Any
 
 import typer
@@ -80,7 +81,7 @@ def ask(
         waiting = campaign.ask(n, progress=progress)
         unit, state = campaign.status["unit"], campaign.status["state"]
     if json:
-        show.print_json([vars_of(row) for row in waiting])
+        show.print_json([asdict(row) for row in waiting])
     elif waiting:
         columns = ["formula", "iteration", "rank", f"expected ({unit})", "+-"]
         rows = ([row.formula, row.iteration, row.rank, row.posterior_mean, row.posterior_sd] for row in waiting)
@@ -129,28 +130,19 @@ def register(root: typer.Typer) -> None:
     root.command(context_settings={"ignore_unknown_options": True})(tell)  # a value may be negative
 
 
-def vars_of(row: Any) -> dict[str, Any]:
-    """The fields of a frozen value."""
-    from dataclasses import asdict
-
-    return asdict(row)
-
-
 def _open(name: str) -> Any:
     from agd.api import Campaign
 
     return Campaign.open(name)
 
 
-def _day(given: datetime | None) -> Any:
-    from datetime import date
-
+def _day(given: datetime | None) -> date:
     return date.today() if given is None else given.date()  # noqa: DTZ011  a day is the operator's own
 
 
 def _say_added(added: Any, *, json: bool) -> None:
     if json:
-        show.print_json(vars_of(added))
+        show.print_json(asdict(added))
     elif added.was_there:
         show.say(f"label {added.label_id} of {added.reduced_formula} is in the record already; nothing added")
     else:

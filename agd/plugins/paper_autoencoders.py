@@ -4,6 +4,7 @@ A composition is a matrix of 87 elements by counts. Each cell of a decoded matri
 one half; two ones for one element make the latent vector undecodable, and nothing is repaired.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar, Self
 
@@ -64,7 +65,7 @@ class DensePaperAutoencoderOptions(_OneHotOptions):
     min_rows: int = Field(30_000, ge=1, description="Fewest rows in an epoch; a smaller table is repeated.")
 
 
-class _OneHotAutoencoder:
+class _OneHotAutoencoder(ABC):
     """What both have in common: the code, the decision at one half, and the measures."""
 
     architecture_version: ClassVar[int] = 1
@@ -113,13 +114,13 @@ class _OneHotAutoencoder:
         block[: len(part)] = part
         return block
 
+    @abstractmethod
     def _encode(self, matrices: NDArray[np.generic]) -> NDArray[np.floating]:
         """One block `[block, 87, max_count]` to `[block, n_latent]`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _decode(self, latents: NDArray[np.generic]) -> NDArray[np.floating]:
         """One block `[block, n_latent]` to logits `[block, 87, max_count]`."""
-        raise NotImplementedError
 
 
 class PaperAutoencoder(_OneHotAutoencoder):

@@ -17,7 +17,7 @@ from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Member
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
-from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of
+from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
 from agd.steps.drawing import find_dataset, held_out
 from agd.steps.tabular import read_formulas
 from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
@@ -126,10 +126,7 @@ def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
 
 def _changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     """How two resolved specifications differ, the defaults of keys filled in that are younger than the stored one."""
-    spec = CampaignSpec.model_validate_json(json.dumps(stored))
-    filled = spec.model_dump(mode="json")
-    for section in ("autoencoder", "oracle", "sampler"):
-        filled[section] |= getattr(spec, section).options().model_dump(mode="json")
+    filled = with_options(CampaignSpec.model_validate_json(json.dumps(stored)))
     is_default = given["oracle"].get("minimum", 0.0) is None
     if is_default and "out_of_fold" not in stored["oracle"]:  # 0.0 was the default of every property in revision 0001
         filled["oracle"]["minimum"] = None

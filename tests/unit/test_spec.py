@@ -139,3 +139,9 @@ def test_numbers_are_finite(tmp_path: Path, line: str) -> None:
         spec.read(write(tmp_path, GOOD.replace("kappa = 3", line)))
     with pytest.raises(SpecError, match="too large a number"):
         spec.read(write(tmp_path, GOOD.replace("6 eV", "1e999 eV")))
+
+
+def test_a_null_character_is_refused_and_its_name_is_not(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match="holds the null character"):
+        spec.read(write(tmp_path, GOOD.replace('"mp"', r'"m\u0000p"')))
+    assert spec.read(write(tmp_path, GOOD.replace('"mp"', r"'m\u0000p'"))).spec.data.dataset == r"m\u0000p"
