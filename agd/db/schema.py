@@ -1,14 +1,19 @@
 """The schema's revision: made by migrations alone, refused when it is not the one this code was written for."""
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
-from agd.errors import SchemaError
+from agd.db import queue_tables
+from agd.errors import BusyError, SchemaError
 
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0004"
 
 _LOCK = 0x6167640001
+_CLEAR_PATIENCE_S = 10
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -67,6 +72,57 @@ def downgrade(connection: Connection, revision: str) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "agd_migrations:")
     command.downgrade(config, revision)
+
+
+def clear(connection: Connection) -> None:
+    """Remove what migrations made and every row in it; a database that they never touched is left as it is.
+
+    Emptied first, because a downgrade refuses to lose rows.
+
+    Raises:
+        SchemaError: a newer agd made it.
+        BusyError: another session uses the tables.
+    """
+    found = current_revision(connection)
+    if found is None:
+        return
+    if found > SCHEMA_REVISION:
+        raise _newer(found)
+    tables = queue_tables.document.metadata.tables
+    there = [name for name in tables if connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})]
+    connection.execute(text(f"SET LOCAL lock_timeout = '{_CLEAR_PATIENCE_S}s'"))
+    try:
+        connection.execute(text(f"TRUNCATE {', '.join(there)} CASCADE"))
+    except OperationalError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise BusyError("other processes work with the record: end them (`agd stop NAME`), then try again") from error
+    downgrade(connection, "base")
+    connection.execute(text("DROP TABLE alembic_version"))
+
+
+def differences(connection: Connection) -> list[str]:
+    """What tables, columns, indexes and constraints lack or have beyond what migrations make."""
+    from alembic.autogenerate import compare_metadata
+    from alembic.runtime.migration import MigrationContext
+
+    ours = {None, queue_tables.SCHEMA}
+    options = {"include_schemas": True, "include_name": lambda name, kind, _: kind != "schema" or name in ours}
+    context = MigrationContext.configure(connection, opts=options)
+    found = compare_metadata(context, queue_tables.document.metadata)
+    return [_told(change) for change in found]
+
+
+def _told(change: Any) -> str:
+    """One difference of alembic's, in words: a tuple, or a list of tuples where a column differs in several ways."""
+    if isinstance(change, list):
+        return ", ".join(f"{verb.removeprefix('modify_')} of {table}.{column}" for verb, _, table, column, *_ in change)
+    verb, kind = change[0].split("_", 1)
+    subject = change[-1]
+    name = getattr(subject, "name", None) or "without a name"
+    table = getattr(getattr(subject, "table", None), "name", None) or (change[2] if kind == "column" else None)
+    where = f" of {table}" if table is not None and kind != "table" else ""
+    return f"{kind.replace('_', ' ')} {name}{where} is {'missing' if verb == 'add' else 'not known'}"
 
 
 def server_time(connection: Connection) -> datetime:

@@ -1,0 +1,220 @@
+"""Connections for the queue: raw, prepared, shared by threads and never by processes."""
+
+import os
+import select
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any, TypeAlias, TypeVar
+
+import psycopg
+from psycopg import errors, pq
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from agd.errors import DatabaseError, InputError, SchemaError
+
+Session: TypeAlias = psycopg.Connection[tuple[Any, ...]]
+"""A connection on which each statement is its own transaction, unless `QueuePool.transact` has opened one."""
+
+_T = TypeVar("_T")
+
+# One plan per statement serves all values, and no plan made while the queue was empty reads all of a full one.
+_OPTIONS = (
+    "-c jit=off -c timezone=UTC -c datestyle=ISO -c plan_cache_mode=force_generic_plan"
+    " -c enable_seqscan=off -c client_min_messages=warning"
+)
+_ATTEMPTS = 6
+
+
+class QueuePool:
+    """Opens connections as threads need them and keeps them for the next; after a fork the child opens its own."""
+
+    def __init__(self, url: str, *, user: str | None = None, password: str | None = None) -> None:
+        """Touch no server yet.
+
+        Raises:
+            InputError: the URL cannot be read.
+        """
+        scheme, separator, rest = url.partition("://")
+        if not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+            raise InputError("a queue in PostgreSQL has a URL such as postgresql://user@host:port/database")
+        try:
+            given = conninfo_to_dict(f"postgresql://{rest}")
+        except psycopg.ProgrammingError as error:
+            raise InputError(f"the URL of the queue cannot be read: {str(error).strip()}") from None
+        given |= {key: value for key, value in (("user", user), ("password", password)) if value}
+        given["options"] = f"{_OPTIONS} {given.get('options') or ''}".strip()
+        given.setdefault("application_name", "agd queue")
+        given.setdefault("connect_timeout", 10)
+        self._conninfo = make_conninfo("", **given)
+        self.where = _shown(given)
+        self._idle: deque[Session] = deque()
+        self._inherited: list[deque[Session]] = []
+        self._pid = os.getpid()
+        self._whole = threading.local()
+        self._finalizer = weakref.finalize(self, _close_all, self._idle, self._pid)
+
+    def close(self) -> None:
+        """Close what no thread is using; a later call opens anew."""
+        _close_all(self._idle, self._pid)
+
+    def run(self, work: Callable[[Session], _T], *, is_reading: bool = False) -> _T:
+        """Call `work` with each of its statements a transaction, of which at most the last may write.
+
+        It is called again where the server is told to go away, and a reader wherever it went away.
+
+        Raises:
+            DatabaseError: the server does not answer, or refuses.
+            SchemaError: it has no queue yet.
+        """
+        if (session := self._opened) is not None:
+            return work(session)
+        with _explained(self.where):
+            with self._lent() as session:
+                try:
+                    return work(session)
+                except psycopg.OperationalError as error:
+                    if not isinstance(error, errors.AdminShutdown) and not (is_reading and session.broken):
+                        raise
+            with self._lent() as session:
+                return work(session)
+
+    def transact(self, work: Callable[[Session], _T]) -> _T:
+        """Call `work` in a transaction, again where a deadlock or a lost connection undid it before its end."""
+        if (session := self._opened) is not None:
+            return work(session)
+        with _explained(self.where):
+            for left in reversed(range(_ATTEMPTS)):
+                with self._lent() as session:
+                    try:
+                        session.execute("BEGIN")
+                        done = work(session)
+                    except (errors.DeadlockDetected, errors.SerializationFailure):
+                        if not left:
+                            raise
+                        continue
+                    except psycopg.OperationalError:
+                        if left < _ATTEMPTS - 1 or not session.broken:
+                            raise
+                        continue
+                    session.execute("COMMIT")
+                    return done
+        raise AssertionError
+
+    def whole(self, work: Callable[[], _T]) -> _T:
+        """Let everything that this thread does in `work` be one transaction: all of it is there, or none.
+
+        `work` is called again where a deadlock undid it.
+        """
+        if self._opened is not None:
+            return work()
+
+        def opened(session: Session) -> _T:
+            self._whole.session = session
+            try:
+                return work()
+            except Exception as error:
+                if session.pgconn.transaction_status == pq.TransactionStatus.INERROR and _is_undone(error):
+                    raise errors.DeadlockDetected("undone by a deadlock") from error
+                raise
+            finally:
+                self._whole.session = None
+
+        return self.transact(opened)
+
+    def aside(self, work: Callable[[], _T]) -> _T:
+        """Let what is done in `work` stand by itself, whatever becomes of the transaction around it."""
+        around, self._whole.session = self._opened, None
+        try:
+            return work()
+        finally:
+            self._whole.session = around
+
+    @property
+    def _opened(self) -> Session | None:
+        session: Session | None = getattr(self._whole, "session", None)
+        return session
+
+    @contextmanager
+    def _lent(self) -> Iterator[Session]:
+        session = self._take()
+        try:
+            yield session
+        finally:
+            if not session.closed and session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+                with suppress(psycopg.Error):
+                    session.execute("ROLLBACK")
+            if session.closed or session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+                session.close()
+            else:
+                self._idle.append(session)
+
+    def _take(self) -> Session:
+        if self._pid != os.getpid():
+            self._inherited.append(self._idle)  # the parent's: neither used nor closed here
+            self._idle = deque()
+            self._pid = os.getpid()
+            self._finalizer.detach()
+            self._finalizer = weakref.finalize(self, _close_all, self._idle, self._pid)
+        while self._idle:
+            try:
+                session = self._idle.pop()
+            except IndexError:
+                break  # another thread was faster
+            if _is_quiet(session):
+                return session
+            session.close()
+        return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=1)
+
+
+def _is_undone(error: BaseException | None) -> bool:
+    """Whether a deadlock lies behind the error, which FireWorks may have caught and raised as another."""
+    while error is not None:
+        if isinstance(error, (errors.DeadlockDetected, errors.SerializationFailure)):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _is_quiet(session: Session) -> bool:
+    """Whether an idle connection is still one: a server that goes away says so, or hangs up."""
+    if session.closed:
+        return False
+    poll = select.poll()
+    poll.register(session.fileno(), select.POLLIN)
+    return not poll.poll(0)
+
+
+def _close_all(idle: deque[Session], pid: int) -> None:
+    while idle and pid == os.getpid():
+        with suppress(IndexError):
+            idle.pop().close()
+
+
+def _shown(given: dict[str, Any]) -> str:
+    place = f"{given.get('host') or 'localhost'}:{given.get('port') or 5432}"
+    return f"the queue at {place}/{given.get('dbname') or ''}"
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    try:
+        yield
+    except (errors.UndefinedTable, errors.InvalidSchemaName, errors.UndefinedFunction) as error:
+        raise SchemaError(f"{where} is not set up yet: run `agd db upgrade`") from error
+    except errors.CheckViolation as error:
+        field = str(error.diag.constraint_name).removeprefix("ck_document_").removesuffix("_is_no_list")
+        raise InputError(f"{field} of a document of the queue cannot be a list: name it otherwise") from error
+    except errors.InsufficientPrivilege as error:
+        raise DatabaseError(f"{where} refuses ({_first_line(error)}): let its owner grant your role access") from error
+    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+        raise DatabaseError(
+            f"{where} does not answer ({_first_line(error)}). What was committed is safe: "
+            "see `agd db status`, or check the URL, and try again"
+        ) from error
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().partition("\n")[0]

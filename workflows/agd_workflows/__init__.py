@@ -1,0 +1,1 @@
+"""The hands: FireWorks launches a campaign's steps, here or on a cluster, and they write back into the record."""
