@@ -227,7 +227,7 @@ def _workspace(home: str | Path | None, database_url: str | None) -> Iterator[Wo
     settings = load_settings({key: value for key, value in given.items() if value is not None})
     folder = settings.require_home()
     with open_database(settings) as database:
-        yield Workspace(database, folder / "artifacts")
+        yield Workspace(database, folder / "artifacts", settings.pace)
 
 
 def _day(given: date | str | None) -> date:

@@ -4,13 +4,14 @@ import difflib
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import platformdirs
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from agd.errors import InputError
@@ -33,11 +34,35 @@ def _with_driver(url: str) -> str:
     return f"{DRIVER}://{rest}"
 
 
+_LAUNCHPADS = (*_SCHEMES, "mongodb", "mongodb+srv")
+
+
+def _launchpad(url: str) -> str:
+    if url.partition("://")[0] not in _LAUNCHPADS or "://" not in url:
+        raise ValueError("it must read postgresql://user@host:port/database or mongodb://user@host:port/database")
+    return url
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How work is watched, in seconds.
+
+    Who does a step says every `heartbeat_s` that it lives; a step nobody spoke for during `lease_s` is taken as lost;
+    every `reconcile_s` a worker compares queue and record.
+    """
+
+    heartbeat_s: float = 30.0
+    lease_s: float = 120.0
+    reconcile_s: float = 60.0
+
+
 class Settings(BaseSettings):
-    """Where the record is kept and how the embedded server behaves.
+    """Where the record and the queue are kept, how work is watched and how the embedded server behaves.
 
     `database_url` carries the psycopg driver whatever alias the user wrote; None stands for the embedded server, which
-    outlives its last client by `server_linger_s`.
+    outlives its last client by `server_linger_s`. `launchpad_url` is where FireWorks keeps its queue; None stands for
+    the record's own database. A step sent to nodes that cannot reach the record is leased for `offline_lease_s`. For
+    the rest see Pace.
     """
 
     model_config = SettingsConfigDict(
@@ -49,6 +74,24 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_data_path("agd")
     )
     server_linger_s: float = Field(10.0, ge=0, allow_inf_nan=False)
+    launchpad_url: Annotated[str, AfterValidator(_launchpad)] | None = Field(None, repr=False)
+    heartbeat_s: float = Field(Pace.heartbeat_s, gt=0, allow_inf_nan=False)
+    lease_s: float = Field(Pace.lease_s, gt=0, allow_inf_nan=False)
+    reconcile_s: float = Field(Pace.reconcile_s, gt=0, allow_inf_nan=False)
+    offline_lease_s: float = Field(7 * 86400.0, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _lease_outlasts_heartbeats(self) -> Self:
+        if self.lease_s < 2 * self.heartbeat_s:
+            raise ValueError(
+                f"AGD_LEASE_S ({self.lease_s:g}) must be at least twice AGD_HEARTBEAT_S ({self.heartbeat_s:g})"
+            )
+        return self
+
+    @property
+    def pace(self) -> Pace:
+        """The intervals at which work is watched."""
+        return Pace(self.heartbeat_s, self.lease_s, self.reconcile_s)
 
     def require_home(self) -> Path:
         """Return the home folder, made where missing; raises InputError where it cannot be written."""
@@ -67,6 +110,8 @@ def load_settings(given: Mapping[str, object] = MappingProxyType({})) -> Setting
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         reason = first["msg"].removeprefix("Value error, ")
+        if not first["loc"]:
+            raise InputError(f"settings cannot be used: {reason}") from None
         key = str(first["loc"][0])
         name = key if key in given else f"environment variable {_PREFIX}{key.upper()}"
         raise InputError(f"{name} cannot be used: {reason}") from None

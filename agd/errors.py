@@ -64,3 +64,11 @@ class StepError(AgdError):
     """A step of a campaign failed; its activity row keeps the error."""
 
     exit_code = 7
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same step may well succeed on another try: a busy or absent server, a full disk, an interruption."""
+    if isinstance(error, SchemaError):
+        return False
+    passing = (DatabaseError, BusyError, OSError, MemoryError, TimeoutError, KeyboardInterrupt, SystemExit)
+    return isinstance(error, passing)

@@ -11,8 +11,8 @@ from types import FrameType
 from agd.db import activities, campaigns
 from agd.db.schema import server_time
 from agd.protocols import Progress, silent
-from agd.steps import AWAIT, Step, next_step, perform
-from agd.steps.workspace import Campaign, Workspace, limited_threads
+from agd.steps import AWAIT, next_step, perform
+from agd.steps.workspace import Campaign, Step, Workspace, limited_threads
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ class LocalEngine:
         with workspace.database.read() as tx:
             asked_before = server_time(tx)
         lock = workspace.database.campaign_lock(campaign.id, campaign.name)
-        with lock as assert_held, _stop_signals() as is_stopped:
+        with lock as assert_held, stop_signals() as is_stopped:
             with workspace.database.transaction() as tx:
                 activities.bury_lost(tx, campaign.id)
-                campaigns.clear_stop(tx, campaign.id, asked_before)
+                campaigns.begin(tx, campaign.id, "local", asked_before)
             with limited_threads(campaign.spec.threads):
                 while (step := next_step(workspace, campaign)) is not None and not is_stopped():
                     if step.kind == AWAIT or (n_steps and step.kind in before):
@@ -77,7 +77,7 @@ class LocalEngine:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[Callable[[], bool]]:
+def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn the first SIGINT or SIGTERM into a wish; the second one falls back to what it did before."""
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False

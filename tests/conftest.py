@@ -3,17 +3,61 @@
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
+from agd import spec
 from agd.db import schema
 from agd.db.connection import Database
 from agd.db.embedded import EmbeddedServer
+from agd.spec import ResolvedSpec
+from agd.steps.cleaning import ImportRules
+from agd.steps.importing import import_dataset
 from agd.steps.workspace import Workspace
+
+STARTER = Path(str(files("agd") / "data" / "starter.csv"))
+
+# A small campaign on the starter set: real steps, a small autoencoder, seconds.
+SPEC = """\
+name = "{name}"
+target = "{target}"
+seed = 3
+
+[data]
+dataset = "starter"
+
+[initial]
+n = 30
+at_most = 5.0
+
+[budget]
+oracle_calls = {budget}
+suggestions_per_iteration = 8
+stall_after = 8
+
+[autoencoder]
+epochs = 3
+n_latent = 12
+hidden = 48
+min_rows = 2000
+
+{more}
+"""
+
+DEFAULT = """\
+[oracle]
+n_trees = 10
+
+[sampler]
+kind = "ucb"
+kappa = 5
+n_warmup = 200
+"""
 
 
 @pytest.fixture(scope="session")
@@ -53,15 +97,29 @@ def template(server_url: str) -> Iterator[str]:
         connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
 
 
+@pytest.fixture(scope="session")
+def fresh_database(server_url: str, template: str) -> Callable[[], AbstractContextManager[str]]:
+    """Opens a database of its own, and drops it afterwards."""
+
+    @contextmanager
+    def fresh() -> Iterator[str]:
+        name = f"agd_test_{os.getpid()}_{next(_numbers)}"
+        with _maintenance(server_url) as connection:
+            connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
+        try:
+            yield _with_database(server_url, name)
+        finally:
+            with _maintenance(server_url) as connection:
+                connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+
+    return fresh
+
+
 @pytest.fixture
-def database_url(server_url: str, template: str) -> Iterator[str]:
+def database_url(fresh_database: Callable[[], AbstractContextManager[str]]) -> Iterator[str]:
     """A database of its own for one test."""
-    name = f"agd_test_{os.getpid()}_{next(_numbers)}"
-    with _maintenance(server_url) as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}" TEMPLATE "{template}"'))
-    yield _with_database(server_url, name)
-    with _maintenance(server_url) as connection:
-        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+    with fresh_database() as url:
+        yield url
 
 
 @pytest.fixture
@@ -75,6 +133,27 @@ def database(database_url: str) -> Iterator[Database]:
 def workspace(database: Database, tmp_path: Path) -> Workspace:
     """An empty record with a folder for model files."""
     return Workspace(database, tmp_path / "artifacts")
+
+
+@pytest.fixture
+def starter(workspace: Workspace) -> Workspace:
+    """A record that holds the starter set."""
+    import_dataset(workspace, STARTER, "starter", ImportRules("formula", "band_gap_ev", "band_gap", "eV"))
+    return workspace
+
+
+@pytest.fixture
+def make_spec(tmp_path: Path) -> Callable[..., ResolvedSpec]:
+    """Write and read a specification."""
+
+    def make(
+        name: str = "small", target: str = "band_gap > 6 eV", budget: int = 25, more: str = DEFAULT
+    ) -> ResolvedSpec:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(SPEC.format(name=name, target=target, budget=budget, more=more))
+        return spec.read(path)
+
+    return make
 
 
 _numbers = itertools.count()

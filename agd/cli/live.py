@@ -11,8 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn
 from agd.cli.show import duration, notices, text
 from agd.db import progress
 from agd.protocols import Progress as Reporter
-from agd.steps import Step
-from agd.steps.workspace import Campaign, Workspace
+from agd.steps.workspace import Campaign, Step, Workspace
 
 _LOG_INTERVAL_S = 10.0
 

@@ -39,7 +39,7 @@ def workspace() -> Iterator["Workspace"]:
     settings = load_settings()
     home = settings.require_home()
     with open_database(settings) as database:
-        yield Workspace(database, home / "artifacts")
+        yield Workspace(database, home / "artifacts", settings.pace)
 
 
 def say(words: str) -> None:

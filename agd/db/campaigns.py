@@ -90,10 +90,22 @@ def request_stop(tx: Transaction, campaign_id: int) -> None:
     tx.execute(update(campaign).where(campaign.c.id == campaign_id).values(stop_requested_at=func.clock_timestamp()))
 
 
-def clear_stop(tx: Transaction, campaign_id: int, before: datetime) -> None:
-    """Forget a request to stop that was made before this time of the server."""
-    asked = update(campaign).where(campaign.c.id == campaign_id, campaign.c.stop_requested_at < before)
-    tx.execute(asked.values(stop_requested_at=None))
+def begin(tx: Transaction, campaign_id: int, engine: str, before: datetime) -> None:
+    """Hand the campaign to an engine: a request to stop from before this time, and failures so far, are forgiven."""
+    one = update(campaign).where(campaign.c.id == campaign_id)
+    tx.execute(one.values(engine=engine, retries_from=func.clock_timestamp(), parked_reason=None))
+    tx.execute(one.where(campaign.c.stop_requested_at < before).values(stop_requested_at=None))
+
+
+def park(tx: Transaction, campaign_id: int, reason: str) -> None:
+    """Keep why no step of the campaign is tried again until somebody says so."""
+    tx.execute(update(campaign).where(campaign.c.id == campaign_id).values(parked_reason=reason))
+
+
+def open_on(tx: Transaction, engine: str) -> Sequence[AnyRow]:
+    """The campaigns that have not ended and belong to an engine, oldest first."""
+    found = select(campaign).where(campaign.c.engine == engine, campaign.c.ended_at.is_(None))
+    return tx.execute(found.order_by(campaign.c.id)).all()
 
 
 def is_stop_requested(tx: Transaction, campaign_id: int) -> bool:
@@ -111,6 +123,12 @@ def last_iteration(tx: Transaction, campaign_id: int) -> AnyRow | None:
     """The iteration with the highest number (id, number)."""
     found = select(iteration.c.id, iteration.c.number).where(iteration.c.campaign_id == campaign_id)
     return tx.execute(found.order_by(iteration.c.number.desc()).limit(1)).one_or_none()
+
+
+def find_iteration(tx: Transaction, campaign_id: int, number: int) -> int | None:
+    """The id of an iteration, None where it was never begun."""
+    found = select(iteration.c.id).where(iteration.c.campaign_id == campaign_id, iteration.c.number == number)
+    return tx.execute(found).scalar_one_or_none()
 
 
 def open_iteration(tx: Transaction, campaign_id: int, number: int) -> int:

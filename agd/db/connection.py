@@ -23,6 +23,7 @@ AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 _INSUFFICIENT_PRIVILEGE = "42501"
 _OPTIONS = "-c jit=off -c timezone=UTC -c datestyle=ISO -c work_mem=64MB"
 
+_NO_CAMPAIGN = 0
 _LOCK_NAMESPACE = 0x616764  # "agd": keeps our advisory locks apart from those of other programs
 
 
@@ -68,8 +69,10 @@ class Database:
             yield connection
 
     @contextmanager
-    def campaign_lock(self, campaign_id: int, name: str) -> Iterator[Callable[[], None]]:
+    def campaign_lock(self, campaign_id: int, name: str, *, is_shared: bool = False) -> Iterator[Callable[[], None]]:
         """Be the only process at work on a campaign; the server frees the lock when the process dies.
+
+        Processes that each do a step share the lock, and keep out the one that would do them all.
 
         Yields a function that raises DatabaseError when the lock has been lost with its connection.
 
@@ -79,7 +82,7 @@ class Database:
         engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         with _explained(self._where), engine.connect() as connection:
             held = connection.scalar(
-                text("SELECT pg_try_advisory_lock(:space, :campaign)"),
+                text(f"SELECT pg_try_advisory_lock{'_shared' if is_shared else ''}(:space, :campaign)"),
                 {"space": _LOCK_NAMESPACE, "campaign": campaign_id},
             )
             if not held:
@@ -99,17 +102,33 @@ class Database:
                     connection.execute(text("SELECT pg_advisory_unlock_all()"))
                 connection.invalidate()  # closing the session frees the lock in any case
 
+    @contextmanager
+    def reconcile_lock(self, *, waits: bool = False) -> Iterator[bool]:
+        """Be the only process that compares queue and record; False where another one does and nobody waits for it."""
+        engine = self._engine.execution_options(isolation_level="AUTOCOMMIT")
+        key = {"space": _LOCK_NAMESPACE, "key": _NO_CAMPAIGN}
+        with _explained(self._where), engine.connect() as connection:
+            if waits:
+                connection.execute(text("SELECT pg_advisory_lock(:space, :key)"), key)
+            is_ours = waits or bool(connection.scalar(text("SELECT pg_try_advisory_lock(:space, :key)"), key))
+            try:
+                yield is_ours
+            finally:
+                with suppress(SQLAlchemyError):
+                    connection.execute(text("SELECT pg_advisory_unlock_all()"))
 
-def locked_campaigns(connection: Transaction) -> set[int]:
-    """Ids of the campaigns that a live process is working on."""
+
+def locked_campaigns(connection: Transaction, *, alone: bool = False) -> set[int]:
+    """Ids of the campaigns that a live process is working on; with `alone` those that one process keeps to itself."""
     rows = connection.execute(
         text(
             "SELECT objid FROM pg_locks WHERE locktype = 'advisory' AND classid = :space AND granted"
             " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+            " AND (mode = 'ExclusiveLock' OR NOT :alone)"
         ),
-        {"space": _LOCK_NAMESPACE},
+        {"space": _LOCK_NAMESPACE, "alone": alone},
     )
-    return {row.objid for row in rows}
+    return {row.objid for row in rows} - {_NO_CAMPAIGN}
 
 
 def open_database(settings: Settings, *, check_schema: bool = True) -> Database:
@@ -167,4 +186,5 @@ def _first_line(error: DBAPIError) -> str:
 
 
 def _shown(url: str) -> str:
-    return f"the database at {make_url(url).render_as_string(hide_password=True)}"
+    shown = make_url(url).set(query={})  # a password may stand there, too
+    return f"the database at {shown.render_as_string(hide_password=True)}"

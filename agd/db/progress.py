@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
+from agd.db import activities
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
 
 # The nearest to the target first, then the farthest beyond its one bound.
@@ -15,7 +16,7 @@ CASE WHEN {row}.target_low IS NULL THEN v.value WHEN {row}.target_high IS NULL T
 
 _STATE = """
 SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
-       spent.last_active, spent.time_spent,
+       spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
        k.spec #>> '{{oracle,kind}}' = 'external' AND EXISTS (
            SELECT FROM suggestion s WHERE s.campaign_id = k.id AND s.outcome = 'new' AND s.label_id IS NULL
            AND NOT EXISTS (SELECT FROM label l LEFT JOIN retraction x ON x.label_id = l.id
@@ -28,7 +29,8 @@ LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.ca
 LEFT JOIN LATERAL (SELECT outcome, error FROM activity a
                    WHERE a.campaign_id = p.campaign_id ORDER BY a.id DESC LIMIT 1) final ON true
 LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active,
-                          sum(a.ended_at - a.started_at) FILTER (WHERE a.outcome = 'done') AS time_spent
+                          sum(a.ended_at - a.started_at) FILTER (WHERE a.outcome = 'done') AS time_spent,
+                          count(a.launch_id) AS n_launches
                    FROM activity a WHERE a.campaign_id = p.campaign_id) spent ON true
 """
 
@@ -38,7 +40,7 @@ def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     state = _STATE.format(order=_ORDER.format(row="p"))
     where = "" if name is None else "WHERE p.campaign = :name"
     rows = tx.execute(text(f"{state} {where} ORDER BY p.campaign_id"), {"name": name}).mappings().all()
-    at_work = locked_campaigns(tx)
+    at_work = locked_campaigns(tx) | {row.campaign_id for row in activities.leases(tx) if not row.is_expired}
     return [{"state": _state(row, is_at_work=row["campaign_id"] in at_work), **row} for row in rows]
 
 
@@ -75,6 +77,9 @@ def _state(row: RowMapping, *, is_at_work: bool) -> str:
         return f"ended: {row['end_reason']}"
     if is_at_work:
         return "stopping" if row["stop_requested_at"] is not None else "running"
-    if row["last_outcome"] == "failed":
+    is_queued = row["engine"] != "local" and row["stop_requested_at"] is None
+    if row["parked_reason"] is not None or (row["last_outcome"] == "failed" and not is_queued):
         return "failed"
-    return "waiting for labels" if row["is_waiting"] else "paused"
+    if row["is_waiting"]:
+        return "waiting for labels"
+    return "queued" if is_queued else "paused"

@@ -78,6 +78,15 @@ campaign = Table(
     Column("ended_at", DateTime(timezone=True)),
     Column("mode", Text, nullable=False, server_default="default", comment="paper: the published loop and accounting"),
     Column("twin_of_id", BigInteger, ForeignKey("campaign.id"), comment="the campaign this one is a control of"),
+    Column("engine", Text, nullable=False, server_default="local"),
+    Column(
+        "retries_from",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="attempts before are forgiven",
+    ),
+    Column("parked_reason", Text, comment="why no step of it is tried again by itself"),
     Column(
         "end_reason", Text, CheckConstraint("end_reason IN ('budget spent', 'stalled')", name="end_reason_is_known")
     ),
@@ -118,12 +127,29 @@ activity = Table(
     Column("ended_at", DateTime(timezone=True)),
     Column("outcome", Text, nullable=False, server_default="running"),
     Column("error", Text),
+    Column(
+        "lease_expires_at",
+        DateTime(timezone=True),
+        comment="of a campaign's step: until when nobody else may take it",
+    ),
+    Column(
+        "error_class", Text, CheckConstraint("error_class IN ('transient', 'permanent')", name="error_class_is_known")
+    ),
+    CheckConstraint("error_class IS NULL OR outcome = 'failed'", name="error_class_has_error"),
     CheckConstraint("outcome IN ('running', 'done', 'failed', 'lost')", name="outcome_is_known"),
     CheckConstraint("(outcome = 'running') = (ended_at IS NULL)", name="end_has_outcome"),
     ForeignKeyConstraint(["iteration_id", "campaign_id"], ["iteration.id", "iteration.campaign_id"]),
     CheckConstraint("iteration_id IS NULL OR campaign_id IS NOT NULL", name="iteration_has_campaign"),
-    # Many attempts, one success: the database's word that a step of an iteration is done once.
-    Index("uq_activity_done_once", "iteration_id", "kind", unique=True, postgresql_where=text("outcome = 'done'")),
+    # Many attempts, one at a time, one success: the database's word that a step of a campaign is done once.
+    Index(
+        "uq_activity_step",
+        "campaign_id",
+        "kind",
+        text("coalesce(iteration_id, 0)"),
+        unique=True,
+        postgresql_where=text("outcome IN ('running', 'done') AND lease_expires_at IS NOT NULL"),
+    ),
+    Index("ix_activity_running", "lease_expires_at", postgresql_where=text("outcome = 'running'")),
     Index("ix_activity_campaign", "campaign_id", "kind"),
 )
 

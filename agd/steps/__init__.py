@@ -1,48 +1,44 @@
 """Where computing and recording meet: the steps of a campaign and the rule that orders them."""
 
-from dataclasses import dataclass
-
 from agd.db import activities, campaigns
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
 from agd.protocols import Progress, silent
 from agd.spec import EXTERNAL
+from agd.steps.answering import LABEL, RECORD
 from agd.steps.asking import awaited
-from agd.steps.searching import decode, encode_initial, label, record, suggest
-from agd.steps.training import train
-from agd.steps.workspace import Campaign, Workspace
+from agd.steps.searching import DECODE, ENCODE, SUGGEST
+from agd.steps.training import TRAIN
+from agd.steps.work import Work
+from agd.steps.workspace import Campaign, Step, Workspace, heartbeat, kept_error, take
 
 AWAIT = "await labels"
 """The step that somebody outside has to do: `agd tell`, or `agd label add`."""
 
-ITERATION_STEPS = {"suggest": suggest, "decode": decode, "label": label, "record": record}
+ITERATION_STEPS = {"suggest": SUGGEST, "decode": DECODE, "label": LABEL, "record": RECORD}
 
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """What a campaign needs next; `iteration` is None for what happens once."""
-
-    kind: str
-    iteration: int | None = None
+STEPS = {"train autoencoder": TRAIN, "train oracle": TRAIN, "encode": ENCODE, **ITERATION_STEPS}
 
 
 def next_step(workspace: Workspace, campaign: Campaign) -> Step | None:
     """Read from the record what comes next; None when the campaign has ended."""
     with workspace.database.read() as tx:
-        row = campaigns.find(tx, campaign.name)
-        if row is None or row.ended_at is not None:
-            return None
-        trained = campaigns.models_of(tx, campaign.id)
-        if "autoencoder" not in trained:
-            return Step("train autoencoder")
-        if "oracle" not in trained and campaign.spec.oracle.is_model:
-            return Step("train oracle")
-        if not campaigns.has_done(tx, campaign.id, "encode"):
-            return Step("encode")
-        last = campaigns.last_iteration(tx, campaign.id)
-        if last is None:
-            return Step("suggest", 1)
-        return _next_in(tx, campaign, last)
+        return next(iter(due_steps(tx, campaign)), None)
+
+
+def due_steps(tx: Transaction, campaign: Campaign) -> list[Step]:
+    """The steps that can be done now, in the order in which one process would do them; none when it has ended."""
+    row = campaigns.find(tx, campaign.name)
+    if row is None or row.ended_at is not None:
+        return []
+    trained = campaigns.models_of(tx, campaign.id)
+    roles = ["autoencoder", *(["oracle"] if campaign.spec.oracle.is_model else [])]
+    if untrained := [Step(f"train {role}") for role in roles if role not in trained]:
+        return untrained
+    if not campaigns.has_done(tx, campaign.id, "encode"):
+        return [Step("encode")]
+    last = campaigns.last_iteration(tx, campaign.id)
+    return [Step("suggest", 1) if last is None else _next_in(tx, campaign, last)]
 
 
 def _next_in(tx: Transaction, campaign: Campaign, last: AnyRow) -> Step:
@@ -54,17 +50,37 @@ def _next_in(tx: Transaction, campaign: Campaign, last: AnyRow) -> Step:
     return Step(AWAIT if is_owed else left[0], last.number)
 
 
-def perform(workspace: Workspace, campaign: Campaign, step: Step, progress: Progress = silent) -> None:
-    """Do one step and record it.
+def perform(workspace: Workspace, campaign: Campaign, step: Step, progress: Progress = silent) -> bool:
+    """Do one step and record it; False where it was done already.
+
+    Raises:
+        BusyError: somebody else is at work on the step, or took it over meanwhile: then nothing was written.
+        StepError: it is not for this program to do.
+    """
+    work = work_of(campaign, step)
+    seed = work.seed(campaign, step)
+    activity_id = take(workspace, campaign, step, seed=seed, lease_s=workspace.pace.lease_s)
+    if activity_id is None:
+        return False
+    with kept_error(workspace, activity_id), heartbeat(workspace, activity_id):
+        with workspace.database.read() as tx:
+            inputs = work.read(tx, campaign, step)
+        outputs = work.compute(workspace.shelf, campaign, step, inputs, progress)
+        with workspace.database.transaction() as tx:
+            activities.hold(tx, activity_id)
+            work.write(tx, campaign, step, activity_id, inputs, outputs)
+            activities.finish(tx, activity_id)
+    return True
+
+
+def work_of(campaign: Campaign, step: Step) -> Work:
+    """What a step consists of.
 
     Raises:
         StepError: it is not for this program to do.
     """
     if step.kind == AWAIT:
         raise StepError(f"campaign {campaign.name!r} waits for labels: see `agd ask {campaign.name}`")
-    if step.iteration is not None:
-        ITERATION_STEPS[step.kind](workspace, campaign, step.iteration)
-    elif step.kind == "encode":
-        encode_initial(workspace, campaign)
-    else:
-        train(workspace, campaign, step.kind.removeprefix("train "), progress)
+    if step.kind not in STEPS:
+        raise StepError(f"no step {step.kind!r}: there is {', '.join(STEPS)}")
+    return STEPS[step.kind]

@@ -91,6 +91,11 @@ def train_screener(
     return look_up(workspace, recipe, parts) if dry_run else train_by_hand(workspace, recipe, parts, progress)
 
 
+def train_role(workspace: Workspace, name: str, role: Role, choice: ScreenerChoice) -> Trained:
+    """The screener of a role of the campaign of that name, trained where it is not there yet."""
+    return train_screener(workspace, as_campaign(campaign_row(workspace, name)), LABELS[role], choice)
+
+
 def target_of(campaign: Campaign, text: str | None) -> Target:
     """The target that was asked for, the campaign's where none was; raises InputError for another property or unit."""
     own = campaign.spec.target

@@ -1,7 +1,7 @@
-"""One iteration: suggest, decode, label, record. Each reads, computes with nothing open, writes in one transaction."""
+"""Searching: the initial rows get their latent vectors, a sampler proposes points, and points become compositions."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -10,173 +10,265 @@ from agd.chem import smact_validity
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import Identities, identify
 from agd.chem.validity import assess
-from agd.db import activities, campaigns, models
-from agd.db.connection import AnyRow, Transaction
+from agd.db import campaigns, models
+from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
-from agd.protocols import Generator
-from agd.spec import EXTERNAL, TABLE, CampaignSpec, FilterSpec, Target
-from agd.steps.workspace import RULES, Campaign, Workspace, counts_of, derive_seed, recorded, store_compositions
-from agd.types import Floats, History, Latents, Proposals
+from agd.protocols import Generator, Progress
+from agd.spec import CampaignSpec, FilterSpec, Target
+from agd.steps.answering import silences_of
+from agd.steps.work import Work
+from agd.steps.workspace import (
+    RULES,
+    Campaign,
+    ModelRef,
+    Shelf,
+    Step,
+    counts_of,
+    derive_seed,
+    model_ref,
+    store_compositions,
+)
+from agd.types import Counts, Floats, History, Latents, Proposals
 
 
-def encode_initial(workspace: Workspace, campaign: Campaign) -> None:
-    """Give every initial row its latent row; the box of these points is where the search takes place."""
-    with recorded(workspace, "encode", campaign=campaign) as activity_id:
-        with workspace.database.read() as tx:
-            version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
-            rows = models.members_of(tx, campaigns.sets_of(tx, campaign.id)["initial"])
-        generator = workspace.generator(version_id)
-        counts = counts_of([row.reduced_formula for row in rows])
-        inside = np.flatnonzero(generator.is_encodable(counts)).tolist()
-        if len(inside) < 2:  # noqa: PLR2004  a box needs two corners
-            raise StepError(
-                "fewer than two initial rows are within the autoencoder's vocabulary: give the search a box"
-            )
-        latents = generator.encode(counts[inside])
-        with workspace.database.transaction() as tx:
-            vectors = [(rows[i].composition_id, latent.tolist()) for i, latent in zip(inside, latents, strict=True)]
-            campaigns.store_latents(tx, version_id, activity_id, vectors)
-            activities.finish(tx, activity_id)
+@dataclass(frozen=True, slots=True, eq=False)
+class InitialRows:
+    """The compositions a campaign starts from."""
+
+    generator: ModelRef
+    composition_ids: list[int]
+    formulas: list[str]
 
 
-def suggest(workspace: Workspace, campaign: Campaign, number: int) -> None:
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedRows:
+    """Which initial rows `positions` lie within the vocabulary, and their latents `[len(positions), n_latent]`."""
+
+    positions: list[int]
+    latents: Latents
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """What a sampler may know, as in History, and whom it asks what a point stands for."""
+
+    generator: ModelRef
+    latents: Floats
+    values: Floats
+    counts: Counts
+    n_initial: int
+    seen: list[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Suggested:
+    """A batch, as in Proposals, with latents for all; none of it where the sampler has nothing left."""
+
+    is_exhausted: bool
+    latents: Latents
+    counts: Counts | None
+    posterior_mean: Floats
+    posterior_sd: Floats
+    acquisition: Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Points:
+    """Latent vectors `[len(positions), n_latent]` of a batch of `n`, and the formulas of what was no latent point."""
+
+    generator: ModelRef
+    n: int
+    positions: list[int]
+    latents: Latents
+    named_positions: list[int]
+    named: list[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Read:
+    """What a batch stands for: counts `[len(positions), 103]`, why each is rejected if it is, and why others failed."""
+
+    positions: list[int]
+    counts: Counts
+    refusals: list[str | None]
+    failed_positions: list[int]
+    failures: list[str]
+
+
+def _read_initial(tx: Transaction, campaign: Campaign, _step: Step) -> InitialRows:
+    version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+    rows = models.members_of(tx, campaigns.sets_of(tx, campaign.id)["initial"])
+    ids, formulas = [row.composition_id for row in rows], [row.reduced_formula for row in rows]
+    return InitialRows(model_ref(tx, version_id), ids, formulas)
+
+
+def _encode(shelf: Shelf, _campaign: Campaign, _step: Step, rows: InitialRows, _progress: Progress) -> EncodedRows:
+    generator: Generator = shelf.load(rows.generator)
+    counts = counts_of(rows.formulas)
+    inside = np.flatnonzero(generator.is_encodable(counts)).tolist()
+    if len(inside) < 2:  # noqa: PLR2004  a box needs two corners
+        raise StepError("fewer than two initial rows are within the autoencoder's vocabulary: give the search a box")
+    return EncodedRows(inside, generator.encode(counts[inside]))
+
+
+def _write_latents(
+    tx: Transaction, campaign: Campaign, _step: Step, activity_id: int, rows: InitialRows, encoded: EncodedRows
+) -> None:
+    version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+    ids = [rows.composition_ids[i] for i in encoded.positions]
+    vectors = [(i, latent.tolist()) for i, latent in zip(ids, encoded.latents, strict=True)]
+    campaigns.store_latents(tx, version_id, activity_id, vectors)
+
+
+def _read_past(tx: Transaction, campaign: Campaign, step: Step) -> Past:
+    number = step.number
+    initial = campaigns.initial_points(tx, campaign.id)
+    points = [*initial, *campaigns.suggested_points(tx, campaign.id, number)]
+    counts = np.zeros((len(points), N_ELEMENTS), dtype=np.int32)
+    is_decoded = [row.reduced_formula is not None for row in points]
+    counts[is_decoded] = counts_of([row.reduced_formula for row in points if row.reduced_formula is not None])
+    return Past(
+        generator=model_ref(tx, campaigns.models_of(tx, campaign.id)["autoencoder"]),
+        latents=np.array([row.vector for row in points], dtype=np.float32).astype(np.float64),
+        values=np.array([np.nan if row.value is None else row.value for row in points], dtype=np.float64),
+        counts=counts,
+        n_initial=len(initial),
+        seen=sorted(campaigns.seen_formulas(tx, campaign.id, number)),
+    )
+
+
+def _suggest(shelf: Shelf, campaign: Campaign, step: Step, past: Past, _progress: Progress) -> Suggested:
     """Ask the sampler for the next points, given every label so far."""
     spec = campaign.spec
-    seed = derive_seed(spec.seed, number, "suggest")
-    with recorded(workspace, "suggest", campaign=campaign, iteration=number, seed=seed) as activity_id:
-        with workspace.database.read() as tx:
-            version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
-        generator = workspace.generator(version_id)
-        with workspace.database.read() as tx:
-            past = _Past.of(tx, campaign.id, number)
-        history = _history(past, spec, lambda points: _read(generator, points, spec.filter))
-        sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
-        try:
-            proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=seed)
-        except ExhaustedError:
-            with workspace.database.transaction() as tx:
-                campaigns.end(tx, campaign.id, "stalled")
-                activities.finish(tx, activity_id)
-            return
-        named = None if proposals.counts is None else identify(proposals.counts)
-        latents: Latents = (
-            np.asarray(proposals.latents, dtype=np.float32) if named is None else generator.encode(named.counts)
+    generator: Generator = shelf.load(past.generator)
+    history = _history(past, spec, lambda points: _read_points(generator, points, spec.filter))
+    sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
+    try:
+        proposals: Proposals = sampler.suggest(
+            history, spec.budget.suggestions_per_iteration, seed=_suggest_seed(campaign, step)
         )
-        with workspace.database.transaction() as tx:
-            ids: list[int | None] = [None] * len(latents)
-            if named is not None:
-                ids = list(store_compositions(tx, named, activity_id, RULES).tolist())
-            vectors = [(i, latent.tolist()) for i, latent in zip(ids, latents, strict=True)]
-            latent_ids = campaigns.store_latents(tx, version_id, activity_id, vectors)
-            iteration_id = campaigns.open_iteration(tx, campaign.id, number)
-            campaigns.store_suggestions(
-                tx,
-                [
-                    {
-                        "campaign_id": campaign.id,
-                        "iteration_id": iteration_id,
-                        "rank": rank,
-                        "proposed": "latent" if named is None else "composition",
-                        "latent_id": latent_id,
-                        "composition_id": composition_id,
-                        "posterior_mean": _known(proposals.posterior_mean, rank),
-                        "posterior_sd": _known(proposals.posterior_sd, rank),
-                        "acquisition": _known(proposals.acquisition, rank),
-                        "activity_id": activity_id,
-                    }
-                    for rank, (latent_id, composition_id) in enumerate(zip(latent_ids, ids, strict=True), start=1)
-                ],
-            )
-            activities.finish(tx, activity_id)
+    except ExhaustedError:
+        nothing = np.zeros(0)
+        return Suggested(True, np.zeros((0, 0), dtype=np.float32), None, nothing, nothing, nothing)  # noqa: FBT003
+    counts = None if proposals.counts is None else identify(proposals.counts).counts
+    latents = np.asarray(proposals.latents, dtype=np.float32) if counts is None else generator.encode(counts)
+    return Suggested(
+        is_exhausted=False,
+        latents=latents,
+        counts=counts,
+        posterior_mean=proposals.posterior_mean,
+        posterior_sd=proposals.posterior_sd,
+        acquisition=proposals.acquisition,
+    )
 
 
-def decode(workspace: Workspace, campaign: Campaign, number: int) -> None:
-    """Turn the points of an iteration into compositions, tell new ones from the rest, and what is charged."""
-    is_published = campaign.spec.mode == "paper"
-    with recorded(workspace, "decode", campaign=campaign, iteration=number) as activity_id:
-        with workspace.database.read() as tx:
-            trained = campaigns.models_of(tx, campaign.id)
-            rows = campaigns.suggestions_of(tx, campaign.id, number)
-            initial = campaigns.initial_labels(tx, campaign.id).keys()
-            seen = campaigns.decoded_before(tx, campaign.id, number).keys()
-            n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id, campaign.spec.mode)
-        decoded, failures = _decode(workspace, trained["autoencoder"], rows)
-        positions = sorted(decoded)
-        named = identify(counts_of([decoded[p] for p in positions])) if positions else None
-        refusals = dict(zip(positions, _refusals(named, campaign.spec.filter), strict=True)) if named else {}
-        with workspace.database.transaction() as tx:
-            ids = store_compositions(tx, named, activity_id, RULES).tolist() if named else []
-            composition_ids = dict(zip(positions, ids, strict=True))
-            silences = _silences(tx, campaign, trained.get("oracle"), ids)
-            outcomes = []
-            asked = set(seen)
-            for p, row in enumerate(rows):
-                composition_id = composition_ids.get(p)
-                outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
-                if outcome == "new" or (is_published and outcome in {"known", "duplicate"}):
-                    if composition_id in silences:
-                        outcome, reason = "unanswered", silences[composition_id]
-                    elif n_left == 0:
-                        outcome, reason = "rejected", campaigns.OVER_BUDGET
-                    else:
-                        n_left -= 1
-                outcomes.append({"id": row.id, "outcome": outcome, "reason": reason, "composition_id": composition_id})
-                if composition_id is not None:
-                    asked.add(composition_id)
-            campaigns.store_outcomes(tx, activity_id, outcomes, [(rows[p].id, why) for p, why in failures.items()])
-            activities.finish(tx, activity_id)
-
-
-def label(workspace: Workspace, campaign: Campaign, number: int) -> None:
-    """Ask the oracle for what it has not answered before, and point every suggestion to the label it uses.
-
-    In the published mode the oracle answers for initial rows too, and a duplicate is charged for the label it has.
-    """
-    is_published = campaign.spec.mode == "paper"
-    with recorded(workspace, "label", campaign=campaign, iteration=number) as activity_id:
-        with workspace.database.read() as tx:
-            rows = campaigns.suggestions_of(tx, campaign.id, number)
-            asked = [row for row in rows if row.outcome == "new" or (is_published and row.outcome == "known")]
-            oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
-            labels = {} if is_published else campaigns.initial_labels(tx, campaign.id)
-            labels |= {
-                composition: label_id
-                for composition, label_id in campaigns.decoded_before(tx, campaign.id, number).items()
-                if label_id is not None
+def _write_suggestions(
+    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _past: Past, batch: Suggested
+) -> None:
+    if batch.is_exhausted:
+        campaigns.end(tx, campaign.id, "stalled")
+        return
+    ids: list[int | None] = [None] * len(batch.latents)
+    if batch.counts is not None:
+        ids = list(store_compositions(tx, identify(batch.counts), activity_id, RULES).tolist())
+    vectors = [(i, latent.tolist()) for i, latent in zip(ids, batch.latents, strict=True)]
+    version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+    latent_ids = campaigns.store_latents(tx, version_id, activity_id, vectors)
+    iteration_id = campaigns.open_iteration(tx, campaign.id, step.number)
+    campaigns.store_suggestions(
+        tx,
+        [
+            {
+                "campaign_id": campaign.id,
+                "iteration_id": iteration_id,
+                "rank": rank,
+                "proposed": "latent" if batch.counts is None else "composition",
+                "latent_id": latent_id,
+                "composition_id": composition_id,
+                "posterior_mean": _known(batch.posterior_mean, rank),
+                "posterior_sd": _known(batch.posterior_sd, rank),
+                "acquisition": _known(batch.acquisition, rank),
+                "activity_id": activity_id,
             }
-            answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in asked])
-        # One order for every writer, so that two campaigns never wait for each other in a circle.
-        unanswered = {row.composition_id: row for row in asked if row.composition_id not in answered}
-        answers = _ask(workspace, campaign, oracle_id, [unanswered[i] for i in sorted(unanswered)])
-        if campaign.spec.oracle.kind == EXTERNAL and unanswered:
-            raise StepError(f"a label was retracted meanwhile: see `agd ask {campaign.name}`")
-        with workspace.database.transaction() as tx:
-            if answers:
-                campaigns.store_oracle_labels(tx, [{**answer, "activity_id": activity_id} for answer in answers])
-                answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in asked])
-            labels |= answered
-            attached = [
-                (row.id, labels[row.composition_id])
-                for row in rows
-                if row.outcome in {"new", "duplicate", "known"} and row.composition_id in labels
-            ]
-            if attached:
-                campaigns.attach_labels(tx, activity_id, attached)
-            activities.finish(tx, activity_id)
+            for rank, (latent_id, composition_id) in enumerate(zip(latent_ids, ids, strict=True), start=1)
+        ],
+    )
 
 
-def record(workspace: Workspace, campaign: Campaign, number: int) -> None:
-    """Close the iteration, and the campaign when its budget is spent or nothing new comes any more."""
-    budget = campaign.spec.budget
-    with (
-        recorded(workspace, "record", campaign=campaign, iteration=number) as activity_id,
-        workspace.database.transaction() as tx,
-    ):
-        if campaigns.n_calls(tx, campaign.id, campaign.spec.mode) >= budget.oracle_calls:
-            campaigns.end(tx, campaign.id, "budget spent")
-        elif campaigns.n_barren_iterations(tx, campaign.id, number) >= budget.stall_after:
-            campaigns.end(tx, campaign.id, "stalled")
-        activities.finish(tx, activity_id)
+def _suggest_seed(campaign: Campaign, step: Step) -> int:
+    return derive_seed(campaign.spec.seed, step.number, "suggest")
+
+
+def _read_batch(tx: Transaction, campaign: Campaign, step: Step) -> Points:
+    rows = campaigns.suggestions_of(tx, campaign.id, step.number)
+    points = [p for p, row in enumerate(rows) if row.proposed == "latent"]
+    named = [p for p, row in enumerate(rows) if row.proposed == "composition"]
+    return Points(
+        generator=model_ref(tx, campaigns.models_of(tx, campaign.id)["autoencoder"]),
+        n=len(rows),
+        positions=points,
+        latents=np.array([rows[p].vector for p in points], dtype=np.float32),
+        named_positions=named,
+        named=[rows[p].reduced_formula for p in named],
+    )
+
+
+def _decode(shelf: Shelf, campaign: Campaign, _step: Step, batch: Points, _progress: Progress) -> Read:
+    """Turn the points of an iteration into compositions."""
+    counts = np.zeros((batch.n, N_ELEMENTS), dtype=np.int32)
+    counts[batch.named_positions] = counts_of(batch.named)
+    failures: dict[int, str] = {}
+    if batch.positions:
+        generator: Generator = shelf.load(batch.generator)
+        decoded = generator.decode(batch.latents)
+        counts[batch.positions] = decoded.counts
+        failures = {batch.positions[i]: reason for i, reason in sorted(decoded.failures.items())}
+    positions = [p for p in range(batch.n) if p not in failures]
+    named = identify(counts[positions]) if positions else None
+    return Read(
+        positions=positions,
+        counts=counts[positions] if named is None else named.counts,
+        refusals=_refusals(named, campaign.spec.filter) if named else [],
+        failed_positions=list(failures),
+        failures=list(failures.values()),
+    )
+
+
+def _write_outcomes(
+    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _batch: Points, read: Read
+) -> None:
+    """Tell new compositions from the rest, and what is charged."""
+    is_published = campaign.spec.mode == "paper"
+    number = step.number
+    rows = campaigns.suggestions_of(tx, campaign.id, number)
+    initial = campaigns.initial_labels(tx, campaign.id).keys()
+    asked = set(campaigns.decoded_before(tx, campaign.id, number))
+    n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id, campaign.spec.mode)
+    ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
+    composition_ids = dict(zip(read.positions, ids, strict=True))
+    refusals = dict(zip(read.positions, read.refusals, strict=True))
+    silences = silences_of(tx, campaign, ids)
+    outcomes = []
+    for p, row in enumerate(rows):
+        composition_id = composition_ids.get(p)
+        outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
+        if outcome == "new" or (is_published and outcome in {"known", "duplicate"}):
+            if composition_id in silences:
+                outcome, reason = "unanswered", silences[composition_id]
+            elif n_left == 0:
+                outcome, reason = "rejected", campaigns.OVER_BUDGET
+            else:
+                n_left -= 1
+        outcomes.append({"id": row.id, "outcome": outcome, "reason": reason, "composition_id": composition_id})
+        if composition_id is not None:
+            asked.add(composition_id)
+    failures = [(rows[p].id, why) for p, why in zip(read.failed_positions, read.failures, strict=True)]
+    campaigns.store_outcomes(tx, activity_id, outcomes, failures)
+
+
+ENCODE = Work(InitialRows, EncodedRows, _read_initial, _encode, _write_latents)
+SUGGEST = Work(Past, Suggested, _read_past, _suggest, _write_suggestions, _suggest_seed)
+DECODE = Work(Points, Read, _read_batch, _decode, _write_outcomes)
 
 
 def objective(values: Floats, target: Target) -> Floats:
@@ -188,44 +280,22 @@ def objective(values: Floats, target: Target) -> Floats:
     return -np.maximum(np.maximum(target.low - values, values - target.high), 0.0)
 
 
-class _Past(NamedTuple):
-    """What the record knows of a campaign before an iteration."""
-
-    initial: Sequence[AnyRow]
-    suggested: Sequence[AnyRow]
-    seen: set[str]
-
-    @classmethod
-    def of(cls, tx: Transaction, campaign_id: int, number: int) -> "_Past":
-        return cls(
-            campaigns.initial_points(tx, campaign_id),
-            campaigns.suggested_points(tx, campaign_id, number),
-            campaigns.seen_formulas(tx, campaign_id, number),
-        )
-
-
-def _history(past: _Past, spec: CampaignSpec, read: Callable[[Floats], Sequence[str | None]]) -> History:
-    points = [*past.initial, *past.suggested]
-    latents = np.array([row.vector for row in points], dtype=np.float32).astype(np.float64)
-    values = np.array([np.nan if row.value is None else row.value for row in points], dtype=np.float64)
-    counts = np.zeros((len(points), N_ELEMENTS), dtype=np.int32)
-    is_decoded = [row.reduced_formula is not None for row in points]
-    counts[is_decoded] = counts_of([row.reduced_formula for row in points if row.reduced_formula is not None])
-    box = latents[: len(past.initial)]
+def _history(past: Past, spec: CampaignSpec, read: Callable[[Floats], Sequence[str | None]]) -> History:
+    box = past.latents[: past.n_initial]
     as_undecodable = float(objective(np.zeros(1), spec.target)[0])
     return History(
-        latents=latents,
-        objectives=objective(values, spec.target),
+        latents=past.latents,
+        objectives=objective(past.values, spec.target),
         bounds=np.stack([box.min(axis=0), box.max(axis=0)], axis=1),
         read=read,
         seen=frozenset(past.seen),
-        counts=counts,
-        n_initial=len(past.initial),
+        counts=past.counts,
+        n_initial=past.n_initial,
         undecodable_objective=as_undecodable if spec.mode == "paper" else None,
     )
 
 
-def _read(generator: Generator, points: Floats, rule: FilterSpec) -> list[str | None]:
+def _read_points(generator: Generator, points: Floats, rule: FilterSpec) -> list[str | None]:
     """What each latent point stands for, None where a suggestion there would be undecodable or rejected."""
     decoded = generator.decode(points.astype(np.float32))
     found: list[str | None] = [None] * len(points)
@@ -235,30 +305,6 @@ def _read(generator: Generator, points: Floats, rule: FilterSpec) -> list[str | 
         for i, formula, refusal in zip(good, named.reduced_formula, _refusals(named, rule), strict=True):
             found[i] = formula if refusal is None else None
     return found
-
-
-def _decode(workspace: Workspace, version_id: int, rows: Sequence[AnyRow]) -> tuple[dict[int, str], dict[int, str]]:
-    """Reduced formula by position, and reason of failure by position."""
-    points = [p for p, row in enumerate(rows) if row.proposed == "latent"]
-    formulas = {p: row.reduced_formula for p, row in enumerate(rows) if row.proposed == "composition"}
-    if not points:
-        return formulas, {}
-    decoded = workspace.generator(version_id).decode(np.array([rows[p].vector for p in points], dtype=np.float32))
-    good = [i for i in range(len(points)) if i not in decoded.failures]
-    if good:
-        names = identify(decoded.counts[good]).reduced_formula
-        formulas |= {points[i]: name for i, name in zip(good, names, strict=True)}
-    return formulas, {points[i]: reason for i, reason in decoded.failures.items()}
-
-
-def _outcome(composition_id: int | None, initial: Any, asked: set[int], refusal: str | None) -> tuple[str, str | None]:
-    if composition_id is None:
-        return "undecodable", None
-    if composition_id in initial:
-        return "known", None
-    if composition_id in asked:
-        return "duplicate", None
-    return ("new", None) if refusal is None else ("rejected", refusal)
 
 
 def _refusals(named: Identities, rule: FilterSpec) -> list[str | None]:
@@ -278,50 +324,16 @@ def _refusals(named: Identities, rule: FilterSpec) -> list[str | None]:
     return [next((why for passed, why in asked if not passed[i]), None) for i in range(len(named.reduced_formula))]
 
 
-def _answered(
-    tx: Transaction, campaign: Campaign, oracle_id: int | None, composition_ids: Sequence[int]
-) -> dict[int, int]:
-    """Labels there are already: the oracle's answers, the rows of a table, or measurements."""
-    if oracle_id is not None:
-        return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, composition_ids)
-    if campaign.spec.oracle.kind == EXTERNAL:
-        return campaigns.measured(tx, campaign.spec.target.property, composition_ids)
-    return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], composition_ids)
-
-
-def _silences(
-    tx: Transaction, campaign: Campaign, oracle_id: int | None, composition_ids: Sequence[int]
-) -> dict[int | None, str]:
-    """Why the oracle has no answer, by composition id: not in the table, or what it said was retracted."""
-    if campaign.spec.oracle.kind == EXTERNAL:
-        return {}
-    held = _answered(tx, campaign, oracle_id, composition_ids)
-    withdrawn = campaigns.retracted(tx, held.values())
-    silences: dict[int | None, str] = {
-        composition: "the oracle's label of it was retracted" for composition, row in held.items() if row in withdrawn
-    }
-    if campaign.spec.oracle.kind == TABLE:
-        missing = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
-        silences |= {composition: missing for composition in composition_ids if composition not in held}
-    return silences
-
-
-def _ask(
-    workspace: Workspace, campaign: Campaign, oracle_id: int | None, rows: Sequence[AnyRow]
-) -> list[Mapping[str, object]]:
-    if oracle_id is None or not rows:
-        return []
-    answers = workspace.oracle(oracle_id).label(counts_of([row.reduced_formula for row in rows]))
-    return [
-        {
-            "composition_id": row.composition_id,
-            "property": campaign.spec.target.property,
-            "value": value,
-            "uncertainty": uncertainty,
-            "model_version_id": oracle_id,
-        }
-        for row, value, uncertainty in zip(rows, answers.values.tolist(), answers.uncertainties.tolist(), strict=True)
-    ]
+def _outcome(
+    composition_id: int | None, initial: Container[int], asked: set[int], refusal: str | None
+) -> tuple[str, str | None]:
+    if composition_id is None:
+        return "undecodable", None
+    if composition_id in initial:
+        return "known", None
+    if composition_id in asked:
+        return "duplicate", None
+    return ("new", None) if refusal is None else ("rejected", refusal)
 
 
 def _known(values: Floats, rank: int) -> float | None:

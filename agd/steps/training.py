@@ -4,9 +4,11 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agd import registry
 from agd.db import activities, campaigns, datasets, models
@@ -14,8 +16,9 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
 from agd.protocols import Options, Progress, silent
-from agd.steps.workspace import Campaign, Workspace, counts_of, limited_threads, recorded
-from agd.types import FittedModel, TrainingTable
+from agd.steps.work import Work
+from agd.steps.workspace import Campaign, Shelf, Step, Workspace, counts_of, limited_threads, recorded
+from agd.types import Counts, FittedModel, Floats, TrainingTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,38 +83,85 @@ def group_of(kind: str) -> str:
     return "agd.generators" if kind == "autoencoder" else "agd.oracles"
 
 
-def train(workspace: Workspace, campaign: Campaign, role: str, progress: Progress = silent) -> None:
-    """Give the campaign its model of a role: the version of this recipe that is there, or a new one."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """What a campaign's model learns from, as in TrainingTable; none of it where the model version is there."""
+
+    training_set_id: int
+    recipe_sha256: str
+    options: dict[str, Any]
+    is_there: bool
+    counts: Counts | None = None
+    values: Floats | None = None
+    is_held_out: NDArray[np.bool_] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A model's file and what was measured of it; no file where it was there before."""
+
+    tensors_sha256: str | None
+    n_bytes: int
+    metrics: dict[str, float]
+
+
+def _read_table(tx: Transaction, campaign: Campaign, step: Step) -> Table:
+    recipe = _bounded(tx, _recipe_of(campaign, step))
+    training_set_id = campaigns.sets_of(tx, campaign.id)[recipe.kind]
+    table_sha256 = models.training_set_sha256(tx, training_set_id)
+    sha256 = recipe.sha256(recipe.load_plugin().architecture_version, table_sha256)
+    options = recipe.options.model_dump(mode="json")
+    if models.find_model(tx, recipe_sha256=sha256) is not None:
+        return Table(training_set_id, sha256, options, is_there=True)
+    table = _as_table(models.members_of(tx, training_set_id))
+    return Table(training_set_id, sha256, options, False, table.counts, table.values, table.is_held_out)  # noqa: FBT003
+
+
+def _fit(shelf: Shelf, campaign: Campaign, step: Step, table: Table, progress: Progress) -> Fitted:
+    """Fit the model and put its file on the shelf."""
+    if table.counts is None or table.is_held_out is None:
+        return Fitted(None, 0, {})
+    recipe = _recipe_of(campaign, step)
+    plugin = recipe.load_plugin()
+    options = plugin.options_type.model_validate_json(json.dumps(table.options))
+    learned = TrainingTable(table.counts, table.values, table.is_held_out)
+    fitted = plugin.fit(learned, options, seed=recipe.seed, progress=progress)
+    return Fitted(_save(shelf.folder, fitted), _n_bytes(fitted), dict(fitted.metrics))
+
+
+def _write_model(
+    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, table: Table, fitted: Fitted
+) -> None:
+    """Give the campaign its model of a role: the version of this recipe that is there, or the new one."""
+    recipe = _bounded(tx, _recipe_of(campaign, step))
+    there = models.find_model(tx, recipe_sha256=table.recipe_sha256)
+    if there is None:
+        version_id = _store(tx, recipe, table.recipe_sha256, table.training_set_id, fitted, activity_id)
+    else:
+        version_id = there.id
+    campaigns.store_model(tx, campaign.id, recipe.kind, version_id, activity_id)
+
+
+def _recipe_of(campaign: Campaign, step: Step) -> Recipe:
+    role = step.kind.removeprefix("train ")
     chosen = campaign.spec.autoencoder if role == "autoencoder" else campaign.spec.oracle
     answered = campaign.spec.target.property if role == "oracle" else None
-    recipe = Recipe(role, chosen.kind, answered, chosen.options(), chosen.seed, campaign.spec.threads)
-    recipe = bounded(workspace, recipe)
-    plugin = recipe.load_plugin()
-    with recorded(workspace, f"train {role}", campaign=campaign, seed=chosen.seed) as activity_id:
-        with workspace.database.read() as tx:
-            training_set_id = campaigns.sets_of(tx, campaign.id)[role]
-            table_sha256 = models.training_set_sha256(tx, training_set_id)
-            sha256 = recipe.sha256(plugin.architecture_version, table_sha256)
-            there = models.find_model(tx, recipe_sha256=sha256)
-        if there is None:
-            table = _table(workspace, training_set_id)
-            fitted = plugin.fit(table, recipe.options, seed=recipe.seed, progress=progress)
-            tensors_sha256 = _save(workspace, fitted)
-        with workspace.database.transaction() as tx:
-            if there is None:
-                version_id = _store(tx, recipe, sha256, training_set_id, fitted, tensors_sha256, activity_id)
-            else:
-                version_id = there.id
-            campaigns.store_model(tx, campaign.id, role, version_id, activity_id)
-            activities.finish(tx, activity_id)
+    return Recipe(role, chosen.kind, answered, chosen.options(), chosen.seed, campaign.spec.threads)
+
+
+TRAIN = Work(Table, Fitted, _read_table, _fit, _write_model, lambda campaign, step: _recipe_of(campaign, step).seed)
 
 
 def bounded(workspace: Workspace, recipe: Recipe) -> Recipe:
     """The recipe with the property's physical lower bound as the least answer, where none was chosen."""
+    with workspace.database.read() as tx:
+        return _bounded(tx, recipe)
+
+
+def _bounded(tx: Transaction, recipe: Recipe) -> Recipe:
     if recipe.property is None or getattr(recipe.options, "minimum", 0.0) is not None:
         return recipe
-    with workspace.database.read() as tx:
-        found = datasets.property_of(tx, recipe.property)
+    found = datasets.property_of(tx, recipe.property)
     bound = None if found is None else found.lower_bound
     return replace(recipe, options=recipe.options.model_copy(update={"minimum": bound}))
 
@@ -157,10 +207,10 @@ def train_by_hand(workspace: Workspace, recipe: Recipe, parts: Sequence[Part], p
             fitted = plugin.fit(table, recipe.options, seed=recipe.seed, progress=progress)
             if found.last_iteration is not None:
                 fitted = _measured_on_initial(plugin, recipe, fitted, parts)
-        tensors_sha256 = _save(workspace, fitted)
+        made = Fitted(_save(workspace.artifacts, fitted), _n_bytes(fitted), dict(fitted.metrics))
         with workspace.database.transaction() as tx:
             set_id = models.store_parts(tx, parts, activity_id)
-            _store(tx, recipe, found.recipe_sha256, set_id, fitted, tensors_sha256, activity_id)
+            _store(tx, recipe, found.recipe_sha256, set_id, made, activity_id)
             activities.finish(tx, activity_id)
     return replace(look_up(workspace, recipe, parts), was_there=False)
 
@@ -187,7 +237,7 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
         table = _table(workspace, row.training_set_id)
         with limited_threads(row.threads):
             fitted = plugin.fit(table, options, seed=row.seed, progress=progress)
-        made = _save(workspace, fitted)
+        made = _save(workspace.artifacts, fitted)
         if made != row.tensors_sha256:
             raise ModelError(
                 f"retraining gave tensors {made[:12]}, not {row.tensors_sha256[:12]}: it needs the CPU type and the "
@@ -208,21 +258,20 @@ def _measured_on_initial(plugin: Any, recipe: Recipe, fitted: FittedModel, parts
     return FittedModel(fitted.tensors, {**fitted.metrics, "initial_mae": float(np.abs(errors).mean())})
 
 
-def _save(workspace: Workspace, fitted: FittedModel) -> str:
+def _save(folder: Path, fitted: FittedModel) -> str:
     from agd.nets.checkpoint import save_tensors
 
-    return save_tensors(workspace.artifacts, fitted.tensors)
+    return save_tensors(folder, fitted.tensors)
+
+
+def _n_bytes(fitted: FittedModel) -> int:
+    return sum(tensor.nbytes for tensor in fitted.tensors.values())
 
 
 def _store(
-    tx: Transaction,
-    recipe: Recipe,
-    recipe_sha256: str,
-    training_set_id: int,
-    fitted: FittedModel,
-    tensors_sha256: str,
-    activity_id: int,
+    tx: Transaction, recipe: Recipe, recipe_sha256: str, training_set_id: int, fitted: Fitted, activity_id: int
 ) -> int:
+    assert fitted.tensors_sha256 is not None  # noqa: S101  a model that was not there before has been fitted
     values = {
         "kind": recipe.kind,
         "plugin": recipe.plugin,
@@ -232,10 +281,11 @@ def _store(
         "seed": recipe.seed,
         "training_set_id": training_set_id,
         "recipe_sha256": recipe_sha256,
-        "metrics": dict(fitted.metrics),
+        "metrics": fitted.metrics,
     }
-    n_bytes = sum(tensor.nbytes for tensor in fitted.tensors.values())
-    return models.store_model(tx, values, tensors_sha256=tensors_sha256, n_bytes=n_bytes, activity_id=activity_id)
+    return models.store_model(
+        tx, values, tensors_sha256=fitted.tensors_sha256, n_bytes=fitted.n_bytes, activity_id=activity_id
+    )
 
 
 def _table(workspace: Workspace, training_set_id: int) -> TrainingTable:

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,53 +13,100 @@ from agd import registry
 from agd.chem import smact_validity, validity
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities
+from agd.config import Pace
 from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Database, Transaction
 from agd.db.datasets import CompositionRow, Ids
-from agd.errors import DatabaseError, ModelError, NotFoundError
+from agd.errors import BusyError, DatabaseError, ModelError, NotFoundError, is_transient
 from agd.protocols import Generator, Oracle
 from agd.spec import CampaignSpec
 from agd.types import Counts
 
 
 @dataclass(frozen=True, slots=True)
+class ModelRef:
+    """What is needed to rebuild a model from its file."""
+
+    group: str
+    plugin: str
+    architecture_version: int
+    options: Mapping[str, Any]
+    tensors_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The folder of model files; models stay loaded once used."""
+
+    folder: Path
+    _loaded: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    def load(self, ref: ModelRef) -> Any:
+        """The generator or oracle, rebuilt from its verified tensors.
+
+        Raises:
+            ModelError: the file is missing or altered, or of another architecture than the installed plug-in.
+        """
+        key = json.dumps([ref.plugin, ref.tensors_sha256, ref.options], sort_keys=True)
+        if key not in self._loaded:
+            self._loaded[key] = self._rebuilt(ref)
+        return self._loaded[key]
+
+    def _rebuilt(self, ref: ModelRef) -> object:
+        from agd.nets.checkpoint import load_tensors
+
+        plugin = registry.load(ref.group, ref.plugin)
+        if plugin.architecture_version != ref.architecture_version:
+            raise ModelError(
+                f"model {ref.tensors_sha256[:12]} ({ref.plugin}) is of architecture {ref.architecture_version}, the "
+                f"installed plug-in of {plugin.architecture_version}: install the agd that made it, or open a new "
+                "campaign"
+            )
+        tensors = load_tensors(self.folder, ref.tensors_sha256)
+        return plugin.load(tensors, plugin.options_type.model_validate_json(json.dumps(ref.options)))
+
+
+@dataclass(frozen=True, slots=True)
 class Workspace:
-    """An open record and the folder of model files beside it; models stay loaded once used."""
+    """An open record, the model files beside it, and how work is watched.
+
+    `launch` is FireWorks' fw_id and launch_id, where it is FireWorks that does the work.
+    """
 
     database: Database
     artifacts: Path
-    _loaded: dict[int, Any] = field(default_factory=dict, repr=False)
+    pace: Pace = field(default_factory=Pace)
+    launch: tuple[int, int] | None = None
+    _loaded: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def shelf(self) -> Shelf:
+        """The model files."""
+        return Shelf(self.artifacts, self._loaded)
 
     def generator(self, model_version_id: int) -> Generator:
         """The autoencoder of that version, rebuilt from its verified tensors."""
-        found: Generator = self._model("agd.generators", model_version_id)
+        found: Generator = self._model(model_version_id)
         return found
 
     def oracle(self, model_version_id: int) -> Oracle:
         """The oracle of that version, rebuilt from its verified tensors."""
-        found: Oracle = self._model("agd.oracles", model_version_id)
+        found: Oracle = self._model(model_version_id)
         return found
 
-    def _model(self, group: str, model_version_id: int) -> Any:
-        if model_version_id not in self._loaded:
-            self._loaded[model_version_id] = self._load(group, model_version_id)
-        return self._loaded[model_version_id]
-
-    def _load(self, group: str, model_version_id: int) -> object:
-        from agd.nets.checkpoint import load_tensors
-
+    def _model(self, model_version_id: int) -> Any:
         with self.database.read() as tx:
-            row = models.find_model(tx, model_version_id=model_version_id)
-        if row is None:
-            raise NotFoundError(f"no model version {model_version_id}")
-        plugin = registry.load(group, row.plugin)
-        if plugin.architecture_version != row.architecture_version:
-            raise ModelError(
-                f"model version {row.id} ({row.plugin}) is of architecture {row.architecture_version}, the installed "
-                f"plug-in of {plugin.architecture_version}: install the agd that made it, or open a new campaign"
-            )
-        tensors = load_tensors(self.artifacts, row.tensors_sha256)
-        return plugin.load(tensors, plugin.options_type.model_validate_json(json.dumps(row.options)))
+            ref = model_ref(tx, model_version_id)
+        return self.shelf.load(ref)
+
+
+def model_ref(tx: Transaction, model_version_id: int) -> ModelRef:
+    """Where to find that model version; raises NotFoundError where there is none."""
+    row = models.find_model(tx, model_version_id=model_version_id)
+    if row is None:
+        raise NotFoundError(f"no model version {model_version_id}")
+    group = "agd.generators" if row.kind == "autoencoder" else "agd.oracles"
+    return ModelRef(group, row.plugin, row.architecture_version, row.options, row.tensors_sha256)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,41 +142,98 @@ def as_campaign(row: AnyRow) -> Campaign:
     return Campaign(row.id, row.name, CampaignSpec.model_validate_json(json.dumps(row.spec)))
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a campaign needs next; `iteration` is None for what happens once."""
+
+    kind: str
+    iteration: int | None = None
+
+    @property
+    def number(self) -> int:
+        """The iteration, of a step that belongs to one."""
+        assert self.iteration is not None  # noqa: S101  a step of a campaign's beginning is asked by mistake
+        return self.iteration
+
+    def __str__(self) -> str:
+        return self.kind if self.iteration is None else f"{self.kind} {self.iteration}"
+
+
 @contextmanager
 def recorded(
-    workspace: Workspace,
-    kind: str,
-    *,
-    campaign: Campaign | None = None,
-    iteration: int | None = None,
-    seed: int | None = None,
-    threads: int = 1,
+    workspace: Workspace, kind: str, *, campaign: Campaign | None = None, seed: int | None = None, threads: int = 1
 ) -> Iterator[int]:
-    """Run one step as an activity row that outlives a crash; the step itself marks its success.
+    """Do something outside the steps of campaigns as an activity row that outlives a crash; it marks its own success.
 
-    An error is kept in the row and raised again. A process that dies leaves the row as running, and whoever resumes
-    the campaign marks it as lost. `threads` are those of a step outside a campaign; a campaign has its own.
+    An error is kept in the row and raised again. A process that dies leaves the row as running, and the next one on its
+    host marks it as lost.
     """
     with workspace.database.transaction() as tx:
-        iteration_id = None
         if campaign is None:
             activities.bury_dead(tx)
-        if campaign is not None and iteration is not None:
-            iteration_id = campaigns.open_iteration(tx, campaign.id, iteration)
         activity_id = activities.start(
             tx,
             kind,
             threads=campaign.spec.threads if campaign else threads,
             campaign_id=campaign.id if campaign else None,
-            iteration_id=iteration_id,
             seed=seed,
+            launch=workspace.launch,
         )
-    try:
+    with kept_error(workspace, activity_id):
         yield activity_id
+
+
+def take(workspace: Workspace, campaign: Campaign, step: Step, *, seed: int | None, lease_s: float) -> int | None:
+    """Lease a step of a campaign: the id of its new activity, None where the step is done.
+
+    Raises:
+        BusyError: somebody else is at work on it.
+    """
+    with workspace.database.transaction() as tx:
+        iteration_id = None if step.iteration is None else campaigns.open_iteration(tx, campaign.id, step.iteration)
+        return activities.take_step(
+            tx,
+            step.kind,
+            campaign_id=campaign.id,
+            iteration_id=iteration_id,
+            lease_s=lease_s,
+            threads=campaign.spec.threads,
+            seed=seed,
+            launch=workspace.launch,
+        )
+
+
+@contextmanager
+def kept_error(workspace: Workspace, activity_id: int) -> Iterator[None]:
+    """Keep an error in the activity's row, with its class, and raise it again."""
+    try:
+        yield
     except BaseException as error:
-        with suppress(DatabaseError), workspace.database.transaction() as tx:
-            activities.fail(tx, activity_id, f"{type(error).__name__}: {error}")
+        words = f"{type(error).__name__}: {error}"
+        with suppress(DatabaseError, BusyError), workspace.database.transaction() as tx:
+            activities.fail(tx, activity_id, words, is_transient=is_transient(error))
         raise
+
+
+@contextmanager
+def heartbeat(workspace: Workspace, activity_id: int) -> Iterator[None]:
+    """Renew the lease of an activity from another thread, until it is given up as lost."""
+    is_over = threading.Event()
+    pace = workspace.pace
+
+    def beat() -> None:
+        while not is_over.wait(pace.heartbeat_s):
+            with suppress(DatabaseError), workspace.database.transaction() as tx:
+                if not activities.renew(tx, activity_id, pace.lease_s):
+                    return
+
+    thread = threading.Thread(target=beat, name=f"heartbeat {activity_id}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        is_over.set()
+        thread.join()
 
 
 @contextmanager

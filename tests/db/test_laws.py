@@ -38,6 +38,12 @@ _SUGGESTION = (
     "INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, activity_id, outcome,"
     " composition_id, decode_activity_id, label_id, label_activity_id, reason) VALUES (1, 1, {}, 'latent', 1, 1, {})"
 )
+_STEP = (
+    "INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at,"
+    " lease_expires_at) VALUES ('encode', 1, {0}, '0', 'h', 'c', 1, 1, 'done', now(), now());"
+    "INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at,"
+    " lease_expires_at) VALUES ('encode', 1, {0}, '0', 'h', 'c', 1, 1, {1})"
+)
 _LABEL = "INSERT INTO label (composition_id, property, value, dataset_id, model_version_id, activity_id) VALUES ({})"
 
 BREACHES = {
@@ -73,10 +79,12 @@ BREACHES = {
     ),
     "the label of another composition": (_SUGGESTION.format(2, "'known', 2, 1, 1, 1, NULL"), "fk_suggestion_label_id"),
     "a rejection without a reason": (_SUGGESTION.format(2, "'rejected', 2, 1, NULL, NULL, NULL"), "has_reason"),
-    "a step done twice": (
-        "INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome,"
-        " ended_at) VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now())",
-        "uq_activity_done_once",
+    "a step done twice": (_STEP.format(1, "'done', now(), now()"), "uq_activity_step"),
+    "a step at work that is done": (_STEP.format(1, "'running', NULL, now()"), "uq_activity_step"),
+    "a step of no iteration done twice": (_STEP.format("NULL", "'done', now(), now()"), "uq_activity_step"),
+    "an error's class without an error": (
+        "UPDATE activity SET error_class = 'transient' WHERE outcome = 'done'",
+        "error_class_has_error",
     ),
     "an iteration twice": ("INSERT INTO iteration (campaign_id, number) VALUES (1, 1)", "uq_iteration"),
     "a model of an unknown kind": ("UPDATE model_version SET kind = 'guess'", "kind_is_known"),

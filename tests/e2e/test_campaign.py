@@ -8,19 +8,18 @@ import pytest
 from sqlalchemy import text
 
 from agd import registry
-from agd.db import progress
+from agd.db import activities, campaigns, progress
 from agd.errors import BusyError, DatabaseError, ModelError, SpecChangedError, SpecError
 from agd.loop import LocalEngine
 from agd.protocols import Options
 from agd.spec import ResolvedSpec
-from agd.steps import Step, next_step, perform
-from agd.steps import searching as searching_steps
+from agd.steps import next_step, perform
 from agd.steps.cleaning import ImportRules
 from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign, plan, reopen_campaign
 from agd.steps.training import retrain
-from agd.steps.workspace import Campaign, Workspace, counts_of, limited_threads
+from agd.steps.workspace import Campaign, Step, Workspace, counts_of, limited_threads
 from agd.types import History, Proposals
 
 MakeSpec = Callable[..., ResolvedSpec]
@@ -94,7 +93,7 @@ def test_a_run_broken_at_every_step_gives_the_same_rows(
     run(starter, make_spec("undisturbed", budget=12))
     expected = _neutral(content_hash(starter, "undisturbed"), starter, "undisturbed")
     campaign = open_campaign(starter, make_spec("small", budget=12))
-    finish = searching_steps.activities.finish
+    finish = activities.finish
     broken: set[tuple[str, int | None]] = set()
     while (step := next_step(starter, campaign)) is not None:
         if (step.kind, step.iteration) not in broken:
@@ -103,10 +102,10 @@ def test_a_run_broken_at_every_step_gives_the_same_rows(
             def die(*_: object) -> None:
                 raise KeyboardInterrupt
 
-            monkeypatch.setattr(searching_steps.activities, "finish", die)
+            monkeypatch.setattr(activities, "finish", die)
             with pytest.raises(KeyboardInterrupt), limited_threads(1):
                 perform(starter, campaign, step)
-            monkeypatch.setattr(searching_steps.activities, "finish", finish)
+            monkeypatch.setattr(activities, "finish", finish)
             assert next_step(starter, campaign) == step
         starter._loaded.clear()
         with limited_threads(1):
@@ -310,7 +309,7 @@ def test_a_stop_is_heard_between_steps(starter: Workspace, make_spec: MakeSpec) 
         steps.append(step)
         if step.kind == "decode":
             with starter.database.transaction() as tx:
-                searching_steps.campaigns.request_stop(tx, campaign.id)
+                campaigns.request_stop(tx, campaign.id)
 
     assert not LocalEngine().run(starter, campaign, on_step=ask_to_stop).is_ended
     assert steps[-1] == Step("decode", 1)

@@ -11,11 +11,11 @@ from agd.db import progress
 from agd.errors import FormulaError, InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
-from agd.steps import Step, perform, searching
+from agd.steps import perform, searching
 from agd.steps.explaining import why
 from agd.steps.labelling import Measurement, add_label, retract_label
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace
+from agd.steps.workspace import Step, Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 
@@ -125,7 +125,7 @@ def test_what_the_sampler_knows_loses_the_retracted_value(starter: Workspace, ma
 
     def unknown() -> list[bool]:
         with starter.database.read() as tx:
-            past = searching._Past.of(tx, campaign.id, 2)
+            past = searching._read_past(tx, campaign, Step("suggest", 2))
         return np.isnan(searching._history(past, campaign.spec, lambda _: []).objectives).tolist()
 
     before = sum(unknown())

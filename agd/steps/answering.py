@@ -1,0 +1,193 @@
+"""Answering: the oracle labels what a campaign was charged for, and the iteration is closed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agd.db import campaigns
+from agd.db.connection import AnyRow, Transaction
+from agd.errors import StepError, is_transient
+from agd.protocols import Oracle, Progress
+from agd.spec import EXTERNAL, TABLE
+from agd.steps.work import Work
+from agd.steps.workspace import Campaign, ModelRef, Shelf, Step, counts_of, model_ref
+from agd.types import Floats
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """The compositions without an answer, in one order for every writer: two campaigns never wait in a circle."""
+
+    oracle: ModelRef | None
+    composition_ids: list[int]
+    formulas: list[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """Values `[n]` and uncertainties `[n]` of what was asked, in its order; why some have none, by position."""
+
+    values: Floats
+    uncertainties: Floats
+    failed_positions: list[int]
+    failures: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A step that computes nothing."""
+
+
+def _read_asked(tx: Transaction, campaign: Campaign, step: Step) -> Asked:
+    oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
+    asked = _charged(campaign, campaigns.suggestions_of(tx, campaign.id, step.number))
+    answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in asked])
+    unanswered = {row.composition_id: row.reduced_formula for row in asked if row.composition_id not in answered}
+    ids = sorted(unanswered)
+    return Asked(None if oracle_id is None else model_ref(tx, oracle_id), ids, [unanswered[i] for i in ids])
+
+
+def _ask(shelf: Shelf, _campaign: Campaign, _step: Step, asked: Asked, _progress: Progress) -> Answered:
+    """Ask the oracle; where it fails for some of a batch, those have no answer and the rest have theirs.
+
+    Raises:
+        Exception: what the oracle raised, where it may pass or concerns every one of several compositions.
+    """
+    if asked.oracle is None or not asked.formulas:
+        return Answered(np.zeros(0), np.zeros(0), [], [])
+    oracle: Oracle = shelf.load(asked.oracle)
+    counts = counts_of(asked.formulas)
+    n = len(counts)
+    failures: dict[int, str] = {}
+    try:
+        answers = oracle.label(counts)
+        values, uncertainties = answers.values, answers.uncertainties
+    except Exception as error:
+        if is_transient(error):
+            raise
+        values, uncertainties = np.full(n, np.nan), np.full(n, np.nan)
+        for i in range(n):
+            try:
+                one = oracle.label(counts[i : i + 1])
+            except Exception as reason:
+                if is_transient(reason):
+                    raise
+                failures[i] = f"the oracle failed: {_one_line(reason)}"
+            else:
+                values[i], uncertainties[i] = one.values[0], one.uncertainties[0]
+        if n > 1 and len(failures) == n:
+            raise
+    for i in np.flatnonzero(~(np.isfinite(values) & np.isfinite(uncertainties))).tolist():
+        failures.setdefault(i, f"the oracle answered {values[i]} +- {uncertainties[i]}")
+    return Answered(values, uncertainties, list(failures), list(failures.values()))
+
+
+def _write_labels(
+    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, asked: Asked, answers: Answered
+) -> None:
+    """Store the answers, and point every suggestion to the label it uses.
+
+    In the published mode the oracle answers for initial rows too, and a duplicate is charged for the label it has.
+    """
+    is_published = campaign.spec.mode == "paper"
+    number = step.number
+    oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
+    silent = {asked.composition_ids[i]: why for i, why in zip(answers.failed_positions, answers.failures, strict=True)}
+    rows = campaigns.suggestions_of(tx, campaign.id, number)
+    charged = _charged(campaign, rows)
+    fresh = [
+        {
+            "composition_id": composition_id,
+            "property": campaign.spec.target.property,
+            "value": value,
+            "uncertainty": uncertainty,
+            "model_version_id": oracle_id,
+            "activity_id": activity_id,
+        }
+        for composition_id, value, uncertainty in zip(
+            asked.composition_ids, answers.values.tolist(), answers.uncertainties.tolist(), strict=False
+        )
+        if composition_id not in silent
+    ]
+    if fresh:
+        campaigns.store_oracle_labels(tx, fresh)
+    answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in charged])
+    unanswered = {row.composition_id for row in charged} - answered.keys() - silent.keys()
+    if unanswered and campaign.spec.oracle.kind == EXTERNAL:
+        raise StepError(f"a label was retracted meanwhile: see `agd ask {campaign.name}`")
+    labels = {} if is_published else campaigns.initial_labels(tx, campaign.id)
+    labels |= {
+        composition: label_id
+        for composition, label_id in campaigns.decoded_before(tx, campaign.id, number).items()
+        if label_id is not None
+    }
+    labels |= answered
+    for row in charged:
+        if row.composition_id in silent:
+            campaigns.give_up(tx, row.id, silent[row.composition_id])
+    attached = [
+        (row.id, labels[row.composition_id])
+        for row in rows
+        if row.outcome in {"new", "duplicate", "known"} and row.composition_id in labels
+    ]
+    if attached:
+        campaigns.attach_labels(tx, activity_id, attached)
+
+
+def _close(
+    tx: Transaction, campaign: Campaign, step: Step, _activity_id: int, _inputs: Nothing, _outputs: Nothing
+) -> None:
+    """Close the iteration, and the campaign when its budget is spent or nothing new comes any more."""
+    budget = campaign.spec.budget
+    if campaigns.n_calls(tx, campaign.id, campaign.spec.mode) >= budget.oracle_calls:
+        campaigns.end(tx, campaign.id, "budget spent")
+    elif campaigns.n_barren_iterations(tx, campaign.id, step.number) >= budget.stall_after:
+        campaigns.end(tx, campaign.id, "stalled")
+
+
+def silences_of(tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int | None, str]:
+    """Why the oracle has no answer, by composition id: not in the table, or what it said was retracted."""
+    if campaign.spec.oracle.kind == EXTERNAL:
+        return {}
+    held = _answered(tx, campaign, campaigns.models_of(tx, campaign.id).get("oracle"), composition_ids)
+    withdrawn = campaigns.retracted(tx, held.values())
+    silences: dict[int | None, str] = {
+        composition: "the oracle's label of it was retracted" for composition, row in held.items() if row in withdrawn
+    }
+    if campaign.spec.oracle.kind == TABLE:
+        missing = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
+        silences |= {composition: missing for composition in composition_ids if composition not in held}
+    return silences
+
+
+def _answered(
+    tx: Transaction, campaign: Campaign, oracle_id: int | None, composition_ids: Sequence[int]
+) -> dict[int, int]:
+    """Labels there are already: the oracle's answers, the rows of a table, or measurements."""
+    if oracle_id is not None:
+        return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, composition_ids)
+    if campaign.spec.oracle.kind == EXTERNAL:
+        return campaigns.measured(tx, campaign.spec.target.property, composition_ids)
+    return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], composition_ids)
+
+
+def _charged(campaign: Campaign, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """The suggestions of an iteration that the oracle is asked for."""
+    is_published = campaign.spec.mode == "paper"
+    return [row for row in rows if row.outcome == "new" or (is_published and row.outcome == "known")]
+
+
+def _one_line(error: BaseException) -> str:
+    words = str(error).strip().partition("\n")[0].replace("\0", "\\0")
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+LABEL = Work(Asked, Answered, _read_asked, _ask, _write_labels)
+RECORD = Work(
+    Nothing,
+    Nothing,
+    lambda _tx, _campaign, _step: Nothing(),
+    lambda _shelf, _campaign, _step, _inputs, _progress: Nothing(),
+    _close,
+)
