@@ -5,12 +5,12 @@ from typing import Annotated
 import typer
 
 import agd
-from agd.cli import campaign, data, database, labels, report, screen, train, why
+from agd.cli import campaign, data, database, keeping, labels, report, screen, train, why, worker
 from agd.cli.demo import demo
 
 EXIT_CODES = """\b
-Exit codes: 0 done, 2 wrong input, 3 not found, 4 database, 5 busy, 6 model files, 7 a step failed,
-8 waiting for labels from outside (see `agd ask NAME`),
+Exit codes: 0 done, 1 something needs care (`agd doctor`), 2 wrong input, 3 not found, 4 database, 5 busy,
+6 model files, 7 a step failed, 8 waiting for labels from outside (see `agd ask NAME`),
 130 stopped before the end of the budget (resume with `agd resume NAME`).
 """
 
@@ -30,6 +30,8 @@ screen.register(app)
 report.register(app)
 app.add_typer(train.app, name="train", help="Train a model by hand.")
 why.register(app)
+worker.register(app)
+keeping.register(app)
 app.command()(demo)
 
 

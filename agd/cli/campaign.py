@@ -1,8 +1,9 @@
 """The verbs of a campaign: init, run, resume, stop, status, list, top, models, hash."""
 
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -21,6 +22,11 @@ Twin = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress.")]
+Engine = Annotated[
+    str | None, typer.Option(help="local: this process does every step; fireworks: a queue, and workers anywhere.")
+]
+Workers = Annotated[int, typer.Option("--workers", "-n", min=1, max=1024, help="Processes that work the queue.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Leave it in the queue to `agd worker`, and return.")]
 
 TEMPLATE = """\
 # A campaign of active generative design. Run it with `agd run {file}`; every key not given has a default.
@@ -88,6 +94,9 @@ def init(
 
 def run(
     spec: Annotated[Path, typer.Argument(help="Specification of the campaign (TOML).")],
+    engine: Engine = None,
+    workers: Workers = 1,
+    detach: Detach = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")] = False,
     twin: Twin = False,
     quiet: Quiet = False,
@@ -101,6 +110,7 @@ def run(
     from agd.steps.opening import open_campaign, plan
 
     resolved = specification.read(spec)
+    how = _how(engine or "local", workers, detach, twin, quiet, json)
     with show.workspace() as workspace:
         if dry_run:
             planned = plan(workspace, resolved)
@@ -110,28 +120,39 @@ def run(
                 for key, value in planned.items():
                     show.say(f"{key:>18}  {show.text(value)}")
             return
-        _run(workspace, open_campaign(workspace, resolved), twin=twin, quiet=quiet, json=json)
+        _run(workspace, open_campaign(workspace, resolved), how)
 
 
-def resume(name: Name, twin: Twin = False, quiet: Quiet = False, json: Json = False) -> None:
-    """Go on with a campaign where the record says it was."""
+def resume(
+    name: Name,
+    engine: Engine = None,
+    workers: Workers = 1,
+    detach: Detach = False,
+    twin: Twin = False,
+    quiet: Quiet = False,
+    json: Json = False,
+) -> None:
+    """Go on with a campaign where the record says it was, by the engine it was run with last."""
     from agd.steps.opening import reopen_campaign
+    from agd.steps.workspace import campaign_row
 
     with show.workspace() as workspace:
         campaign = reopen_campaign(workspace, name)
-        _run(workspace, campaign, twin=twin, quiet=quiet, json=json)
+        last = campaign_row(workspace, name).engine
+        _run(workspace, campaign, _how(engine or last, workers, detach, twin, quiet, json))
 
 
 def stop(name: Name) -> None:
     """Ask the process that runs a campaign to finish its step, commit and leave."""
     from agd.db import campaigns
     from agd.db.connection import locked_campaigns
-    from agd.steps.workspace import get_campaign
+    from agd.steps.workspace import campaign_row
 
     with show.workspace() as workspace:
-        campaign = get_campaign(workspace, name)
+        campaign = campaign_row(workspace, name)
         with workspace.database.transaction() as tx:
-            at_work = campaign.id in locked_campaigns(tx)
+            is_queued = campaign.engine != "local" and campaign.ended_at is None
+            at_work = campaign.id in locked_campaigns(tx) or is_queued
             if at_work:
                 campaigns.request_stop(tx, campaign.id)
     if at_work:
@@ -252,37 +273,84 @@ def register(app: typer.Typer) -> None:
     app.command("hash")(hash_)
 
 
-def _run(workspace: Any, campaign: Any, *, twin: bool, quiet: bool, json: bool) -> None:
+class How(NamedTuple):
+    """How a campaign is to be run."""
+
+    engine: str
+    n_workers: int
+    is_detached: bool
+    twin: bool
+    quiet: bool
+    json: bool
+
+
+def _how(engine: str, workers: int, detach: bool, twin: bool, quiet: bool, json: bool) -> How:
+    """What was asked for; raises NotFoundError or InputError where it cannot be."""
+    from agd import registry
+    from agd.errors import NotFoundError
+
+    known = registry.names("agd.engines")
+    if engine not in known:
+        raise NotFoundError(f"--engine: no engine {engine!r}{registry.suggestion(engine, known)}")
+    if engine == "local" and (detach or workers > 1):
+        raise InputError("--detach and --workers are for `--engine fireworks`: the local engine is one process")
+    return How(engine, workers, detach, twin, quiet, json)
+
+
+def _run(workspace: Any, campaign: Any, how: How) -> None:
     """Run a campaign, and its controls when asked to; leave with a code where one did not come to its end."""
     from agd.steps.opening import open_controls
 
+    campaigns = [campaign, *(open_controls(workspace, campaign) if how.twin else [])]
+    if how.is_detached:
+        _submit(workspace, campaigns, how)
+        return
     rows = []
-    for one in [campaign, *(open_controls(workspace, campaign) if twin else [])]:
-        row, code = _run_one(workspace, one, quiet=quiet, json=json)
+    for one in campaigns:
+        row, code = _run_one(workspace, one, how)
         rows.append(row)
         if code:
             break
-    if json:
-        show.print_json(rows if twin else rows[0])
+    if how.json:
+        show.print_json(rows if how.twin else rows[0])
     if code:
         raise typer.Exit(code)
-    if not json:
-        also = f"; see `agd compare {campaign.name}`" if twin else ""
+    if not how.json:
+        also = f"; see `agd compare {campaign.name}`" if how.twin else ""
         show.say(f"see `agd top {campaign.name}`, `agd report {campaign.name}` and `agd why FORMULA`{also}")
 
 
-def _run_one(workspace: Any, campaign: Any, *, quiet: bool, json: bool) -> tuple[dict[str, Any], int]:
+def _submit(workspace: Any, campaigns: Sequence[Any], how: How) -> None:
+    """Leave campaigns to the workers of the queue."""
+    from agd import registry
+    from agd.db import progress
+
+    engine = registry.load("agd.engines", how.engine)()
+    rows = []
+    for one in campaigns:
+        engine.submit(workspace, one)
+        with workspace.database.read() as tx:
+            rows.append(progress.campaigns(tx, one.name)[0])
+    if how.json:
+        show.print_json(rows if how.twin else rows[0])
+        return
+    for row in rows:
+        show.say(f"{row['campaign']}: {row['state']}; `agd worker` works on it, `agd status {row['campaign']}` tells")
+
+
+def _run_one(workspace: Any, campaign: Any, how: How) -> tuple[dict[str, Any], int]:
     """How the campaign stands after the run, and the exit code."""
     from agd import registry
     from agd.cli.live import Watcher, counters
     from agd.db import progress
 
-    engine = registry.load("agd.engines", "local")()
-    with Watcher(workspace, campaign, quiet=quiet) as watcher:
+    chosen = registry.load("agd.engines", how.engine)
+    engine = chosen() if how.engine == "local" else chosen(how.n_workers)
+    with Watcher(workspace, campaign, quiet=how.quiet) as watcher:
         outcome = engine.run(workspace, campaign, on_step=watcher.on_step, progress=watcher.on_progress)
     with workspace.database.read() as tx:
         row = progress.campaigns(tx, campaign.name)[0]
-    if not json:
+    if not how.json:
         spent = "on as many distinct compositions" if row["mode"] == "default" else f"on {row['n_new']} distinct ones"
         show.say(
             f"{campaign.name}: {row['n_charged']} of {row['budget_calls']} oracle calls spent {spent} in "
@@ -299,7 +367,7 @@ def _run_one(workspace: Any, campaign: Any, *, quiet: bool, json: bool) -> tuple
 
 
 def _status(workspace: Any, name: str | None, n_iterations: int) -> dict[str, Any]:
-    from agd.db import progress
+    from agd.db import activities, progress
     from agd.steps.workspace import get_campaign
 
     if name is not None:
@@ -307,7 +375,24 @@ def _status(workspace: Any, name: str | None, n_iterations: int) -> dict[str, An
     with workspace.database.read() as tx:
         found = progress.campaigns(tx, name)
         last = progress.iterations(tx, found[0]["campaign_id"], n_iterations) if name is not None else []
-    return {"campaigns": found, "iterations": [row._asdict() for row in last]}
+        leases = activities.leases(tx, found[0]["campaign_id"] if name is not None else None)
+    return {
+        "campaigns": found,
+        "iterations": [row._asdict() for row in last],
+        "at_work": [row._asdict() for row in leases if not row.is_expired],
+        "queue": _queued(workspace, found),
+    }
+
+
+def _queued(workspace: Any, campaigns: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Fireworks by state, of the campaigns that were ever handed to the queue; nothing is opened where none was."""
+    names = [row["campaign"] for row in campaigns if row["engine"] != "local" or row["n_launches"]]
+    if not names:
+        return {}
+    from agd_workflows.launching import open_queue
+    from agd_workflows.reconciling import states
+
+    return states(open_queue(workspace), names)
 
 
 def _status_view(values: dict[str, Any]) -> Any:
@@ -335,10 +420,28 @@ def _status_view(values: dict[str, Any]) -> Any:
     if not rows:
         return "no campaigns yet: `agd init wide-gap.toml` writes a specification to start from"
     parts: list[Any] = [show.table(columns, rows)]
-    parts += [f"{row['campaign']}: {row['last_error']}" for row in values["campaigns"] if row["state"] == "failed"]
+    if values["queue"]:
+        parts.append(_queue_view(values["queue"]))
+    if values["at_work"]:
+        keys = ["campaign", "step", "iteration", "host", "pid", "fw_id", "started_at", "lease_expires_at"]
+        titles = ["at work on", "step", "iteration", "host", "process", "firework", "since", "lease until"]
+        parts.append(show.table(titles, ([row[key] for key in keys] for row in values["at_work"])))
+    parts += [
+        f"{row['campaign']}: {row['parked_reason'] or row['last_error']}"
+        for row in values["campaigns"]
+        if row["state"] == "failed"
+    ]
     if values["iterations"]:
         keys = ["iteration", "n_suggested", "n_undecodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_finds"]
         keys += ["highest", "is_recorded"]
         titles = [key.removeprefix("n_").removeprefix("is_") for key in keys]
         parts.append(show.table(titles, ([row[key] for key in keys] for row in values["iterations"])))
     return Group(*parts)
+
+
+def _queue_view(queue: dict[str, dict[str, int]]) -> Any:
+    """Fireworks by state; what is done stands last."""
+    order = ["READY", "RUNNING", "WAITING", "FIZZLED", "RESERVED", "PAUSED", "DEFUSED", "ARCHIVED", "COMPLETED"]
+    shown = [state for state in order if any(counts.get(state) for counts in queue.values())]
+    rows = [[name, *(counts.get(state, 0) for state in shown)] for name, counts in queue.items()]
+    return show.table(["fireworks of", *(state.lower() for state in shown)], rows)

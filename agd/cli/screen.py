@@ -1,14 +1,18 @@
 """`agd screen`: what a campaign's labels are worth on a pool of formulas; `agd screens` lists what was screened."""
 
+from dataclasses import asdict
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from agd.cli import show
 from agd.cli.show import Json, console
+from agd.errors import InputError
 
 if TYPE_CHECKING:
     from agd.steps.screening import Role
+    from agd.steps.workspace import Workspace
 
 _ROLE_NAMES = {"baseline": "baseline (initial labels)", "al": "al (with the campaign's own)"}
 
@@ -50,6 +54,9 @@ def screen(
     ] = None,
     top: Annotated[int, typer.Option(min=0, max=show.MAX_INT, help="Hits to show.")] = 20,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and store nothing.")] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it in the queue to `agd worker`, and return.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Screen a pool of formulas by models trained on the labels of a campaign, and store what they pick."""
@@ -67,6 +74,9 @@ def screen(
         "is_novel": novel,
         "limit": limit,
     }
+    choice = ScreenerChoice(kind, tuple(option or ()), seed)
+    if detach and pool == "-":
+        raise InputError("--detach: a worker cannot read this terminal's standard input: name a file or a data set")
     with show.workspace() as workspace:
         found = screen_pool(
             workspace,
@@ -74,13 +84,17 @@ def screen(
             pool,
             rules,
             roles,
-            ScreenerChoice(kind, tuple(option or ()), seed),
+            choice,
             target=target,
             formula_column=formula_column,
             n_top=top,
             watch=training_bar,
-            dry_run=dry_run,
+            dry_run=dry_run or detach,
         )
+        if detach and not dry_run:
+            options = {"rules": rules, "roles": roles, "target": target, "formula_column": formula_column}
+            _leave(workspace, campaign, pool, asdict(choice), options, json=json)
+            return
     if json:
         show.print_json(found)
     else:
@@ -130,6 +144,22 @@ def register(app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     app.command()(screen)
     app.command()(screens)
+
+
+def _leave(
+    workspace: "Workspace", campaign: str, pool: str, choice: dict[str, Any], options: dict[str, Any], *, json: bool
+) -> None:
+    """Leave the screening to the workers of the queue."""
+    from agd_workflows.build import screening_workflow
+    from agd_workflows.launching import open_queue
+
+    source = str(Path(pool).absolute()) if Path(pool).is_file() else pool
+    launchpad = open_queue(workspace)
+    ids = sorted(launchpad.add_wf(screening_workflow(campaign, source, choice, options)).values())
+    if json:
+        show.print_json({"campaign": campaign, "pool": source, "fw_ids": ids})
+    else:
+        show.say(f"fireworks {', '.join(map(str, ids))} are queued; `agd worker` does them, then see `agd screens`")
 
 
 def _show(found: dict[str, Any], *, n_top: int) -> None:

@@ -1,0 +1,160 @@
+"""Kill workers, their supervisor and the database server at random moments; nothing may be lost, doubled or misplaced.
+
+    python tests/soak/kill_workers.py [--kills 200] [--workers 4] [--budget 24] [--seed 0] [--data FOLDER]
+
+Campaigns go through the queue one after another, each with a seed of its own, while somebody kills and an operator
+restarts what has to be restarted by hand. Each must give the content hash of an undisturbed run of the local engine.
+"""
+
+import argparse
+import os
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from support import SPEC, Installation
+
+PACE = {"AGD_HEARTBEAT_S": "0.5", "AGD_LEASE_S": "2", "AGD_RECONCILE_S": "1", "OMP_NUM_THREADS": "1"}
+LONGEST_S = 300.0
+
+CHECKS = {
+    "labels lost": "SELECT count(*) FROM suggestion s JOIN campaign k ON k.id = s.campaign_id"
+    " WHERE k.ended_at IS NOT NULL AND s.outcome = 'new' AND s.label_id IS NULL",
+    "labels doubled": "SELECT count(*) FROM (SELECT FROM label GROUP BY composition_id, property, dataset_id,"
+    " model_version_id, measurement_id HAVING count(*) > 1) x",
+    "compositions charged twice": "SELECT count(*) FROM (SELECT FROM suggestion WHERE outcome = 'new'"
+    " GROUP BY campaign_id, composition_id HAVING count(*) > 1) x",
+    "labels on the wrong composition": "SELECT count(*) FROM suggestion s JOIN label l ON l.id = s.label_id"
+    " WHERE l.composition_id <> s.composition_id",
+    "steps done twice": "SELECT count(*) FROM (SELECT FROM activity WHERE outcome = 'done' AND lease_expires_at IS NOT"
+    " NULL GROUP BY campaign_id, kind, iteration_id HAVING count(*) > 1) x",
+    "leases stuck": "SELECT count(*) FROM v_lease",
+}
+
+
+class Storm:
+    """A worker with its children, the one who kills, and the operator who restarts."""
+
+    def __init__(self, made: Installation, n_workers: int, chance: random.Random) -> None:
+        self.made, self.n_workers, self.chance = made, n_workers, chance
+        self.log = (made.home.parent / "worker.log").open("ab")
+        self.worker: subprocess.Popen[bytes] | None = None
+        self.kills: dict[str, int] = {"worker": 0, "supervisor": 0, "server": 0}
+        self.n_restarts = 0
+
+    def keep_up(self) -> None:
+        """The operator's part: the worker runs."""
+        if self.worker is None or self.worker.poll() is not None:
+            self.n_restarts += self.worker is not None
+            words = self.made.command("worker", "-n", str(self.n_workers))
+            self.worker = subprocess.Popen(words, env=self.made.environment, stdout=self.log, stderr=self.log)
+
+    def kill(self) -> bool:
+        """Kill a random one of the children, the supervisor, or the server; whether there was one."""
+        assert self.worker is not None
+        who = self.chance.choices(["worker", "supervisor", "server"], [75, 5, 20])[0]
+        children = _children(self.worker.pid)
+        victim = {
+            "worker": self.chance.choice(children) if children else None,
+            "supervisor": self.worker.pid,
+            "server": self.made.server_pid() if who == "server" else None,
+        }[who]
+        if victim is not None:
+            os.kill(victim, signal.SIGKILL)
+            self.kills[who] += 1
+        return victim is not None
+
+    def end(self) -> None:
+        """Let the worker leave."""
+        if self.worker is not None:
+            self.worker.terminate()
+            self.worker.wait(timeout=120)
+        self.log.close()
+
+    def ask(self, *words: str) -> str:
+        """Run a command as often as an operator would while the server is being restarted."""
+        for _ in range(20):
+            process = self.made.start(*words)
+            out, err = process.communicate(timeout=600)
+            if process.returncode == 0:
+                return out
+            if "Traceback" in err:
+                raise SystemExit(f"agd {' '.join(words)}: a traceback: {err}")
+            time.sleep(0.5)
+        raise SystemExit(f"agd {' '.join(words)} ended with {process.returncode}: {err}")
+
+
+def _children(pid: int) -> list[int]:
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout
+    return [int(word) for word in found.split()]
+
+
+def weather(storm: Storm, name: str, kills: int) -> int:
+    """Kill up to `kills` times until the campaign has ended; how often it came to that."""
+    n, started = 0, time.monotonic()
+    while True:
+        storm.keep_up()
+        time.sleep(storm.chance.uniform(0.3, 4.0) if n < kills else 0.5)
+        [row] = storm.made.rows(f"SELECT ended_at, parked_reason FROM campaign WHERE name = '{name}'")
+        if row.ended_at is not None:
+            return n
+        if row.parked_reason is not None:
+            print(f"{name}: {row.parked_reason}; resumed by hand", flush=True)
+            storm.ask("resume", name, "--detach")
+        if n < kills:
+            n += storm.kill()
+        if time.monotonic() - started > LONGEST_S + 15 * kills:
+            raise SystemExit(f"{name} does not come to its end: {storm.ask('status', name, '--json')}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--per-campaign", type=int, default=20)
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--budget", type=int, default=24)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data", type=Path, help="run on the real band gaps of this folder")
+    chosen = parser.parse_args()
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="agd-storm-") as folder:
+        calm = Installation(Path(folder, "calm"), **PACE)
+        calm.import_gaps(chosen.data)
+        stormy = Installation(Path(folder, "stormy"), **PACE)
+        stormy.import_gaps(chosen.data)
+        storm = Storm(stormy, chosen.workers, random.Random(chosen.seed))
+        n_kills, seed, differ = 0, 5, 0
+        try:
+            while n_kills < chosen.kills:
+                name, seed = f"storm-{seed}", seed + 1
+                spec = Path(folder, f"{name}.toml")
+                spec.write_text(SPEC.format(name=name, seed=seed, budget=chosen.budget))
+                calm.call("run", str(spec), "--quiet")
+                storm.ask("run", str(spec), "--engine", "fireworks", "--detach")
+                n = weather(storm, name, min(chosen.per_campaign, chosen.kills - n_kills))
+                n_kills += n
+                expected, found = calm.call("hash", name).strip(), storm.ask("hash", name).strip()
+                differ += found != expected
+                verdict = "the same rows" if found == expected else f"{found} instead of {expected}"
+                print(f"[{time.monotonic() - started:6.0f} s] {name}: {n} kills, {verdict}", flush=True)
+        finally:
+            storm.end()
+        counts = {title: stormy.rows(query)[0][0] for title, query in CHECKS.items()}
+        attempts = stormy.rows("SELECT outcome, count(*) AS n FROM v_attempt GROUP BY 1 ORDER BY 1")
+        calm.discard()
+        stormy.discard()
+    print(
+        f"{n_kills} kills ({storm.kills}), {storm.n_restarts} restarts by hand, "
+        f"attempts: {', '.join(f'{row.n} {row.outcome}' for row in attempts)}"
+    )
+    for title, n in counts.items():
+        print(f"{n:>6} {title}")
+    print(f"{differ:>6} campaigns with other rows than undisturbed")
+    if differ or any(counts.values()):
+        raise SystemExit("rows were lost, doubled or changed")
+
+
+main()

@@ -1,0 +1,77 @@
+"""Workflows: one firework per step, one iteration at a time, so that the queue holds little."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from fireworks import FiretaskBase, Firework, Workflow
+
+from agd.steps import ITERATION_STEPS, STEPS
+from agd.steps.workspace import Step
+from agd_workflows import tasks
+
+CATEGORIES = ("train", "search", "label", "screen")
+"""What a worker may be limited to."""
+
+_CATEGORY = {"train autoencoder": "train", "train oracle": "train", "label": "label"}
+
+OF_STEP = {
+    "train autoencoder": tasks.TrainAutoencoder,
+    "train oracle": tasks.TrainOracle,
+    "encode": tasks.Encode,
+    "suggest": tasks.Suggest,
+    "decode": tasks.Decode,
+    "label": tasks.Label,
+    "record": tasks.Record,
+}
+
+
+def campaign_workflow(name: str, due: Sequence[Step]) -> Workflow:
+    """What a campaign does from the steps that are due to the end of their iteration."""
+    steps = [*due, *_after(due[-1])]
+    made = [_step(name, step) for step in reversed(steps)][::-1]  # FireWorks counts the last made first
+    return _linked(name, made[: len(due)], made[len(due) :])
+
+
+def screening_workflow(name: str, pool: str, choice: Mapping[str, Any], options: Mapping[str, Any]) -> Workflow:
+    """Train the screener of each role, then screen; arguments as of `agd.steps.screening.screen`, as plain values."""
+    shared = {"campaign": name, "choice": dict(choice)}
+    trained = [
+        _firework(f"{name}: train {role} screener", tasks.TrainScreener({**shared, "role": role}), "train")
+        for role in options["roles"]
+    ]
+    screen = tasks.Screen({**shared, "pool": pool, "options": dict(options)})
+    return _linked(name, trained, [_firework(f"{name}: screen {pool}", screen, "screen")])
+
+
+def step_of(document: Mapping[str, Any]) -> Step | None:
+    """The step of a campaign that a firework of the queue stands for, None where it is none."""
+    first = (document["spec"].get("_tasks") or [{"_fw_name": ""}])[0]
+    kind = first["_fw_name"].removeprefix("agd.").replace("_", " ")
+    return Step(kind, first.get("iteration")) if kind in STEPS else None
+
+
+def _after(step: Step) -> list[Step]:
+    """The steps that follow one, to the end of its iteration."""
+    kinds = list(ITERATION_STEPS)
+    if step.iteration is not None:
+        return [Step(kind, step.iteration) for kind in kinds[kinds.index(step.kind) + 1 :]]
+    encode = [] if step.kind == "encode" else [Step("encode")]
+    return [*encode, *(Step(kind, 1) for kind in kinds)]
+
+
+def _step(name: str, step: Step) -> Firework:
+    parameters = {"campaign": name} | ({} if step.iteration is None else {"iteration": step.iteration})
+    return _firework(f"{name}: {step}", OF_STEP[step.kind](parameters), _CATEGORY.get(step.kind, "search"))
+
+
+def _firework(title: str, task: FiretaskBase, category: str) -> Firework:
+    spec = {"campaign": task["campaign"], "_category": category, "_add_launchpad_and_fw_id": True}
+    return Firework([task], spec=spec, name=title)
+
+
+def _linked(name: str, first: list[Firework], chain: list[Firework]) -> Workflow:
+    """The first ones side by side, then the chain one after another."""
+    links = {before: [chain[0]] for before in first} if chain else {}
+    links |= {before: [after] for before, after in pairwise(chain)}
+    return Workflow([*first, *chain], links_dict=links, name=name, metadata={"campaign": name})

@@ -1,0 +1,110 @@
+"""Between a Firetask and the record: which workspace it works in, and what its firework does next."""
+
+import logging
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+from fireworks import FiretaskBase, FWAction, LaunchPad
+
+from agd.config import load_settings
+from agd.db.connection import open_database
+from agd.steps.turns import Turn
+from agd.steps.turns import take_turn as take
+from agd.steps.workspace import Step, Workspace
+
+ENGINE = "fireworks"
+
+UNSETTLED = ("WAITING", "READY", "RESERVED", "RUNNING", "FIZZLED", "PAUSED")
+"""States of a firework that may still do its step."""
+
+ITERATIONS_PER_WORKFLOW = 20
+"""FireWorks reads a whole workflow with every launch: a long campaign begins a new one now and then."""
+
+STANDINGS = {"due": "done", "done": "was done before"}
+
+log = logging.getLogger("agd.worker")
+
+_open: dict[int, Workspace] = {}
+
+
+def lend(workspace: Workspace) -> None:
+    """Let the tasks of this process work in this workspace."""
+    _open[os.getpid()] = workspace
+
+
+@contextmanager
+def workspace(task: FiretaskBase) -> Iterator[Workspace]:
+    """The workspace for one run of a task, which knows the launch; it stays open for the next, with its models."""
+    opened = _open.get(os.getpid())
+    if opened is None:
+        settings = load_settings()
+        opened = Workspace(open_database(settings), settings.require_home() / "artifacts", settings.pace)
+        lend(opened)
+    yield replace(opened, launch=launch_of(task))
+
+
+def launch_of(task: FiretaskBase) -> tuple[int, int] | None:
+    """FireWorks' fw_id and launch_id of the run at hand, None outside of FireWorks."""
+    fw_id, launchpad = getattr(task, "fw_id", None), getattr(task, "launchpad", None)
+    if fw_id is None or launchpad is None:
+        return None
+    found = launchpad.fireworks.find_one({"fw_id": fw_id}, {"launches": 1})
+    return fw_id, found["launches"][-1]
+
+
+def take_turn(task: FiretaskBase) -> FWAction:
+    """Take the turn of a campaign's step that the task stands for."""
+    from agd_workflows.build import step_of
+
+    name, step = task["campaign"], step_of({"spec": {"_tasks": [task]}})
+    assert step is not None  # noqa: S101  only tasks of steps come here
+    with workspace(task) as lent, told(f"{name}: {step}") as outcome:
+        turn = take(lent, name, step, ENGINE)
+        outcome.append(STANDINGS.get(turn.standing, turn.standing))
+    return follow_up(task.launchpad, name, step, turn)
+
+
+@contextmanager
+def told(title: str) -> Iterator[list[str]]:
+    """Tell the log how one run of a task went."""
+    started, outcome = time.monotonic(), [""]
+    try:
+        yield outcome
+    except BaseException as error:
+        log.error("%s failed: %s: %s", title, type(error).__name__, error)  # noqa: TRY400  one line; the queue keeps the rest
+        raise
+    log.info("%s %s in %.1f s", title, outcome[-1] or "done", time.monotonic() - started)
+
+
+def follow_up(launchpad: LaunchPad, name: str, step: Step, turn: Turn) -> FWAction:
+    """What a firework does after its turn: append the next iteration, go on, or call off the rest of the workflow."""
+    from agd_workflows.build import campaign_workflow
+
+    told: dict[str, Any] = {"standing": turn.standing}
+    if not turn.is_done:
+        return FWAction(stored_data=told, defuse_workflow=True)
+    new = [one for one in turn.due if one.kind == "suggest" and one.number == (step.iteration or 0) + 1]
+    if step.kind == "record" and new and not is_queued(launchpad, name, new[0]):
+        if new[0].number % ITERATIONS_PER_WORKFLOW != 1:
+            return FWAction(stored_data=told, additions=campaign_workflow(name, new))
+        launchpad.add_wf(campaign_workflow(name, new))
+    return FWAction(stored_data=told, defuse_workflow=not turn.due and step.kind != "record")
+
+
+def is_queued(launchpad: LaunchPad, name: str, step: Step) -> bool:
+    """Whether a firework that is not settled stands for the step."""
+    return any(found == step for found, _ in queued(launchpad, name))
+
+
+def queued(launchpad: LaunchPad, name: str) -> list[tuple[Step, dict[str, Any]]]:
+    """The steps of a campaign that fireworks not settled stand for, with those, oldest first."""
+    from agd_workflows.build import step_of
+
+    wanted = {"fw_id": 1, "state": 1, "launches": 1, "archived_launches": 1, "spec._tasks": 1}
+    found = launchpad.fireworks.find({"spec.campaign": name, "state": {"$in": list(UNSETTLED)}}, wanted)
+    steps = [(step_of(document), document) for document in sorted(found, key=lambda document: document["fw_id"])]
+    return [(step, document) for step, document in steps if step is not None]

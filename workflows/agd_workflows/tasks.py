@@ -1,0 +1,98 @@
+"""One Firetask per step: ids in, one step taken, what comes next out. Their names stay, so that files may move."""
+
+from typing import Any, ClassVar
+
+from fireworks import FiretaskBase, FWAction
+
+from agd.steps import screening
+from agd_workflows import hands
+
+
+class _CampaignStep(FiretaskBase):  # type: ignore[misc]  # FireWorks has no types
+    """A step of a campaign: done where the record says it is due, passed over where it is done."""
+
+    required_params: ClassVar[list[str]] = ["campaign"]
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002  everything is in the task
+        """Take the campaign's turn."""
+        return hands.take_turn(self)
+
+
+class _IterationStep(_CampaignStep):
+    required_params: ClassVar[list[str]] = ["campaign", "iteration"]
+
+
+class TrainAutoencoder(_CampaignStep):
+    """Train the autoencoder, or find the version that is there."""
+
+    _fw_name = "agd.train_autoencoder"
+
+
+class TrainOracle(_CampaignStep):
+    """Train the oracle, or find the version that is there."""
+
+    _fw_name = "agd.train_oracle"
+
+
+class Encode(_CampaignStep):
+    """Give the initial compositions their latent vectors."""
+
+    _fw_name = "agd.encode"
+
+
+class Suggest(_IterationStep):
+    """Propose what to label next."""
+
+    _fw_name = "agd.suggest"
+
+
+class Decode(_IterationStep):
+    """Turn proposed points into compositions."""
+
+    _fw_name = "agd.decode"
+
+
+class Label(_IterationStep):
+    """Ask the oracle."""
+
+    _fw_name = "agd.label"
+
+
+class Record(_IterationStep):
+    """Close the iteration; while the campaign goes on, the next one is appended to the workflow."""
+
+    _fw_name = "agd.record"
+
+
+class TrainScreener(FiretaskBase):  # type: ignore[misc]
+    """Train a screener on a campaign's labels, or find the version that is there."""
+
+    _fw_name = "agd.train_screener"
+    required_params: ClassVar[list[str]] = ["campaign", "role", "choice"]
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002
+        """Train it."""
+        with hands.workspace(self) as workspace, hands.told(f"{self['campaign']}: train {self['role']} screener"):
+            choice = screening.ScreenerChoice(**self["choice"])
+            trained = screening.train_role(workspace, self["campaign"], self["role"], choice)
+        return FWAction(stored_data={"tensors_sha256": trained.tensors_sha256})
+
+
+class Screen(FiretaskBase):  # type: ignore[misc]
+    """Screen a pool by a campaign's screeners."""
+
+    _fw_name = "agd.screen"
+    required_params: ClassVar[list[str]] = ["campaign", "pool", "choice", "options"]
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002
+        """Screen it."""
+        with hands.workspace(self) as workspace, hands.told(f"{self['campaign']}: screen {self['pool']}"):
+            choice = screening.ScreenerChoice(**self["choice"])
+            told = screening.screen(workspace, self["campaign"], self["pool"], choice=choice, **self["options"])
+        return FWAction(stored_data={"screenings": [row["screening_id"] for row in told["screenings"]]})
+
+
+NAMES = tuple(
+    task._fw_name  # noqa: SLF001  FireWorks' own convention
+    for task in (TrainAutoencoder, TrainOracle, Encode, Suggest, Decode, Label, Record, TrainScreener, Screen)
+)
