@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check bench soak clean
+.PHONY: help venv demo test test-hpc check bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -28,6 +28,9 @@ demo: $(STAMP)  ## import the starter set, train, run a small campaign, explain 
 test: $(STAMP)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
 
+test-hpc: $(STAMP)  ## let a real Slurm of one node work a campaign (root on Debian: installs it), a few minutes
+	OMP_NUM_THREADS=1 $(BIN)/python tests/hpc/slurm_node.py $(BIN)/pytest tests/hpc
+
 check: $(STAMP)  ## format, lint, types, layers, schema
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -35,8 +38,10 @@ check: $(STAMP)  ## format, lint, types, layers, schema
 	$(BIN)/lint-imports
 	$(BIN)/python -m tests.tools.alembic_check
 
-soak: $(STAMP)  ## kill a campaign and its server at random moments, compare the rows
+KILLS := 1000
+soak: $(STAMP)  ## kill campaigns, workers and servers at random moments, compare the rows (KILLS=1000)
 	$(BIN)/python tests/soak/kill_campaign.py
+	$(BIN)/python tests/soak/kill_workers.py --kills $(KILLS)
 
 # Other libraries that the benchmarks compare with; some need older versions of ours, so they live apart.
 $(PEERS_STAMP): tests/bench/peers.txt
