@@ -6,6 +6,7 @@ import os
 import re
 import uuid
 import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,9 @@ from numpy.typing import NDArray
 
 from agd.errors import ModelError
 from agd.types import Tensors
+
+PART = ".part"
+"""How the name of a file ends until it is whole."""
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
@@ -30,20 +34,7 @@ def save_tensors(folder: Path, tensors: Tensors) -> str:
     """
     content = _pack(tensors)
     sha256 = hashlib.sha256(content).hexdigest()
-    path = _path(folder, sha256)
-    if path.is_file() and _digest(path.read_bytes()) == sha256:
-        return sha256
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{sha256}.{uuid.uuid4().hex}.part")
-    try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    _sync(path.parent)
+    place_file(folder, sha256, [content])
     return sha256
 
 
@@ -55,7 +46,7 @@ def load_tensors(folder: Path, sha256: str) -> dict[str, NDArray[np.generic]]:
     """
     if not re.fullmatch("[0-9a-f]{64}", sha256):
         raise ModelError(f"{sha256!r} is not a sha256 (64 hexadecimal digits): it names no stored model")
-    path = _path(folder, sha256)
+    path = tensors_path(folder, sha256)
     try:
         content = path.read_bytes()
     except FileNotFoundError as error:
@@ -69,7 +60,48 @@ def load_tensors(folder: Path, sha256: str) -> dict[str, NDArray[np.generic]]:
         return {name: archive[name] for name in archive.files}
 
 
-def _path(folder: Path, sha256: str) -> Path:
+def place_file(folder: Path, sha256: str, chunks: Iterable[bytes]) -> bool:
+    """Put the file of that hash in its place, whole or not at all; whether it had to be written.
+
+    Raises:
+        ModelError: the chunks have another hash; nothing was changed.
+    """
+    if damage(folder, sha256) is None:
+        return False
+    path = tensors_path(folder, sha256)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{sha256}.{uuid.uuid4().hex}{PART}")
+    digest = hashlib.sha256()
+    try:
+        with part.open("xb") as file:
+            for chunk in chunks:
+                digest.update(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        if digest.hexdigest() != sha256:
+            raise ModelError(f"what was to become {path} has sha256 {digest.hexdigest()}: take it from another copy")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
+    _sync(path.parent)
+    return True
+
+
+def damage(folder: Path, sha256: str) -> str | None:
+    """What is wrong with the file of that hash: "missing", "unreadable", "altered" or nothing."""
+    try:
+        with tensors_path(folder, sha256).open("rb") as file:
+            found = hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError:
+        return "missing"
+    except OSError:
+        return "unreadable"
+    return None if found == sha256 else "altered"
+
+
+def tensors_path(folder: Path, sha256: str) -> Path:
+    """Where the tensors of that hash lie."""
     return folder / sha256[:2] / f"{sha256}.npz"
 
 

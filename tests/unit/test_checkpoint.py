@@ -10,7 +10,7 @@ from hypothesis.extra.numpy import array_shapes, arrays, scalar_dtypes
 from numpy.testing import assert_array_equal
 
 from agd.errors import ModelError
-from agd.nets.checkpoint import load_tensors, save_tensors
+from agd.nets.checkpoint import damage, load_tensors, place_file, save_tensors
 
 TENSORS = {
     "weight": np.arange(6, dtype=np.float32).reshape(2, 3),
@@ -75,6 +75,21 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     with pytest.raises(OSError, match="no space"):
         save_tensors(tmp_path, TENSORS)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_only_the_right_bytes_take_the_place(tmp_path: Path) -> None:
+    sha256 = save_tensors(tmp_path / "first", TENSORS)
+    content = only_file(tmp_path / "first").read_bytes()
+    second = tmp_path / "second"
+    assert damage(second, sha256) == "missing"
+    with pytest.raises(ModelError, match="has sha256"):
+        place_file(second, sha256, [content, b"more"])
+    assert not [path for path in second.rglob("*") if path.is_file()]
+    assert place_file(second, sha256, [content[:100], content[100:]])
+    assert damage(second, sha256) is None
+    assert not place_file(second, sha256, [b"not looked at"])
+    only_file(second).write_bytes(content[:-1])
+    assert damage(second, sha256) == "altered"
 
 
 def test_python_objects_are_not_tensors(tmp_path: Path) -> None:

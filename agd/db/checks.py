@@ -1,0 +1,131 @@
+"""What a physician asks the database: who is at work, what contradicts itself, what nothing refers to."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
+
+from agd.db.connection import AnyRow, Transaction
+from agd.errors import SchemaError
+
+_RUNNING = text("""
+SELECT a.id, a.kind, a.host, a.pid, a.started_at, a.lease_expires_at, k.id AS campaign_id, k.name AS campaign, k.engine,
+       a.lease_expires_at < clock_timestamp() AS is_expired
+FROM activity a LEFT JOIN campaign k ON k.id = a.campaign_id
+WHERE a.outcome = 'running' ORDER BY a.id
+""")
+
+_EXTENSIONS = text("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY extname")
+
+_PARKED = text("SELECT name, parked_reason FROM campaign WHERE parked_reason IS NOT NULL ORDER BY id")
+
+
+@dataclass(frozen=True, slots=True)
+class Law:
+    """A rule that no constraint can hold; `broken` counts the rows against it."""
+
+    subject: str
+    what: str
+    broken: str
+
+
+CONTRADICTIONS = (
+    Law(
+        "suggestion",
+        "are undecodable without a decode failure, or have one and were decoded",
+        "suggestion s LEFT JOIN decode_failure f ON f.suggestion_id = s.id"
+        " WHERE (s.outcome IS NOT DISTINCT FROM 'undecodable') <> (f.suggestion_id IS NOT NULL)",
+    ),
+    Law(
+        "iteration",
+        "are recorded and hold suggestions that were never decoded",
+        "v_iteration i WHERE i.is_recorded AND EXISTS (SELECT FROM suggestion s"
+        " JOIN iteration n ON n.id = s.iteration_id"
+        " WHERE n.campaign_id = i.campaign_id AND n.number = i.iteration AND s.outcome IS NULL)",
+    ),
+    Law(
+        "campaign",
+        "were charged more calls than their budget",
+        "v_campaign_progress p WHERE p.n_charged > p.budget_calls",
+    ),
+    Law(
+        "training set",
+        "have another number of members than they were stored with",
+        "training_set t WHERE n_members <> (SELECT count(*) FROM training_set_member m WHERE m.training_set_id = t.id)",
+    ),
+)
+
+ORPHANS = (
+    Law(
+        "training set",
+        "belong to no campaign and no model",
+        "training_set t WHERE NOT EXISTS (SELECT FROM campaign_set q WHERE q.training_set_id = t.id)"
+        " AND NOT EXISTS (SELECT FROM model_version m WHERE m.training_set_id = t.id)",
+    ),
+    Law(
+        "latent",
+        "encode no composition and were suggested by nobody",
+        "latent z WHERE z.composition_id IS NULL AND NOT EXISTS (SELECT FROM suggestion s WHERE s.latent_id = z.id)",
+    ),
+    Law(
+        "model file",
+        "are in the record and belong to no model version",
+        "artifact f WHERE NOT EXISTS (SELECT FROM model_version m WHERE m.tensors_sha256 = f.sha256)",
+    ),
+    Law(
+        "composition",
+        "are referred to by nothing but verdicts",
+        "(SELECT id FROM composition EXCEPT (SELECT composition_id FROM dataset_row"
+        " UNION ALL SELECT composition_id FROM label UNION ALL SELECT composition_id FROM suggestion"
+        " UNION ALL SELECT composition_id FROM latent UNION ALL SELECT composition_id FROM measurement"
+        " UNION ALL SELECT composition_id FROM training_set_member"
+        " UNION ALL SELECT composition_id FROM screening_hit)) unused",
+    ),
+)
+
+
+@contextmanager
+def damaged_schema() -> Iterator[None]:
+    """Say in one line that a table, a view or a function is not there; raises SchemaError."""
+    try:
+        yield
+    except ProgrammingError as error:
+        reason = str(error.orig).strip().partition("\n")[0]
+        raise SchemaError(
+            f"something is missing in the schema ({reason}): restore a backup with `agd restore --force`"
+        ) from error
+
+
+def n_against(tx: Transaction, law: Law) -> int:
+    """How many rows break the law."""
+    return int(tx.execute(text(f"SELECT count(*) FROM {law.broken}")).scalar_one())
+
+
+def running(tx: Transaction) -> Sequence[AnyRow]:
+    """Activities that have not ended.
+
+    (id, kind, host, pid, started_at, lease_expires_at, is_expired; campaign_id, campaign and engine, or None).
+    """
+    return tx.execute(_RUNNING).all()
+
+
+def extensions(tx: Transaction) -> list[str]:
+    """Names of the installed extensions; every database has plpgsql, which is left out."""
+    return list(tx.execute(_EXTENSIONS).scalars())
+
+
+def encoding(tx: Transaction) -> str:
+    """How the server stores text."""
+    return str(tx.scalar(text("SHOW server_encoding")))
+
+
+def model_file_sizes(tx: Transaction) -> dict[str, int]:
+    """The bytes of the tensors in each model file, by hash; the file itself is a little larger."""
+    return {row.sha256: row.n_bytes for row in tx.execute(text("SELECT sha256, n_bytes FROM artifact ORDER BY sha256"))}
+
+
+def parked(tx: Transaction) -> dict[str, str]:
+    """Campaigns of which no step is tried again by itself, with the reason."""
+    return {row.name: row.parked_reason for row in tx.execute(_PARKED)}
