@@ -15,7 +15,7 @@ from agd.steps.screening import ScreenerChoice, screen
 from agd.steps.workspace import Workspace
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
-VIEWS = ("v_suggestion", "v_label", "v_lineage", "v_campaign_progress", "v_iteration")
+VIEWS = ("v_attempt", "v_lease", "v_suggestion", "v_label", "v_lineage", "v_campaign_progress", "v_iteration")
 QUERIES = re.findall(r"```sql\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -35,6 +35,8 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
             text("UPDATE composition SET chemical_system = 'F-Na' WHERE reduced_formula = :best"), {"best": best}
         )
         tx.execute(text("UPDATE activity SET outcome = 'lost' WHERE id = (SELECT max(id) FROM activity)"))
+        leased = "SELECT min(id) FROM activity WHERE lease_expires_at IS NOT NULL"
+        tx.execute(text(f"UPDATE activity SET outcome = 'running', ended_at = NULL WHERE id = ({leased})"))
         member = (
             "INSERT INTO training_set_member SELECT m.training_set_id, c.id, NULL, true FROM model_version m,"
             " composition c WHERE m.kind = 'oracle' AND c.reduced_formula = :best ON CONFLICT DO NOTHING"
