@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-hpc check bench soak clean
+.PHONY: help venv demo test test-slow test-hpc check bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -26,7 +26,10 @@ demo: $(STAMP)  ## import the starter set, train, run a small campaign, explain 
 
 # Two workers of one thread each: with more, they and the programs they start fight for the cores.
 test: $(STAMP)  ## run the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
+
+test-slow: $(STAMP)  ## run the tests that take minutes: FireWorks' own, 20 kills, a machine lost and restored
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m slow
 
 test-hpc: $(STAMP)  ## let a real Slurm of one node work a campaign (root on Debian: installs it), a few minutes
 	OMP_NUM_THREADS=1 $(BIN)/python tests/hpc/slurm_node.py $(BIN)/pytest tests/hpc

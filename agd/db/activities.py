@@ -145,7 +145,7 @@ def bury_dead(tx: Transaction) -> None:
     """Mark as lost what ran outside a campaign in processes of this host that are no more."""
     outside = (activity.c.campaign_id.is_(None), activity.c.outcome == "running", activity.c.host == platform.node())
     for row in tx.execute(select(activity.c.id, activity.c.pid).where(*outside)).all():
-        if not _is_alive(row.pid):
+        if not is_alive(row.pid):
             gone = update(activity).where(activity.c.id == row.id, activity.c.outcome == "running")
             tx.execute(gone.values(outcome="lost", ended_at=func.clock_timestamp()))
 
@@ -214,7 +214,8 @@ def _given_up(activity_id: int) -> BusyError:
     return BusyError(f"activity {activity_id} was given up as lost: another process has taken its step over")
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether this host has a process of that number."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from agd.config import Settings, load_settings
-from agd.db import checks, dumps, inventory, progress, schema
+from agd.db import activities, checks, dumps, inventory, progress, schema
 from agd.db.connection import AnyRow, Database, Transaction, locked_campaigns, open_database
 from agd.db.embedded import EmbeddedServer
 from agd.errors import AgdError, InputError
@@ -181,7 +181,7 @@ def _activities(_: Site, tx: Transaction) -> Iterator[Finding]:
         if row.campaign_id in at_work and not row.is_expired:
             continue
         is_here = row.host == platform.node()
-        if is_here and not _is_alive(row.pid):
+        if is_here and not activities.is_alive(row.pid):
             why = f"process {row.pid} is gone"
         elif row.is_expired:
             why = f"no sign of life since its lease ended at {row.lease_expires_at:%Y-%m-%d %H:%M:%S} UTC"
@@ -274,16 +274,6 @@ RECORD_CHECKS: tuple[Check, ...] = (_activities, _contradictions, _orphans, _mod
 
 def _is_absent(settings: Settings) -> bool:
     return settings.database_url is None and EmbeddedServer(settings.home).status().state == "absent"
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
 
 
 def _is_settled(path: Path) -> bool:

@@ -345,6 +345,7 @@ def lose(home: Path) -> None:
     shutil.rmtree(home, ignore_errors=True)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)  # many programs, on a machine that may be busy
 def test_everything_is_lost_and_comes_back(home: Path, tmp_path: Path) -> None:
     """At the command line: run, kill in the middle, back up, lose server and files, restore, resume."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_whoever_is_killed() -> None:
     script = Path(__file__).parents[1] / "soak" / "kill_workers.py"

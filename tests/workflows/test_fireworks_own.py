@@ -132,6 +132,7 @@ def _explain(tally: Tally, expected: dict[str, str]) -> str:
     return "\n".join([*unlisted, *passing])
 
 
+@pytest.mark.slow
 def test_core_user_objects_and_utilities(run: Callable[..., Tally]) -> None:
     with ThreadPoolExecutor() as pool:
         slow = pool.submit(run, "slow", ["core/tests"], "-k", SLOW)
@@ -143,6 +144,7 @@ def test_core_user_objects_and_utilities(run: Callable[..., Tally]) -> None:
     assert len(tally.passed) + len(tally.failed) + len(tally.skipped) >= N_CORE
 
 
+@pytest.mark.slow
 def test_scripts(run: Callable[..., Tally]) -> None:
     tally = run("scripts", ["scripts/tests"])
     print(tally, tally.failed, tally.skipped, sep="\n")
