@@ -288,6 +288,34 @@ def test_a_record_that_is_ahead_of_the_queue_is_passed_over(
     assert queue.hash() == expected(resolved)
 
 
+def test_a_step_that_the_record_has_and_the_queue_not_yet_is_waited_for(queue: Any, make_spec: MakeSpec) -> None:
+    campaign = queue.submit(make_spec())
+    queue.work(2)
+    firework, _ = queue.launchpad.checkout_fw(Share().fworker(), "here")
+    assert firework.name == "small: encode"
+    with limited_threads(1):
+        perform(queue.workspace, campaign, Step("encode"))
+    assert not queue.reconcile()
+    assert queue.states()["small: encode"] == "RUNNING"
+
+
+def test_what_goes_on_while_it_is_looked_at_stays(
+    queue: Any, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue.submit(make_spec())
+    queue.work(2)
+    attempts = activities.attempts
+
+    def slowly(*arguments: Any) -> Any:
+        monkeypatch.undo()
+        queue.work(1)
+        return attempts(*arguments)
+
+    monkeypatch.setattr(activities, "attempts", slowly)
+    assert not queue.reconcile()
+    assert "ARCHIVED" not in queue.states().values()
+
+
 def test_a_stale_lock_on_a_workflow_is_taken_off(queue: Any, make_spec: MakeSpec) -> None:
     queue.submit(make_spec())
     queue.launchpad.workflows.update_one({}, {"$set": {"locked": True}})

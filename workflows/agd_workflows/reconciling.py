@@ -200,20 +200,25 @@ class Reconciler:
         if waiting and self._is_covered(view):
             yield Mended(name, waiting[0], f"{view.due[0]}: made ready")
             return
+        with self.workspace.database.read() as tx:
+            if due_steps(tx, view.campaign) != view.due:  # it went on meanwhile
+                return
         if not self.is_dry:
             self._retire(name)
             self.launchpad.add_wf(campaign_workflow(name, view.due))
         yield Mended(name, None, f"{', '.join(map(str, view.due))}: due and not in the queue, queued")
 
     def _is_covered(self, view: _View) -> bool:
-        """Whether each step that is due has its firework, or one of them is at work, after which we look again."""
+        """Whether each step that is due has its firework, or something is at work, after which we look again.
+
+        What runs need not be due: the record has a step before the queue hears of it and makes the next one ready.
+        """
         states: dict[Step, set[str]] = {}
         for step, document in queued(self.launchpad, view.campaign.name):
             states.setdefault(step, set()).add(document["state"])
-        at_hand = [states.get(step, set()) for step in view.due]
-        if view.leased or any("RUNNING" in found for found in at_hand):
+        if view.leased or any("RUNNING" in found for found in states.values()):
             return True
-        return all(found & {"READY", "RESERVED", "FIZZLED", "PAUSED"} for found in at_hand)
+        return all(states.get(step, set()) & {"READY", "RESERVED", "FIZZLED", "PAUSED"} for step in view.due)
 
     def _strangers(self, names: set[str]) -> Iterator[Mended]:
         """Lost runs of screenings, and of steps of campaigns that are over, stopped for good or another engine's."""
