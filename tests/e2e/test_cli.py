@@ -213,7 +213,7 @@ def test_two_runs_a_stop_a_signal_and_a_kill(
 ) -> None:
     """One campaign under everything that can happen to its process ends with the rows of an undisturbed one."""
     # Long enough to be still at work when two other commands have started, run and left.
-    longer = SPEC_TEXT.replace("oracle_calls = 12", "oracle_calls = 150").replace("n_warmup = 200", "n_warmup = 8000")
+    longer = SPEC_TEXT.replace("oracle_calls = 12", "oracle_calls = 80").replace("n_warmup = 200", "n_warmup = 8000")
     (tmp_path / "c.toml").write_text(longer)
     process = start(environment, tmp_path, "run", "c.toml")
     wait_for(database, "SELECT count(*) FROM iteration", process)
