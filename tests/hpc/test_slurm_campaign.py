@@ -40,8 +40,9 @@ at_most = 5.0
 oracle_calls = 24
 suggestions_per_iteration = 8
 
-[autoencoder]  # seconds of training: time to cancel the job meanwhile
-epochs = 45
+[autoencoder]  # ten seconds of training, time to cancel or stop the job meanwhile
+epochs = 75
+patience = 75
 n_latent = 12
 hidden = 48
 min_rows = 2000
