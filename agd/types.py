@@ -23,12 +23,14 @@ class TrainingTable:
     """What a model is fitted on.
 
     `counts` is `[n, 103]`; `values` is `[n]` in the property's unit, or None for a model of compositions alone;
-    `is_held_out` is `[n]`: rows that no parameter may see and on which the metrics are measured.
+    `is_held_out` is `[n]`: rows that no parameter may see and on which the metrics are measured. `is_validation` is
+    `[n]`, None where the model may draw its own: rows among the others on which it chooses when to stop.
     """
 
     counts: Counts
     values: Floats | None
     is_held_out: NDArray[np.bool_]
+    is_validation: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,6 +75,9 @@ class History:
     `undecodable_objective` is None in the ordinary loop. In the published one (arXiv 2103.00608) it is what the
     sampler's own history holds for a point that cannot be decoded; a batch then goes on until n points could be
     decoded, learns at once of those that could not, only at its end of those that could, and may repeat itself.
+
+    `candidates` is `[k, 103]`, None for a sampler that draws from no pool: random rows of the campaign's pool, in the
+    order in which they were drawn; as many as a batch needs are new, unless the pool has fewer left.
     """
 
     latents: Floats
@@ -83,6 +88,7 @@ class History:
     counts: Counts | None = None
     n_initial: int = 0
     undecodable_objective: float | None = None
+    candidates: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -14,6 +14,7 @@ from agd.db.tables import (
     activity,
     campaign,
     campaign_model,
+    campaign_pool,
     campaign_set,
     composition,
     decode_failure,
@@ -61,6 +62,29 @@ def store_model(tx: Transaction, campaign_id: int, role: str, model_version_id: 
             campaign_id=campaign_id, role=role, model_version_id=model_version_id, activity_id=activity_id
         )
     )
+
+
+def store_pool(tx: Transaction, campaign_id: int, dataset_id: int, activity_id: int) -> None:
+    """Pin the dataset that the campaign draws from."""
+    tx.execute(insert(campaign_pool).values(campaign_id=campaign_id, dataset_id=dataset_id, activity_id=activity_id))
+
+
+def pool_of(tx: Transaction, campaign_id: int) -> int | None:
+    """The dataset that the campaign draws from, None where it draws from none."""
+    return tx.scalar(select(campaign_pool.c.dataset_id).where(campaign_pool.c.campaign_id == campaign_id))
+
+
+def drawn(tx: Transaction, dataset_id: int, seed: int, n: int) -> list[str]:
+    """The first `n` reduced formulas of a dataset in the order of a seed, a random one and the same in every record."""
+    rows = tx.execute(
+        text(
+            "SELECT c.reduced_formula FROM dataset_row r JOIN composition c ON c.id = r.composition_id"
+            " WHERE r.dataset_id = :dataset"
+            " ORDER BY sha256(convert_to(CAST(:seed AS text) || ' ' || c.reduced_formula, 'UTF8')) LIMIT :n"
+        ),
+        {"dataset": dataset_id, "seed": str(seed), "n": n},
+    )
+    return list(rows.scalars())
 
 
 def sets_of(tx: Transaction, campaign_id: int) -> dict[str, int]:

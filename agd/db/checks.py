@@ -51,6 +51,14 @@ CONTRADICTIONS = (
         "v_campaign_progress p WHERE p.n_charged > p.budget_calls",
     ),
     Law(
+        "generation",
+        "hold another number of samples than were kept of it, or a sample that was not drawn",
+        "generation g JOIN dataset d ON d.id = g.dataset_id CROSS JOIN LATERAL (SELECT coalesce(sum(n_rows), 0) AS n,"
+        " min(line) AS first, max(line) AS last FROM dataset_row r WHERE r.dataset_id = g.dataset_id) x"
+        " WHERE d.n_read <> g.n_samples OR x.n <> d.n_read - d.n_rejected OR x.first < g.first_sample"
+        " OR x.last >= g.first_sample + g.n_samples",
+    ),
+    Law(
         "training set",
         "have another number of members than they were stored with",
         "training_set t WHERE n_members <> (SELECT count(*) FROM training_set_member m WHERE m.training_set_id = t.id)",

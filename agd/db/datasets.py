@@ -43,7 +43,8 @@ def copy_in(tx: Transaction, target: str, columns: Sequence[str], rows: Iterable
             copy.write_row(row)
 
 
-def _fill_temporary(tx: Transaction, name: str, definition: str, rows: Iterable[Sequence[object]]) -> None:
+def fill_temporary(tx: Transaction, name: str, definition: str, rows: Iterable[Sequence[object]]) -> None:
+    """Stream rows into a temporary table, which is empty before and after the transaction."""
     tx.execute(text(f"CREATE TEMPORARY TABLE IF NOT EXISTS {name} ({definition}) ON COMMIT DELETE ROWS"))
     tx.execute(text(f"TRUNCATE {name}"))
     copy_in(tx, name, [column.split()[0] for column in definition.split(",")], rows)
@@ -51,7 +52,7 @@ def _fill_temporary(tx: Transaction, name: str, definition: str, rows: Iterable[
 
 def store_compositions(tx: Transaction, rows: Sequence[CompositionRow], activity_id: int) -> Ids:
     """Insert what is new; ids `[n]` in the order of `rows`, which may repeat a formula."""
-    _fill_temporary(
+    fill_temporary(
         tx,
         "incoming",
         "position integer, reduced_formula text, chemical_system text, anonymous_formula text,"
@@ -161,6 +162,13 @@ def store_rejects(tx: Transaction, dataset_id: int, rows: Iterable[tuple[int, st
     copy_in(tx, "dataset_reject", columns, ((dataset_id, *row) for row in rows))
 
 
+def store_rule(tx: Transaction, rule: tuple[str, int, Mapping[str, object]]) -> None:
+    """Insert a rule of validity (name, version, the options it was set to), if it is not there."""
+    tx.execute(
+        upsert(verdict_rule).values(rule=rule[0], rule_version=rule[1], options=dict(rule[2])).on_conflict_do_nothing()
+    )
+
+
 def store_verdicts(
     tx: Transaction,
     rule: tuple[str, int, Mapping[str, object]],
@@ -171,10 +179,8 @@ def store_verdicts(
 
     `rule` is (name, version, the options it was set to).
     """
-    tx.execute(
-        upsert(verdict_rule).values(rule=rule[0], rule_version=rule[1], options=dict(rule[2])).on_conflict_do_nothing()
-    )
-    _fill_temporary(
+    store_rule(tx, rule)
+    fill_temporary(
         tx,
         "incoming_verdict",
         "composition_id bigint, is_charge_neutral boolean, is_electronegativity_balanced boolean",

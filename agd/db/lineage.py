@@ -19,11 +19,18 @@ SELECT kind, id FROM walk ORDER BY kind, id
 """)
 
 _DATASETS = text("""
-SELECT d.name, d.source, d.source_sha256, d.property, d.n_read, a.started_at AS imported_at, r.line, r.formula
+SELECT d.name, d.source, d.source_sha256, d.property, d.n_read, a.started_at AS imported_at, r.line, r.formula,
+       EXISTS (SELECT FROM generation g WHERE g.dataset_id = d.id) AS is_generated
 FROM dataset d JOIN activity a ON a.id = d.activity_id
 LEFT JOIN dataset_row r ON r.dataset_id = d.id AND r.composition_id = :composition
 WHERE d.id IN :ids ORDER BY d.id
 """).bindparams(bindparam("ids", expanding=True))
+
+_GENERATIONS = text("""
+SELECT v.generation, v.sample, v.generated_formula, v.n_samples, v.generator, v.generator_sha256, v.model_version_id,
+       v.seed, g.generated_at, g.agd_version, g.host, v.dataset_id
+FROM v_generated v JOIN v_generation g USING (dataset_id) WHERE v.composition_id = :composition ORDER BY v.dataset_id
+""")
 
 _LABELS = text("SELECT * FROM v_label WHERE label_id IN :ids ORDER BY label_id").bindparams(
     bindparam("ids", expanding=True)
@@ -51,8 +58,9 @@ WHERE m.id IN :ids ORDER BY m.kind, m.id
 """).bindparams(bindparam("ids", expanding=True))
 
 _SCREENINGS = text("""
-SELECT v.*, (SELECT count(*) FROM screening_hit h WHERE h.screening_id = v.screening_id) AS n_hits, g.criteria
-FROM v_screening_hit v JOIN screening g ON g.id = v.screening_id
+SELECT v.*, (SELECT count(*) FROM screening_hit h WHERE h.screening_id = v.screening_id) AS n_hits, g.criteria,
+       p.generator AS pool_generator, p.generator_sha256 AS pool_generator_sha256, p.seed AS pool_seed
+FROM v_screening_hit v JOIN screening g ON g.id = v.screening_id LEFT JOIN v_generation p ON p.dataset_id = g.dataset_id
 WHERE v.composition_id = :composition ORDER BY v.screening_id
 """)
 
@@ -114,8 +122,13 @@ def ancestors(tx: Transaction, composition_id: int) -> dict[str, list[int]]:
 
 
 def datasets(tx: Transaction, ids: Sequence[int], composition_id: int) -> Sequence[AnyRow]:
-    """Datasets, with the line of the composition where it stands in them."""
+    """Datasets, with the line of the composition where it stands in them, and whether a generator made them."""
     return tx.execute(_DATASETS, {"ids": list(ids), "composition": composition_id}).all()
+
+
+def generations(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
+    """The generations that hold a composition, each with its first sample there and how many there are."""
+    return tx.execute(_GENERATIONS, {"composition": composition_id}).all()
 
 
 def labels(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
@@ -134,7 +147,7 @@ def model_versions(tx: Transaction, ids: Sequence[int], composition_id: int) -> 
 
 
 def screenings(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
-    """Rows of v_screening_hit of a composition, each with the screening's criteria and number of hits."""
+    """Rows of v_screening_hit of a composition, each with its screening's criteria, number of hits and generator."""
     return tx.execute(_SCREENINGS, {"composition": composition_id}).all()
 
 

@@ -60,6 +60,7 @@ class Member:
     """One row of a training set; `label_id` and `value` are None in a set of compositions alone.
 
     `label_key` names where the label comes from, by natural keys; None where the part of the set says it already.
+    `is_validation` is a row that the training is stopped by.
     """
 
     composition_id: int
@@ -68,6 +69,7 @@ class Member:
     value: float | None
     is_held_out: bool
     label_key: str | None = None
+    is_validation: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +113,8 @@ def set_sha256(parts: Sequence[Part]) -> str:
     for member in sorted((m for part in parts for m in part.members), key=lambda m: m.reduced_formula):
         value = "-" if member.value is None else member.value.hex()
         key = "" if member.label_key is None else f" {member.label_key}"
-        digest.update(f"{member.reduced_formula} {int(member.is_held_out)} {value}{key}\n".encode())
+        use = "v" if member.is_validation else int(member.is_held_out)
+        digest.update(f"{member.reduced_formula} {use} {value}{key}\n".encode())
     return digest.hexdigest()
 
 
@@ -131,8 +134,8 @@ def store_parts(tx: Transaction, parts: Sequence[Part], activity_id: int) -> int
     copy_in(
         tx,
         "training_set_member",
-        ("training_set_id", "composition_id", "label_id", "is_held_out"),
-        ((made, m.composition_id, m.label_id, m.is_held_out) for part in parts for m in part.members),
+        ("training_set_id", "composition_id", "label_id", "is_held_out", "is_validation"),
+        ((made, m.composition_id, m.label_id, m.is_held_out, m.is_validation) for part in parts for m in part.members),
     )
     for part in parts:
         values = {"training_set_id": made, "n_members": len(part.members)}
@@ -167,7 +170,7 @@ def last_recorded(tx: Transaction, campaign_id: int) -> int:
 
 
 def members_of(tx: Transaction, training_set_id: int) -> Sequence[AnyRow]:
-    """(composition_id, reduced_formula, label_id, value, is_held_out), ordered by formula."""
+    """(composition_id, reduced_formula, label_id, value, is_held_out, is_validation), ordered by formula."""
     statement = (
         select(
             training_set_member.c.composition_id,
@@ -175,6 +178,7 @@ def members_of(tx: Transaction, training_set_id: int) -> Sequence[AnyRow]:
             training_set_member.c.label_id,
             label.c.value,
             training_set_member.c.is_held_out,
+            training_set_member.c.is_validation,
         )
         .join(composition, composition.c.id == training_set_member.c.composition_id)
         .outerjoin(label, label.c.id == training_set_member.c.label_id)

@@ -15,9 +15,11 @@ from sqlalchemy import (
     Index,
     Integer,
     MetaData,
+    PrimaryKeyConstraint,
     Table,
     Text,
     UniqueConstraint,
+    false,
     func,
     text,
 )
@@ -240,6 +242,14 @@ training_set_member = Table(
     _ref("composition_id", "composition.id", primary_key=True),
     Column("label_id", BigInteger, comment="NULL in a set of compositions alone"),
     Column("is_held_out", Boolean, nullable=False),
+    Column(
+        "is_validation",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="chosen to stop the training by; false where the model draws its own",
+    ),
+    CheckConstraint("NOT (is_held_out AND is_validation)", name="row_has_one_use"),
     ForeignKeyConstraint(["label_id", "composition_id"], ["label.id", "label.composition_id"]),
     Index("ix_training_set_member_composition", "composition_id"),
 )
@@ -285,9 +295,66 @@ model_version = Table(
     Column("tensors_sha256", Text, ForeignKey("artifact.sha256"), nullable=False),
     Column("metrics", JSONB, nullable=False),
     _made_by(),
-    CheckConstraint("kind IN ('autoencoder', 'oracle', 'screener')", name="kind_is_known"),
-    CheckConstraint("(kind = 'autoencoder') = (property IS NULL)", name="answer_has_property"),
+    CheckConstraint("kind IN ('autoencoder', 'generator', 'oracle', 'screener')", name="kind_is_known"),
+    CheckConstraint("(kind IN ('autoencoder', 'generator')) = (property IS NULL)", name="answer_has_property"),
     UniqueConstraint("id", "property"),
+    UniqueConstraint("id", "kind"),
+)
+
+generation = Table(
+    "generation",
+    metadata,
+    _ref("dataset_id", "dataset.id", primary_key=True),
+    Column("model_version_id", BigInteger, nullable=False),
+    Column("seed", BigInteger, nullable=False),
+    Column(
+        "first_sample",
+        BigInteger,
+        CheckConstraint("first_sample >= 0", name="first_sample_is_a_number"),
+        nullable=False,
+    ),
+    Column("n_samples", BigInteger, CheckConstraint("n_samples > 0", name="n_samples_is_positive"), nullable=False),
+    Column("model_kind", Text, nullable=False, server_default="generator"),
+    CheckConstraint("model_kind = 'generator'", name="made_by_a_generator"),
+    ForeignKeyConstraint(["model_version_id", "model_kind"], ["model_version.id", "model_version.kind"]),
+)
+
+generation_stage = Table(
+    "generation_stage",
+    metadata,
+    _ref("dataset_id", "generation.dataset_id", primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("n_left", BigInteger, CheckConstraint("n_left >= 0", name="n_left_is_a_count"), nullable=False),
+)
+
+evaluation = Table(
+    "evaluation",
+    metadata,
+    Column("model_version_id", BigInteger),
+    Column("dataset_id", BigInteger),
+    Column("metric", Text),
+    Column("value", Double, nullable=False),
+    Column(
+        "n_rows",
+        Integer,
+        CheckConstraint("n_rows > 0", name="n_rows_is_positive"),
+        comment="labelled rows of the dataset; fewer once labels are retracted",
+    ),
+    Column("property", Text, nullable=False),
+    PrimaryKeyConstraint("model_version_id", "dataset_id", "n_rows", "metric"),
+    _made_by(),
+    ForeignKeyConstraint(["model_version_id", "property"], ["model_version.id", "model_version.property"]),
+    ForeignKeyConstraint(["dataset_id", "property"], ["dataset.id", "dataset.property"]),
+    _finite("value"),
+)
+
+campaign_pool = Table(
+    "campaign_pool",
+    metadata,
+    _ref("campaign_id", "campaign.id", primary_key=True),
+    _ref("dataset_id", "dataset.id"),
+    _made_by(),
 )
 
 campaign_set = Table(

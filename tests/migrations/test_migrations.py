@@ -122,3 +122,57 @@ def test_the_steps_of_an_older_record_stay_done(database: Database) -> None:
         outcomes = tx.scalars(text("SELECT outcome FROM v_attempt WHERE step = 'decode' ORDER BY activity_id")).all()
         assert outcomes == ["lost", "running"]
         assert tx.scalar(text("SELECT engine FROM campaign")) == "local"
+
+
+_MODEL = (
+    "INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('t', '0', 'h', 'c', 1, 1)",
+    "INSERT INTO artifact (sha256, format, n_bytes, activity_id) VALUES ('a', 'npz', 1, 1)",
+    "INSERT INTO training_set (sha256, n_members, activity_id) VALUES ('t', 1, 1)",
+    "INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms,"
+    " activity_id) VALUES ('NaCl', 'Cl-Na', 'AB', 2, 2, 1)",
+    "INSERT INTO training_set_member (training_set_id, composition_id, is_held_out) VALUES (1, 1, false)",
+    "INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed, training_set_id,"
+    " recipe_sha256, tensors_sha256, metrics, activity_id)"
+    " VALUES ('autoencoder', 'set', NULL, 1, '{}', 0, 1, 'e', 'a', '{}', 1)",
+    "INSERT INTO dataset (name, source, source_sha256, recipe_sha256, options, n_read, n_rejected, activity_id)"
+    " VALUES ('d', 'd', 's', 'r', '{}', 1, 0, 1)",
+    "INSERT INTO campaign (name, spec_sha256, spec, spec_text, seed, property, target_low, budget_calls, agd_version)"
+    " VALUES ('c', 's', '{}', '', 0, 'band_gap', 6, 10, '0')",
+)
+
+_NEW_IN_0005 = {
+    "generations": "UPDATE model_version SET kind = 'generator'; INSERT INTO generation VALUES (1, 1, 0, 0, 1)",
+    "evaluations": "UPDATE model_version SET kind = 'oracle', property = 'band_gap';"
+    " UPDATE dataset SET property = 'band_gap';"
+    " INSERT INTO evaluation VALUES (1, 1, 'r2', 0.5, 1, 'band_gap', 1)",
+    "samplers that draw from a pool": "INSERT INTO campaign_pool VALUES (1, 1, 1)",
+    "validation rows": "UPDATE training_set_member SET is_validation = true",
+    "generators": "UPDATE model_version SET kind = 'generator'",
+}
+
+
+@pytest.mark.parametrize("what", _NEW_IN_0005)
+def test_going_back_never_forgets_what_0005_holds(database: Database, what: str) -> None:
+    with database.transaction() as tx:
+        for statement in (*_MODEL, _NEW_IN_0005[what]):
+            tx.execute(text(statement))
+    with pytest.raises(RuntimeError, match=f"no place for {what}"), database.transaction() as tx:
+        schema.downgrade(tx, "0004")
+    with database.transaction() as tx:
+        schema.require_current(tx)
+
+
+def test_a_record_of_0004_is_upgraded_as_it_is(database: Database) -> None:
+    lineage = "SELECT * FROM v_lineage ORDER BY 1, 2, 3, 4, 5"
+    with database.transaction() as tx:
+        schema.downgrade(tx, "0004")
+        for statement in _MODEL:
+            tx.execute(text(statement))
+        before = tx.execute(text(lineage)).all()
+        schema.upgrade(tx)
+        assert tx.execute(text(lineage)).all() == before
+        assert tx.execute(text("SELECT is_held_out, is_validation FROM training_set_member")).all() == [(False, False)]
+        assert schema.differences(tx) == []
+        tx.execute(text("UPDATE model_version SET kind = 'generator'"))
+        tx.execute(text("INSERT INTO generation VALUES (1, 1, 0, 0, 1)"))
+        assert tx.scalar(text("SELECT count(*) FROM v_generation")) == 1
