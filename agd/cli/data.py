@@ -30,6 +30,10 @@ def import_(
     on_duplicate: Annotated[
         DuplicatePolicy, typer.Option(help="Which value stands when rows of one composition differ.")
     ] = "first",
+    where: Annotated[
+        list[str] | None,
+        typer.Option(metavar="COLUMN=VALUE", help="Read only rows with exactly that text there; repeatable."),
+    ] = None,
     rejects: Annotated[
         Path | None, typer.Option(help="Where refused rows are written [NAME.rejects.csv, only if there are any].")
     ] = None,
@@ -40,8 +44,10 @@ def import_(
     """Import a table of formulas, with or without values: all good rows in one transaction, every other row named."""
     from agd.steps.cleaning import ImportRules
     from agd.steps.importing import import_dataset, write_rejects
+    from agd.steps.tabular import parse_where
 
-    rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate)
+    conditions = parse_where(where or ())
+    rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate, conditions)
     with show.workspace() as workspace:
         summary = import_dataset(workspace, file, name, rules, dry_run=dry_run, strict=strict)
     written = (rejects or Path(f"{name}.rejects.csv")) if summary.rejects else None
@@ -118,7 +124,7 @@ def show_(
     for key, value in values.items():
         if key == "options":
             for rule, choice in value.items():
-                show.say(f"{rule:>16}  {show.text(choice)}")
+                show.say(f"{rule:>16}  {_words(choice)}")
         elif key != "id":
             show.say(f"{key:>16}  {show.text(value)}")
     if refused:
@@ -127,12 +133,20 @@ def show_(
         console.print(show.table(columns, rows, title=f"refused rows ({len(refused[:n_rejects])} of {len(refused)})"))
 
 
+def _words(choice: object) -> str:
+    """A rule's setting; one of several parts on one line."""
+    if isinstance(choice, dict):
+        return "  ".join(f"{key} {show.text(value)}" for key, value in choice.items())
+    return show.text(choice)
+
+
 def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: bool, json: bool) -> None:
     if json:
         show.print_json(
             {
                 "dataset": summary.dataset,
                 "n_read": summary.n_read,
+                "n_left_out": summary.n_left_out,
                 "n_imported": 0 if dry_run or summary.was_there else summary.n_imported,
                 "n_compositions": summary.n_imported,
                 "n_new_compositions": summary.n_new_compositions,
@@ -153,6 +167,8 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
             f"{summary.dataset}: {verb} {summary.n_imported:,} compositions from {summary.n_read:,} rows"
             + (f", {summary.n_new_compositions:,} of them new to the record" if not dry_run else ""),
         )
+    if summary.n_left_out:
+        show.say(f"  {summary.n_left_out:,} rows left out by --where")
     if summary.n_merged:
         show.say(f"  {summary.n_merged:,} rows repeat a composition and were merged into it")
     if summary.rejects:

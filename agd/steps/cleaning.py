@@ -2,8 +2,8 @@
 
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -19,7 +19,10 @@ _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", r
 
 @dataclass(frozen=True, slots=True)
 class ImportRules:
-    """How to read a table: its columns, the property and unit of its values, and what to do with doubtful ones."""
+    """How to read a table: its columns, the property and unit of its values, and what to do with doubtful ones.
+
+    `where` is what columns must hold, as exact text, in the rows that are read.
+    """
 
     formula_column: str = "composition"
     value_column: str | None = None
@@ -27,6 +30,7 @@ class ImportRules:
     unit: str | None = None
     negative: NegativePolicy = "reject"
     on_duplicate: DuplicatePolicy = "first"
+    where: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse half a value column."""

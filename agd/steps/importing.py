@@ -30,6 +30,7 @@ class ImportSummary:
     rejects: tuple[Reject, ...]
     n_new_compositions: int = 0
     was_there: bool = False
+    n_left_out: int = 0
 
     def rejects_by_kind(self) -> dict[str, int]:
         """How many rows were refused for each kind of reason, most frequent first."""
@@ -45,8 +46,8 @@ def import_dataset(
         InputError: the file, a column, the property or the unit is wrong; the name is taken by other content; with
             `strict`, any row is refused; with `on_duplicate="error"`, values conflict.
     """
-    _check_name(name)
-    source = read_source(path, rules.formula_column, rules.value_column)
+    check_name(name)
+    source = read_source(path, rules.formula_column, rules.value_column, rules.where)
     table = clean(source, rules, _lower_bound(workspace, rules))
     if strict and table.rejects:
         first = table.rejects[0]
@@ -58,11 +59,23 @@ def import_dataset(
     return _record(workspace, source, name, rules, table)
 
 
+def import_once(workspace: Workspace, path: Path, name: str, rules: ImportRules) -> str:
+    """The name of the dataset that a table is in the record as, imported under `name` where it is not there yet.
+
+    Raises:
+        InputError: as `import_dataset`.
+    """
+    source = read_source(path, rules.formula_column, rules.value_column, rules.where)
+    with workspace.database.read() as tx:
+        there = datasets.find(tx, recipe_sha256=_recipe_sha256(source, rules))
+    return str(there.name) if there is not None else import_dataset(workspace, path, name, rules).dataset
+
+
 def import_enumeration(
     workspace: Workspace, name: str, n: int, *, seed: int, max_elements: int = 4, max_count: int = 12
 ) -> ImportSummary:
     """Store `n` charge-balanced formulas made from common oxidation states as a dataset without values."""
-    _check_name(name)
+    check_name(name)
     named = identify(charge_balanced(n, seed=seed, max_elements=max_elements, max_count=max_count))
     rows = [SourceRow(i, formula, None) for i, formula in enumerate(named.reduced_formula, start=1)]
     digest = hashlib.sha256("\n".join(named.reduced_formula).encode()).hexdigest()
@@ -83,9 +96,10 @@ def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
         raise InputError(f"{path}: the rejects cannot be written there ({error.strerror}); see --rejects") from error
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Raise InputError where a dataset cannot be called that."""
     if not NAME.fullmatch(name):
-        raise InputError(f"--name {name!r}: use letters, digits, '.', '_' and '-', 63 at most, a letter or digit first")
+        raise InputError(f"name {name!r}: use letters, digits, '.', '_' and '-', 63 at most, a letter or digit first")
 
 
 def _lower_bound(workspace: Workspace, rules: ImportRules) -> float | None:
@@ -111,6 +125,7 @@ def _summary(source: Source, name: str, table: CleanTable) -> ImportSummary:
         n_imported=len(table.kept),
         n_merged=sum(row.n_rows - 1 for row in table.kept),
         rejects=tuple(table.rejects),
+        n_left_out=source.n_left_out,
     )
 
 
@@ -139,23 +154,32 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
 
 
 def _dataset_values(source: Source, rules: ImportRules, summary: ImportSummary) -> dict[str, object]:
-    options = {
-        "formula_column": rules.formula_column,
-        "value_column": rules.value_column,
-        "negative": rules.negative,
-        "on_duplicate": rules.on_duplicate,
-    }
-    recipe = json.dumps([source.sha256, rules.property, options], sort_keys=True)
     return {
         "name": summary.dataset,
         "source": source.name,
         "source_sha256": source.sha256,
-        "recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest(),
+        "recipe_sha256": _recipe_sha256(source, rules),
         "property": rules.property,
-        "options": options,
+        "options": _options(rules),
         "n_read": summary.n_read,
         "n_rejected": len(summary.rejects),
     }
+
+
+def _options(rules: ImportRules) -> dict[str, object]:
+    where = {"where": dict(sorted(rules.where.items()))} if rules.where else {}
+    return {
+        "formula_column": rules.formula_column,
+        "value_column": rules.value_column,
+        "negative": rules.negative,
+        "on_duplicate": rules.on_duplicate,
+        **where,
+    }
+
+
+def _recipe_sha256(source: Source, rules: ImportRules) -> str:
+    recipe = json.dumps([source.sha256, rules.property, _options(rules)], sort_keys=True)
+    return hashlib.sha256(recipe.encode()).hexdigest()
 
 
 def _is_imported(workspace: Workspace, values: Mapping[str, object]) -> bool:

@@ -7,8 +7,8 @@ import io
 import json
 import sys
 import zlib
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple, TypeAlias
 
@@ -38,19 +38,37 @@ Line: TypeAlias = tuple[int, dict[str, str]] | Broken
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table that was read: its bytes' hash, its rows, and the lines that are not rows at all."""
+    """A table that was read: its bytes' hash, its rows, the lines that are none, and how many were not wanted."""
 
     name: str
     sha256: str
     rows: list[SourceRow]
     broken: list[Broken]
+    n_left_out: int = 0
 
 
-def read_source(path: Path, formula_column: str, value_column: str | None) -> Source:
-    """Read every row; `-` is standard input. The format follows from the name, or from the first character.
+Where: TypeAlias = Mapping[str, str]
+"""The text that columns must hold, exactly, in the rows that are wanted."""
+
+
+def parse_where(given: Sequence[str]) -> dict[str, str]:
+    """Conditions as they are given on the command line, `icsd=1`; raises InputError."""
+    found: dict[str, str] = {}
+    for pair in given:
+        column, equals, value = pair.partition("=")
+        if not equals or not column.strip():
+            raise InputError(f"--where {pair}: write COLUMN=VALUE, for instance --where icsd=1")
+        if column.strip() in found:
+            raise InputError(f"--where {pair}: column {column.strip()!r} is given twice, and no row has two values")
+        found[column.strip()] = value
+    return found
+
+
+def read_source(path: Path, formula_column: str, value_column: str | None, where: Where | None = None) -> Source:
+    """Read every row that is wanted; `-` is standard input. The format follows from the name, or the first character.
 
     Raises:
-        InputError: the file cannot be read, or a column is not in it.
+        InputError: the file cannot be read, a column is not in it, or no row is wanted.
     """
     raw = _read_bytes(path)
     text = _decode(path, raw)
@@ -58,7 +76,9 @@ def read_source(path: Path, formula_column: str, value_column: str | None) -> So
     source = Source(path.name, hashlib.sha256(raw).hexdigest(), [], [])
     wanted = [formula_column] if value_column is None else [formula_column, value_column]
     lines = io.StringIO(text, newline="")
-    for row in json_lines(lines) if is_json else csv_lines(path, lines):
+    every = json_lines(lines) if is_json else csv_lines(path, lines)
+    sieve = _Sieve(path, where or {})
+    for row in sieve.rows(every):
         if isinstance(row, Broken):
             source.broken.append(row)
             continue
@@ -73,7 +93,36 @@ def read_source(path: Path, formula_column: str, value_column: str | None) -> So
         source.rows.append(SourceRow(line, fields[formula_column], fields[value_column] if value_column else None))
     if not source.rows and not source.broken:
         raise InputError(f"{path}: holds no rows")
-    return source
+    return replace(source, n_left_out=sieve.n_left_out)
+
+
+@dataclass(slots=True)
+class _Sieve:
+    """Lets the wanted rows through, and every line that is no row; a JSON object may lack a column that others have."""
+
+    path: Path
+    where: Where
+    n_left_out: int = 0
+    _columns: dict[str, None] = field(default_factory=dict)
+
+    def rows(self, every: Iterable[Line]) -> Iterator[Line]:
+        n_wanted = 0
+        for row in every:
+            if isinstance(row, Broken):
+                yield row
+                continue
+            self._columns.update(dict.fromkeys(row[1]))
+            if all(row[1].get(column) == value for column, value in self.where.items()):
+                n_wanted += 1
+                yield row
+            else:
+                self.n_left_out += 1
+        for column in self.where if self._columns else ():
+            if column not in self._columns:
+                raise InputError(f"{self.path}: no column {column!r}{suggestion(column, list(self._columns))}")
+        if self.n_left_out and not n_wanted:
+            words = " and ".join(f"{column} = {value!r}" for column, value in self.where.items())
+            raise InputError(f"{self.path}: no row has {words} ({self.n_left_out:,} rows read)")
 
 
 def read_formulas(path: Path, formula_column: str) -> list[SourceRow]:
@@ -137,6 +186,13 @@ def csv_lines(path: Path, lines: Iterable[str]) -> Iterator[Line]:
         raise InputError(f"{path}:{reader.line_num}: not valid CSV ({error})") from error
 
 
+def _as_text(value: object) -> str:
+    """A JSON value as it is written, a string without its quotes."""
+    if value is None:
+        return ""
+    return json.dumps(value) if isinstance(value, bool) else str(value)
+
+
 def json_lines(lines: Iterable[str]) -> Iterator[Line]:
     """One JSON object a line, read as they are asked for."""
     for line, content in enumerate(lines, start=1):
@@ -151,4 +207,4 @@ def json_lines(lines: Iterable[str]) -> Iterator[Line]:
         if not isinstance(fields, dict):
             yield Broken(line, text, "not a JSON object")
             continue
-        yield line, {key: "" if value is None else str(value) for key, value in fields.items()}
+        yield line, {key: _as_text(value) for key, value in fields.items()}

@@ -8,7 +8,7 @@ import pytest
 
 from agd.errors import InputError
 from agd.steps.cleaning import CleanTable, ImportRules, clean
-from agd.steps.tabular import read_source
+from agd.steps.tabular import parse_where, read_source
 
 RULES = ImportRules("formula", "Eg", "band_gap", "eV")
 
@@ -130,3 +130,51 @@ def test_files_that_cannot_be_read(tmp_path: Path, content: bytes, message: str)
 def test_half_a_value_column_is_refused() -> None:
     with pytest.raises(InputError, match="go together"):
         ImportRules("formula", "Eg")
+
+
+STRUCTURES = "id,formula,icsd,note\n1,NaCl,1,\n2,KCl,0,\n3,KBr,1,a\n4,Xq,0,\n5,MgO,1,a\n6,oops\n"
+
+
+@pytest.mark.parametrize(
+    ("where", "formulas", "n_left_out"),
+    [
+        ({}, ["NaCl", "KCl", "KBr", "Xq", "MgO"], 0),
+        ({"icsd": "1"}, ["NaCl", "KBr", "MgO"], 2),
+        ({"icsd": "1", "note": "a"}, ["KBr", "MgO"], 3),
+        ({"note": ""}, ["NaCl", "KCl", "Xq"], 2),
+    ],
+)
+def test_only_wanted_rows_are_read(tmp_path: Path, where: dict[str, str], formulas: list[str], n_left_out: int) -> None:
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress(STRUCTURES.encode()))
+    source = read_source(tmp_path / "t.csv.gz", "formula", None, where)
+    assert [row.formula for row in source.rows] == formulas
+    every = ["NaCl", "KCl", "KBr", "Xq", "MgO"]
+    assert [row.line for row in source.rows] == [2 + every.index(name) for name in formulas]
+    assert source.n_left_out == n_left_out
+    assert [line.line for line in source.broken] == [7]  # what is no row is never left out in silence
+
+
+def test_conditions_that_no_row_meets(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(STRUCTURES)
+    with pytest.raises(InputError, match="no column 'ICSD': did you mean 'icsd'"):
+        read_source(tmp_path / "t.csv", "formula", None, {"ICSD": "1"})
+    with pytest.raises(InputError, match=r"no row has icsd = '2' \(5 rows read\)"):
+        read_source(tmp_path / "t.csv", "formula", None, {"icsd": "2"})
+    (tmp_path / "t.jsonl").write_text('{"formula": "NaCl", "icsd": 1}\n{"formula": "KCl"}\n')
+    source = read_source(tmp_path / "t.jsonl", "formula", None, {"icsd": "1"})
+    assert ([row.formula for row in source.rows], source.n_left_out) == (["NaCl"], 1)
+    with pytest.raises(InputError, match="no column 'icds'"):
+        read_source(tmp_path / "t.jsonl", "formula", None, {"icds": "1"})
+
+
+def test_conditions_are_written_column_equals_value() -> None:
+    assert parse_where(["icsd=1", "note=a=b", "x="]) == {"icsd": "1", "note": "a=b", "x": ""}
+    for wrong, message in ((["icsd"], "write COLUMN=VALUE"), (["=1"], "write COLUMN=VALUE"), (["a=1", "a=2"], "twice")):
+        with pytest.raises(InputError, match=message):
+            parse_where(wrong)
+
+
+def test_a_truth_value_of_json_is_asked_for_as_it_is_written(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"formula": "NaCl", "icsd": true}\n{"formula": "KCl", "icsd": false}\n')
+    source = read_source(tmp_path / "t.jsonl", "formula", None, {"icsd": "true"})
+    assert [row.formula for row in source.rows] == ["NaCl"]
