@@ -137,7 +137,8 @@ class _Share:
 
 def _plugin(kind: str) -> type[Oracle]:
     found: type[Oracle] = registry.load(_GROUP, kind)
-    if not found.options_type.model_fields.keys() >= _NEEDED:
+    fields = found.options_type.model_fields
+    if not fields.keys() >= _NEEDED or ("n_folds" in fields and fields["n_folds"].default == 0):
         raise InputError(f"the oracle {kind} keeps no out-of-fold answers: it cannot be a member of an ensemble")
     return found
 

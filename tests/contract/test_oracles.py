@@ -21,6 +21,19 @@ QUICK: dict[str, dict[str, object]] = {
     "hist_gradient_boosting": {"n_rounds": 25, "learning_rate": 0.2, "n_leaves": 15, "n_folds": 3},
     "lightgbm": {"n_rounds": 60, "n_leaves": 15},
     "ensemble": {"members": ("extra_trees", "random_forest")},
+    "roost": {
+        "epochs": 16,
+        "learning_rate": 5e-3,
+        "batch": 64,
+        "n_folds": 2,
+        "n_members": 3,
+        "validation": 0.0,
+        "n_layers": 1,
+        "n_heads": 2,
+        "node": 32,
+        "hidden": 32,
+        "widths": (64, 32),
+    },
 }
 """Options, where the defaults are made for tables of another size."""
 
@@ -37,6 +50,8 @@ def table() -> TrainingTable:
 def plugin(request: pytest.FixtureRequest) -> type[Oracle]:
     if request.param.name == "lightgbm":
         pytest.importorskip("lightgbm", reason="the extra agd[lightgbm] is not installed", exc_type=ImportError)
+    if request.param.name == "roost":
+        pytest.importorskip("elementembeddings", reason="the extra agd[roost] is not installed", exc_type=ImportError)
     loaded: type[Oracle] = request.param.load()
     return loaded
 
