@@ -1,4 +1,4 @@
-"""Choices an importer of data has to make; apart, because the command line offers them before loading more."""
+"""Choices a user has to make; apart, because the command line offers them before loading more."""
 
 from typing import Literal, TypeAlias
 
@@ -7,3 +7,6 @@ NegativePolicy: TypeAlias = Literal["reject", "keep", "clip"]
 
 DuplicatePolicy: TypeAlias = Literal["first", "lowest", "mean", "error"]
 """Which value stands when rows of one composition differ."""
+
+KeepPolicy: TypeAlias = Literal["distinct", "valid"]
+"""What of a generation is stored: every distinct composition, or those that are valid."""

@@ -1,7 +1,8 @@
 """What a plug-in is: a shape, an entry point and a contract suite (`tests/contract`).
 
 A plug-in is a class. Its instance is a strategy without memory: everything it needs comes in as an argument, so that a
-resumed campaign repeats it exactly. Entry-point groups: `agd.generators`, `agd.oracles`, `agd.samplers`, `agd.engines`.
+resumed campaign repeats it exactly. Entry-point groups: `agd.generators`, `agd.formula_generators`, `agd.oracles`,
+`agd.samplers`, `agd.engines`.
 """
 
 from typing import ClassVar, Protocol, Self, runtime_checkable
@@ -62,6 +63,22 @@ class Generator(Model, Protocol):
 
 
 @runtime_checkable
+class FormulaGenerator(Model, Protocol):
+    """Makes compositions from noise; held-out rows are never seen and serve the metrics."""
+
+    @classmethod
+    def is_representable(cls, counts: Counts) -> NDArray[np.bool_]:
+        """Which rows `[n]` of the table it can learn from: their elements and counts are within its vocabulary."""
+
+    def sample(self, start: int, n: int, *, seed: int) -> Counts:
+        """Samples number `start` to `start + n - 1` of the stream `seed`: counts `[n, 103]` as generated, not reduced.
+
+        A row is all zero where the decode rule finds no formula. Each sample depends on its number and the seed alone,
+        however the stream is cut.
+        """
+
+
+@runtime_checkable
 class Oracle(Model, Protocol):
     """Answers a property for a composition, with an uncertainty."""
 
@@ -71,7 +88,10 @@ class Oracle(Model, Protocol):
 
 @runtime_checkable
 class Sampler(Protocol):
-    """Proposes what to label next: a pure function of history and seed."""
+    """Proposes what to label next: a pure function of history and seed.
+
+    A class that says `draws_from_pool: ClassVar[bool] = True` is given the candidates of a history.
+    """
 
     options_type: ClassVar[type[Options]]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from agd.errors import NotFoundError
 
-GROUPS = ("agd.generators", "agd.oracles", "agd.samplers", "agd.engines")
+GROUPS = ("agd.generators", "agd.formula_generators", "agd.oracles", "agd.samplers", "agd.engines")
 
 
 def names(group: str) -> list[str]:
@@ -22,9 +22,8 @@ def load(group: str, name: str) -> Any:
     """
     found = entry_points(group=group, name=name)
     if not found:
-        raise NotFoundError(
-            f"no {group.removeprefix('agd.').removesuffix('s')} {name!r}{suggestion(name, names(group))}"
-        )
+        word = group.removeprefix("agd.").removesuffix("s").replace("_", " ")
+        raise NotFoundError(f"no {word} {name!r}{suggestion(name, names(group))}")
     return next(iter(found)).load()
 
 

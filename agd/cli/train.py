@@ -78,6 +78,34 @@ def oracle(
 
 
 @app.command()
+def generator(
+    dataset: Dataset,
+    kind: Annotated[str, typer.Option(help="Plug-in, e.g. matgan.")] = "matgan",
+    option: Option = None,
+    seed: Seed = 0,
+    held_out: HeldOut = 0.1,
+    threads: Threads = 1,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Train a generator on the formulas of a data set; see `agd generate`."""
+    from agd import registry
+    from agd.steps.drawing import find_dataset, formulas_for
+    from agd.steps.options import parse
+    from agd.steps.training import Recipe
+
+    group = "agd.formula_generators"
+    options = parse(group, kind, option or [])
+    fits = registry.load(group, kind).is_representable
+    with show.workspace() as workspace:
+        with workspace.database.read() as tx:
+            row = find_dataset(tx, dataset)
+            parts = formulas_for(tx, "generator", row, fits, share=held_out, seed=seed)
+        recipe = Recipe("generator", kind, None, options, seed, threads)
+        _print(_train(workspace, recipe, parts, dry_run=dry_run), dataset, dry_run=dry_run, json=json)
+
+
+@app.command()
 def screener(
     campaign: Annotated[str, typer.Option(help="Name of the campaign.")],
     labels: Annotated[

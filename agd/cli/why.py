@@ -64,8 +64,8 @@ def _tree(found: dict[str, Any]) -> Tree:
 
 
 def _add_datasets(tree: Tree, found: dict[str, Any], labels: dict[int, dict[str, Any]]) -> None:
-    listed = [dataset for dataset in found["datasets"] if dataset["line"] is not None]
-    if not listed:
+    listed = [d for d in found["datasets"] if d["line"] is not None and not d["is_generated"]]
+    if not listed and not found["generations"]:
         tree.add("in no dataset" + (": a composition that a campaign made" if found["suggestions"] else ""))
     for dataset in listed:
         node = tree.add(
@@ -76,8 +76,22 @@ def _add_datasets(tree: Tree, found: dict[str, Any], labels: dict[int, dict[str,
         for label in labels.values():
             if label["source_kind"] == "dataset" and label["source"] == dataset["name"]:
                 node.add(_label_line(label))
+    for made in found["generations"]:
+        of_it = f"the first of {made['n_samples']:,}" if made["n_samples"] > 1 else "the only one"
+        tree.add(
+            f"{_sample_line(made['sample'], made['generation'], made)}, as {escape(made['generated_formula'])}, "
+            f"{of_it} of it, model version {made['model_version_id']}, "
+            f"{text(made['generated_at'])}"
+        )
     if found["initial_in"]:
         tree.add(f"among the initial rows of {escape(', '.join(found['initial_in']))}")
+
+
+def _sample_line(sample: int, generation: str, made: dict[str, Any]) -> str:
+    return (
+        f"sample {sample:,} of [bold]generation {escape(generation)}[/]: generator {escape(made['generator'])} "
+        f"{made['generator_sha256'][:12]}, seed {made['seed']}"
+    )
 
 
 def _add_screening(tree: Tree, hit: dict[str, Any]) -> None:
@@ -86,10 +100,12 @@ def _add_screening(tree: Tree, hit: dict[str, Any]) -> None:
         f"{text(hit['screened_at'])}: rank {text(hit['rank'])} of {text(hit['n_hits'])}, [bold]"
         f"{text(hit['value'])} +- {text(hit['uncertainty'])} {hit['unit']}[/] (a prediction, no label)"
     )
-    node.add(
-        f"line {text(hit['pool_line'])} of pool {escape(hit['pool'])} as {escape(hit['pool_formula'])}, sha256 "
-        f"{hit['pool_sha256'][:12]}, wanted {escape(hit['criteria']['target'])}"
-    )
+    source = f"line {text(hit['pool_line'])} of pool {escape(hit['pool'])} as {escape(hit['pool_formula'])}, sha256 "
+    source += hit["pool_sha256"][:12]
+    if hit["pool_generator"] is not None:
+        made = {key: hit[f"pool_{key}"] for key in ("generator", "generator_sha256", "seed")}
+        source = f"{_sample_line(hit['pool_line'], hit['pool'], made)}, as {escape(hit['pool_formula'])}"
+    node.add(f"{source}, wanted {escape(hit['criteria']['target'])}")
     trained = hit["trained_on"]
     since = f", {trained['retracted_since']} of them retracted since" if trained["retracted_since"] else ""
     node.add(

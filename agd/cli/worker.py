@@ -23,7 +23,8 @@ def worker(
     n: Annotated[int, typer.Option("-n", min=1, max=1024, help="Processes; each does one step at a time.")] = 1,
     campaign: Annotated[str | None, typer.Option(help="Only this campaign's work.")] = None,
     category: Annotated[
-        list[str] | None, typer.Option(help="Only work of this kind: train, search, label or screen; repeatable.")
+        list[str] | None,
+        typer.Option(help="Only work of this kind: train, search, label, screen or generate; repeatable."),
     ] = None,
     until_idle: Annotated[
         float | None, typer.Option(min=0.0, metavar="SECONDS", help="Leave when nothing was ready for so long.")

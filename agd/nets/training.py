@@ -68,7 +68,7 @@ def train(
     best_epoch, best_score, best_weights = 0, -math.inf, copy.deepcopy(network.state_dict())
     epoch, risen = 0, 0
     note = ""
-    with _deterministic_algorithms():
+    with deterministic_algorithms():
         while epoch < min(schedule.epochs, risen + schedule.patience):
             todo = batches(epoch)
             total = schedule.epochs * len(todo)
@@ -100,7 +100,7 @@ def train(
 
 
 @contextmanager
-def _deterministic_algorithms() -> Iterator[None]:
+def deterministic_algorithms() -> Iterator[None]:
     """Let torch use deterministic algorithms only; its former setting comes back afterwards.
 
     On a GPU they need a setting of cuBLAS, which it reads from the environment once.

@@ -1,6 +1,6 @@
-"""What every autoencoder checks of its table, its stored tensors and its latent vectors."""
+"""What every autoencoder checks of its table, its stored tensors and its latent vectors; generators check theirs so."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -17,9 +17,9 @@ VOCABULARY: Final = "vocabulary"
 """Name of the tensor that lists the elements a model knows."""
 
 
-def vocabulary() -> NDArray[np.bytes_]:
-    """The symbols `[87]` of the autoencoders' elements, as a model stores them."""
-    return np.array(AUTOENCODER_ELEMENTS, "S2")
+def vocabulary(symbols: Sequence[str] = AUTOENCODER_ELEMENTS) -> NDArray[np.bytes_]:
+    """The elements that a model knows, as it stores them."""
+    return np.array(symbols, "S2")
 
 
 def split(table: TrainingTable, max_count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -35,20 +35,27 @@ def split(table: TrainingTable, max_count: int) -> tuple[NDArray[np.int64], NDAr
     return inside[~table.is_held_out], inside[table.is_held_out]
 
 
-def check_tensors(tensors: Tensors, shapes: Mapping[str, tuple[int, ...]], kind: str, version: int) -> None:
+def check_tensors(
+    tensors: Tensors,
+    shapes: Mapping[str, tuple[int, ...]],
+    kind: str,
+    version: int,
+    *,
+    family: str = "autoencoder",
+    symbols: Sequence[str] = AUTOENCODER_ELEMENTS,
+) -> None:
     """Raise ModelError unless `tensors` are the vocabulary and finite float32 tensors of `shapes`, no more, no less.
 
-    `kind` and `version` say in the message which architecture was asked for.
+    `kind`, `family` and `version` say in the message which architecture was asked for.
     """
     unlike = tensors.keys() ^ (shapes.keys() | {VOCABULARY})
     if unlike:
         names = ", ".join(sorted(unlike))
-        raise ModelError(f"not a {kind} autoencoder of version {version}: missing or unknown tensors {names}")
+        raise ModelError(f"not a {kind} {family} of version {version}: missing or unknown tensors {names}")
     stored = tensors[VOCABULARY]
-    if stored.tolist() != vocabulary().tolist():
+    if stored.tolist() != vocabulary(symbols).tolist():
         raise ModelError(
-            f"the model's vocabulary of {stored.size} elements is not this version's "
-            f"{len(AUTOENCODER_ELEMENTS)}: retrain the model"
+            f"the model's vocabulary of {stored.size} elements is not this version's {len(symbols)}: retrain the model"
         )
     for name, shape in shapes.items():
         tensor = tensors[name]

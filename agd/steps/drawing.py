@@ -1,10 +1,12 @@
 """Drawing training sets: which rows a model is fitted on, and which of them it must not see."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from itertools import groupby
 from typing import Literal, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agd import registry
 from agd.chem.onehot import is_encodable
@@ -13,6 +15,7 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromCampaign, FromDataset, Member, Part
 from agd.errors import InputError, NotFoundError
 from agd.steps.workspace import Campaign, counts_of, derive_seed
+from agd.types import Counts
 
 Labels: TypeAlias = Literal["initial", "al"]
 """What a screener learns from: the campaign's initial labels, or those and every label its suggestions brought."""
@@ -36,12 +39,26 @@ def find_dataset(tx: Transaction, name: str) -> AnyRow:
 
 def corpus(tx: Transaction, dataset: AnyRow, *, max_count: int, share: float, seed: int) -> list[Part]:
     """The formulas of a dataset that an autoencoder of this largest count can encode."""
+    fits = partial(is_encodable, max_count=max_count)
+    return formulas_for(tx, "autoencoder", dataset, fits, share=share, seed=seed)
+
+
+def formulas_for(
+    tx: Transaction,
+    role: str,
+    dataset: AnyRow,
+    fits: Callable[[Counts], NDArray[np.bool_]],
+    *,
+    share: float,
+    seed: int,
+) -> list[Part]:
+    """The formulas of a dataset that fit the vocabulary of a model of compositions alone."""
     rows = datasets.rows_of(tx, dataset.id)
-    fits = is_encodable(counts_of([row.reduced_formula for row in rows]), max_count).tolist()
-    inside = [row for row, is_inside in zip(rows, fits, strict=True) if is_inside]
+    is_inside = fits(counts_of([row.reduced_formula for row in rows])).tolist()
+    inside = [row for row, is_kept in zip(rows, is_inside, strict=True) if is_kept]
     if not inside:
-        raise InputError(f"no formula of dataset {dataset.name!r} is within the autoencoder's vocabulary")
-    flags = held_out(len(inside), share, derive_seed(seed, "autoencoder"))
+        raise InputError(f"no formula of dataset {dataset.name!r} is within the {role}'s vocabulary")
+    flags = held_out(len(inside), share, derive_seed(seed, role))
     members = [
         Member(row.composition_id, row.reduced_formula, None, None, is_held_out=out)
         for row, out in zip(inside, flags, strict=True)

@@ -34,6 +34,7 @@ def why(workspace: Workspace, formula: str) -> dict[str, Any]:
             "verdicts": _dicts(lineage.verdicts(tx, found.id)),
             "initial_in": lineage.initial_in(tx, found.id),
             "datasets": _dicts(lineage.datasets(tx, ids.get("dataset", []), found.id)),
+            "generations": _dicts(lineage.generations(tx, found.id)),
             "labels": _dicts(lineage.labels(tx, ids.get("label", []))),
             "screenings": _with_training(tx, lineage.screenings(tx, found.id)),
             "suggestions": _with_knowledge(tx, lineage.suggestions(tx, ids.get("suggestion", []))),

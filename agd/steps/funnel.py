@@ -18,6 +18,11 @@ from agd.types import Counts, Floats
 _WEIGHTS = np.random.default_rng(0x616764).integers(0, 2**64, size=(N_ELEMENTS, 2), dtype=np.uint64) | np.uint64(1)
 
 
+def keys_of(counts: Counts) -> NDArray[np.uint64]:
+    """Two hashes `[n, 2]` of 64 bits of each row of reduced counts `[n, 103]`."""
+    return counts.astype(np.uint64) @ _WEIGHTS
+
+
 @dataclass(frozen=True, slots=True)
 class Criteria:
     """What a composition must be to be picked; None or False asks nothing.
@@ -62,7 +67,7 @@ class Seen:
 
     def add(self, counts: Counts) -> NDArray[np.bool_]:
         """Which rows of the reduced counts `[n, 103]` are met for the first time."""
-        keys = counts.astype(np.uint64) @ _WEIGHTS
+        keys = keys_of(counts)
         order = np.lexsort((keys[:, 1], keys[:, 0]))
         ordered = keys[order]
         is_new = np.ones(len(keys), np.bool_)
@@ -79,7 +84,7 @@ class Seen:
 
     def holds(self, counts: Counts) -> NDArray[np.bool_]:
         """Which rows of the reduced counts `[n, 103]` were met before."""
-        keys = counts.astype(np.uint64) @ _WEIGHTS
+        keys = keys_of(counts)
         if not len(self._first):
             return np.zeros(len(keys), np.bool_)
         places = np.minimum(np.searchsorted(self._first, keys[:, 0]), len(self._first) - 1)
@@ -153,7 +158,8 @@ class Funnel:
         counts = reduce_counts(counts[rows])
         is_new = self.seen.add(counts)
         self.n_distinct += int(is_new.sum())
-        is_within = is_new & _is_within(counts, self.criteria)
+        trims = self.criteria
+        is_within = is_new & within(counts, trims.max_elements, trims.max_atoms, trims.max_count)
         self.n_within_trims += int(is_within.sum())
         rows, counts = rows[is_within], counts[is_within]
         if self.criteria.is_valid:
@@ -199,12 +205,13 @@ def reaches(low: Floats, high: Floats, target: Target) -> NDArray[np.bool_]:
     return is_in
 
 
-def _is_within(counts: Counts, criteria: Criteria) -> NDArray[np.bool_]:
+def within(counts: Counts, max_elements: int | None, max_atoms: int | None, max_count: int | None) -> NDArray[np.bool_]:
+    """Which rows of the reduced counts `[n, 103]` have no more elements, atoms, and atoms of one element."""
     is_within = np.ones(len(counts), np.bool_)
-    if criteria.max_elements is not None:
-        is_within &= np.count_nonzero(counts, axis=1) <= criteria.max_elements
-    if criteria.max_atoms is not None:
-        is_within &= counts.sum(axis=1) <= criteria.max_atoms
-    if criteria.max_count is not None:
-        is_within &= counts.max(axis=1, initial=0) <= criteria.max_count
+    if max_elements is not None:
+        is_within &= np.count_nonzero(counts, axis=1) <= max_elements
+    if max_atoms is not None:
+        is_within &= counts.sum(axis=1) <= max_atoms
+    if max_count is not None:
+        is_within &= counts.max(axis=1, initial=0) <= max_count
     return is_within

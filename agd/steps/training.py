@@ -17,7 +17,7 @@ from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
 from agd.protocols import Options, Progress, silent
 from agd.steps.work import Work
-from agd.steps.workspace import Campaign, Shelf, Step, Workspace, counts_of, limited_threads, recorded
+from agd.steps.workspace import Campaign, Shelf, Step, Workspace, counts_of, group_of, limited_threads, recorded
 from agd.types import Counts, FittedModel, Floats, TrainingTable
 
 
@@ -78,11 +78,6 @@ class Trained:
         }
 
 
-def group_of(kind: str) -> str:
-    """The group of plug-ins that models of a kind are made by: a screener is an oracle that is not believed."""
-    return "agd.generators" if kind == "autoencoder" else "agd.oracles"
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class Table:
     """What a campaign's model learns from, as in TrainingTable; none of it where the model version is there."""
@@ -94,6 +89,7 @@ class Table:
     counts: Counts | None = None
     values: Floats | None = None
     is_held_out: NDArray[np.bool_] | None = None
+    is_validation: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +110,8 @@ def _read_table(tx: Transaction, campaign: Campaign, step: Step) -> Table:
     if models.find_model(tx, recipe_sha256=sha256) is not None:
         return Table(training_set_id, sha256, options, is_there=True)
     table = _as_table(models.members_of(tx, training_set_id))
-    return Table(training_set_id, sha256, options, False, table.counts, table.values, table.is_held_out)  # noqa: FBT003
+    own = (table.counts, table.values, table.is_held_out, table.is_validation)
+    return Table(training_set_id, sha256, options, False, *own)  # noqa: FBT003
 
 
 def _fit(shelf: Shelf, campaign: Campaign, step: Step, table: Table, progress: Progress) -> Fitted:
@@ -124,7 +121,7 @@ def _fit(shelf: Shelf, campaign: Campaign, step: Step, table: Table, progress: P
     recipe = _recipe_of(campaign, step)
     plugin = recipe.load_plugin()
     options = plugin.options_type.model_validate_json(json.dumps(table.options))
-    learned = TrainingTable(table.counts, table.values, table.is_held_out)
+    learned = TrainingTable(table.counts, table.values, table.is_held_out, table.is_validation)
     fitted = plugin.fit(learned, options, seed=recipe.seed, progress=progress)
     return Fitted(_save(shelf.folder, fitted), _n_bytes(fitted), dict(fitted.metrics))
 
@@ -297,8 +294,10 @@ def _as_table(rows: Sequence[AnyRow] | Sequence[Member]) -> TrainingTable:
     """Members in the one order in which every model sees them, by formula."""
     ordered: list[Any] = sorted(rows, key=lambda row: row.reduced_formula)
     has_labels = all(row.label_id is not None for row in ordered)
+    is_validation = np.array([row.is_validation for row in ordered], dtype=np.bool_)
     return TrainingTable(
         counts=counts_of([row.reduced_formula for row in ordered]),
         values=np.array([row.value for row in ordered], dtype=np.float64) if has_labels else None,
         is_held_out=np.array([row.is_held_out for row in ordered], dtype=np.bool_),
+        is_validation=is_validation if is_validation.any() else None,
     )

@@ -100,13 +100,17 @@ class Workspace:
         return self.shelf.load(ref)
 
 
+def group_of(kind: str) -> str:
+    """The group of plug-ins that models of a kind are made by: a screener is an oracle that is not believed."""
+    return {"autoencoder": "agd.generators", "generator": "agd.formula_generators"}.get(kind, "agd.oracles")
+
+
 def model_ref(tx: Transaction, model_version_id: int) -> ModelRef:
     """Where to find that model version; raises NotFoundError where there is none."""
     row = models.find_model(tx, model_version_id=model_version_id)
     if row is None:
         raise NotFoundError(f"no model version {model_version_id}")
-    group = "agd.generators" if row.kind == "autoencoder" else "agd.oracles"
-    return ModelRef(group, row.plugin, row.architecture_version, row.options, row.tensors_sha256)
+    return ModelRef(group_of(row.kind), row.plugin, row.architecture_version, row.options, row.tensors_sha256)
 
 
 @dataclass(frozen=True, slots=True)

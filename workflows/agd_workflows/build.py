@@ -10,7 +10,7 @@ from agd.steps import ITERATION_STEPS, STEPS
 from agd.steps.workspace import Step
 from agd_workflows import tasks
 
-CATEGORIES = ("train", "search", "label", "screen")
+CATEGORIES = ("train", "search", "label", "screen", "generate")
 """What a worker may be limited to."""
 
 _CATEGORY = {"train autoencoder": "train", "train oracle": "train", "label": "label"}
@@ -44,6 +44,14 @@ def screening_workflow(name: str, pool: str, choice: Mapping[str, Any], options:
     return _linked(name, trained, [_firework(f"{name}: screen {pool}", screen, "screen")])
 
 
+def generation_workflow(
+    name: str, generator_id: int, keeping: Mapping[str, Any], options: Mapping[str, Any]
+) -> Workflow:
+    """One firework; arguments as of `agd.steps.generating.generate`, as plain values."""
+    task = tasks.Generate(generation=name, generator=generator_id, keeping=dict(keeping), options=dict(options))
+    return _linked(name, [_firework(f"generate {name}", task, "generate")], [])
+
+
 def step_of(document: Mapping[str, Any]) -> Step | None:
     """The step of a campaign that a firework of the queue stands for, None where it is none."""
     first = (document["spec"].get("_tasks") or [{"_fw_name": ""}])[0]
@@ -66,7 +74,8 @@ def _step(name: str, step: Step) -> Firework:
 
 
 def _firework(title: str, task: FiretaskBase, category: str) -> Firework:
-    spec = {"campaign": task["campaign"], "_category": category, "_add_launchpad_and_fw_id": True}
+    owner = task.get("campaign") or task["generation"]
+    spec = {"campaign": owner, "_category": category, "_add_launchpad_and_fw_id": True}
     return Firework([task], spec=spec, name=title)
 
 

@@ -4,7 +4,8 @@ from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
 
-from agd.steps import screening
+from agd.steps import generating, screening
+from agd.steps.tallying import Keeping
 from agd_workflows import hands
 
 
@@ -92,7 +93,21 @@ class Screen(FiretaskBase):  # type: ignore[misc]
         return FWAction(stored_data={"screenings": [row["screening_id"] for row in told["screenings"]]})
 
 
+class Generate(FiretaskBase):  # type: ignore[misc]
+    """Store samples of a generator as a dataset, or find it there."""
+
+    _fw_name = "agd.generate"
+    required_params: ClassVar[list[str]] = ["generation", "generator", "keeping", "options"]
+
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002
+        """Draw them."""
+        with hands.workspace(self) as workspace, hands.told(f"generate {self['generation']}"):
+            named = {"name": self["generation"], "keeping": Keeping(**self["keeping"])}
+            told = generating.generate(workspace, self["generator"], **named, **self["options"])
+        return FWAction(stored_data={"dataset_id": told["dataset_id"]})
+
+
 NAMES = tuple(
     task._fw_name  # noqa: SLF001  FireWorks' own convention
-    for task in (TrainAutoencoder, TrainOracle, Encode, Suggest, Decode, Label, Record, TrainScreener, Screen)
+    for task in (TrainAutoencoder, TrainOracle, Encode, Suggest, Decode, Label, Record, TrainScreener, Screen, Generate)
 )

@@ -1,0 +1,182 @@
+"""`agd generate`: formulas from a generator become a data set; `agd generations` lists what was generated."""
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agd.cli import show
+from agd.cli.show import Json, console
+from agd.policies import KeepPolicy
+
+if TYPE_CHECKING:
+    from agd.steps.tallying import Keeping
+    from agd.steps.workspace import Workspace
+
+_TRIMS = ("max_elements", "max_atoms", "max_count")
+
+Trim = Annotated[int | None, typer.Option(min=1, max=show.MAX_INT, help="Of the reduced formula; no limit if absent.")]
+
+
+def generate(
+    name: Annotated[str, typer.Argument(help="Name of the generation, a data set of the record.")],
+    generator: Annotated[
+        str | None,
+        typer.Option(help="Its id, or the beginning of its hash (see `agd models`); the only one if not given."),
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, max=show.MAX_INT, help="Samples to draw.")] = 100_000,
+    seed: Annotated[int, typer.Option(min=0, max=show.MAX_SEED, help="Of the stream of samples.")] = 0,
+    start: Annotated[int, typer.Option(min=0, max=show.MAX_INT, help="Number of the first sample.")] = 0,
+    keep: Annotated[
+        KeepPolicy,
+        typer.Option(help="Every distinct composition, or the charge-neutral, electronegativity-balanced ones."),
+    ] = "distinct",
+    max_elements: Trim = None,
+    max_atoms: Trim = None,
+    max_count: Trim = None,
+    threads: Annotated[
+        int, typer.Option(min=1, max=1024, help="Part of the recipe: it decides the order of sums.")
+    ] = 1,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Draw the first samples, say what to expect, store nothing.")
+    ] = False,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Leave it in the queue to `agd worker`, and return.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Draw samples from a generator and store their compositions, each with the number of its first sample."""
+    from agd.cli.live import training_bar
+    from agd.steps.generating import choose_generator
+    from agd.steps.generating import generate as draw
+    from agd.steps.tallying import Keeping
+
+    keeping = Keeping(keep, max_elements, max_atoms, max_count)
+    with show.workspace() as workspace:
+        chosen = choose_generator(workspace, generator)
+        with training_bar("generate") as progress:
+            found = draw(
+                workspace,
+                chosen.id,
+                n,
+                name=name,
+                seed=seed,
+                start=start,
+                keeping=keeping,
+                threads=threads,
+                progress=progress,
+                dry_run=dry_run or detach,
+            )
+        if detach and not dry_run and not found["was_there"]:
+            options = {"n": n, "seed": seed, "start": start, "threads": threads}
+            _leave(workspace, name, chosen.id, keeping, options, json=json)
+            return
+    if json:
+        show.print_json(found)
+    else:
+        _show(found)
+
+
+def generations(
+    name: Annotated[str | None, typer.Argument(help="Name of a generation; all of them if not given.")] = None,
+    json: Json = False,
+) -> None:
+    """List the generations, or show the stages of one."""
+    from agd.db import generations as stored
+    from agd.steps.generating import describe
+
+    with show.workspace() as workspace:
+        if name is not None:
+            found = describe(workspace, name)
+            if json:
+                show.print_json(found)
+            else:
+                _show_one(found)
+            return
+        with workspace.database.read() as tx:
+            rows = [{**row._asdict(), "stages": stored.stages(tx, row.dataset_id)} for row in stored.overview(tx)]
+    if json:
+        show.print_json(rows)
+        return
+    if not rows:
+        show.say("no generations yet: see `agd generate --help`")
+        return
+    columns = ["name", "generator", "seed", "first", "samples", "kept", "stored", "valid", "unique", "novel", "when"]
+    console.print(show.table(columns, map(_cells, rows)))
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs to the command line."""
+    app.command()(generate)
+    app.command()(generations)
+
+
+def _leave(
+    workspace: "Workspace", name: str, generator_id: int, keeping: "Keeping", options: dict[str, int], *, json: bool
+) -> None:
+    """Leave the generation to the workers of the queue."""
+    from dataclasses import asdict
+
+    from agd_workflows.build import generation_workflow
+    from agd_workflows.launching import open_queue
+
+    workflow = generation_workflow(name, generator_id, asdict(keeping), options)
+    ids = sorted(open_queue(workspace).add_wf(workflow).values())
+    if json:
+        show.print_json({"generation": name, "fw_ids": ids})
+    else:
+        show.say(f"firework {ids[0]} is queued; `agd worker` does it, then see `agd generations {name}`")
+
+
+def _cells(row: dict[str, Any]) -> list[object]:
+    metrics = row["options"]["metrics"]
+    return [
+        row["generation"],
+        f"{row['generator']} {row['generator_sha256'][:12]}",
+        row["seed"],
+        row["first_sample"],
+        row["n_samples"],
+        row["options"]["keep"],
+        row["n_compositions"],
+        *(_share(metrics[name]) if name in metrics else "-" for name in ("validity", "uniqueness", "novelty")),
+        row["generated_at"],
+    ]
+
+
+def _show(found: dict[str, Any]) -> None:
+    name = found["generation"]
+    if found["was_there"]:
+        show.say(f"{name}: is in the record already; nothing generated")
+    elif found["dry_run"]:
+        kept = found["n_compositions"] / found["n_probed"]
+        took = show.duration(found["estimate_s"])
+        show.say(f"{name}: would draw {found['n_samples']:,} samples in about {took}")
+        show.say(f"the first {found['n_probed']:,} gave {found['n_compositions']:,} compositions ({_share(kept)}):")
+    else:
+        pace = found["n_samples"] / max(found["seconds"], 0.01)
+        show.say(
+            f"{name}: stored {found['n_compositions']:,} compositions, {found['n_new_compositions']:,} of them new to "
+            f"the record, in {show.duration(found['seconds'])} ({pace:,.0f} samples a second)"
+        )
+    _show_one(found)
+
+
+def _show_one(found: dict[str, Any]) -> None:
+    last = found["first_sample"] + found["n_samples"] - 1
+    generator = f"{found['generator']} {found['generator_sha256'][:12]}, model version {found['model_version_id']}"
+    show.say(f"  {generator}, seed {found['seed']}, samples {found['first_sample']:,} to {last:,}")
+    trims = [f"{key.removeprefix('max_')} to {found['options'][key]}" for key in _TRIMS if found["options"][key]]
+    what = {"distinct": "every distinct composition", "valid": "valid compositions"}[found["options"]["keep"]]
+    show.say(f"  kept: {', '.join([what, *trims])}; {found['n_compositions']:,} of them")
+    stages = found["stages"]
+    before = [None, *stages.values()]
+    rows = [
+        [stage, n, _share(n / stages["sampled"]), "-" if not last else _share(n / last)]
+        for (stage, n), last in zip(stages.items(), before, strict=False)
+    ]
+    console.print(show.table(["stage", "left", "of the samples", "of the stage before"], rows))
+    metrics = found["options"]["metrics"]
+    show.say("  " + "  ".join(f"{key.replace('_', ' ')} {_share(value)}" for key, value in sorted(metrics.items())))
+
+
+def _share(share: float) -> str:
+    return f"{100 * share:.2f} %"

@@ -1,0 +1,237 @@
+"""Generating: a generator's samples become a dataset of the record, each composition with its first sample's number."""
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any
+
+from agd import registry
+from agd.chem import validity
+from agd.chem.identity import identify
+from agd.chem.spelling import spell
+from agd.db import activities, datasets, generations, models
+from agd.db.connection import AnyRow, Transaction
+from agd.db.generations import GeneratedRow
+from agd.errors import BusyError, InputError, NotFoundError
+from agd.protocols import Progress, silent
+from agd.steps.funnel import Seen
+from agd.steps.importing import check_name
+from agd.steps.tallying import Gathering, Keeping, are_valid
+from agd.steps.workspace import Workspace, counts_of, limited_threads, model_ref, recorded
+
+CHUNK = 32_768
+"""Samples that are in memory at a time."""
+
+MAX_SAMPLE = 2**31 - 2
+"""Largest sample number: a dataset's lines and their number are kept in 32 bits."""
+
+_WARM_UP = 256
+_PROBE = 8_192
+_STORING_S = 120e-6  # per composition, on one core
+
+
+def choose_generator(workspace: Workspace, word: str | None) -> AnyRow:
+    """The generator of that id, or whose hash begins so; with None the only one of the record.
+
+    Raises:
+        NotFoundError: there is none.
+        InputError: there are several; the message lists them.
+    """
+    with workspace.database.read() as tx:
+        every = [row for row in models.models(tx) if row.kind == "generator"]
+    by_id = [row for row in every if word is None or str(row.id) == word]
+    found = by_id or [row for row in every if row.tensors_sha256.startswith(word or "")]
+    if len(found) == 1:
+        return found[0]
+    if not every:
+        raise NotFoundError("no generator in the record yet: train one with `agd train generator --dataset NAME`")
+    listed = ", ".join(f"{row.plugin} {row.tensors_sha256[:12]} (id {row.id})" for row in found or every)
+    if found:
+        raise InputError(f"--generator {word or ''}".rstrip() + f": which one? There is {listed}")
+    raise NotFoundError(f"--generator {word}: no generator has that id or a hash that begins so: there is {listed}")
+
+
+def generate(
+    workspace: Workspace,
+    generator_id: int,
+    n: int,
+    *,
+    name: str,
+    seed: int = 0,
+    start: int = 0,
+    keeping: Keeping | None = None,
+    threads: int = 1,
+    progress: Progress = silent,
+    dry_run: bool = False,
+) -> dict[str, Any]:
+    """Store samples `start` to `start + n - 1` of a generator's stream `seed` as a dataset, or find it there.
+
+    Sample numbers begin at 0. Rows, verdicts and stages are stored in one transaction at the end: what is killed leaves
+    nothing. A dry run draws the first samples, stores nothing and estimates. `threads` are part of the recipe: they
+    decide the order of sums, and with it, once in millions, a sample.
+
+    Raises:
+        InputError: the name is taken by other content, or a sample number is beyond what a row can hold.
+        NotFoundError: no generator has that id.
+    """
+    check_name(name)
+    if start < 0 or n < 1 or start + n - 1 > MAX_SAMPLE:
+        raise InputError(f"samples {start:,} to {start + n - 1:,}: they are numbered 0 to {MAX_SAMPLE:,}")
+    keeping = keeping or Keeping()
+    with workspace.database.read() as tx:
+        model = models.find_model(tx, model_version_id=generator_id)
+        if model is None or model.kind != "generator":
+            raise NotFoundError(f"no generator has id {generator_id}: see `agd models`")
+        recipe = _recipe_sha256(model, n, seed, start, threads, keeping)
+        is_there = _is_there(tx, name, recipe)
+        members = [] if is_there else models.members_of(tx, model.training_set_id)
+    if is_there:
+        return {**describe(workspace, name), "was_there": True, "dry_run": dry_run, "seconds": None}
+    began = time.monotonic()
+    known = Seen()
+    known.add(counts_of([member.reduced_formula for member in members if not member.is_held_out]))
+    gathering = Gathering(keeping, known)
+    if dry_run:
+        n_probed = min(n, _PROBE)
+        _draw(workspace, model.id, Gathering(keeping, known), start, min(n, _WARM_UP), seed, threads, silent)
+        ready = time.monotonic()
+        _draw(workspace, model.id, gathering, start, n_probed, seed, threads, silent)
+        per_sample_s = (time.monotonic() - ready + _STORING_S * gathering.n_kept) / n_probed
+        estimate_s = ready - began + per_sample_s * n
+        return _expected(name, model, gathering, n=n, seed=seed, start=start, estimate_s=estimate_s)
+    with recorded(workspace, "generate", seed=seed, threads=threads) as activity_id:
+        _draw(workspace, model.id, gathering, start, n, seed, threads, progress)
+        dataset = {
+            "name": name,
+            "source": f"{model.plugin}, seed {seed}, samples {start:,} to {start + n - 1:,}",
+            "source_sha256": model.tensors_sha256,
+            "recipe_sha256": recipe,
+            "property": None,
+            "options": {**keeping.as_json(), "metrics": {**gathering.metrics(), **_recovery(gathering, members)}},
+            "n_read": n,
+            "n_rejected": n - gathering.n_samples_kept,
+            "activity_id": activity_id,
+        }
+        generated = {"model_version_id": model.id, "seed": seed, "first_sample": start, "n_samples": n}
+        with workspace.database.transaction() as tx:
+            generations.bring(tx, _rows(gathering, progress))
+            dataset_id = generations.store(tx, dataset, generated)
+            if dataset_id is None:
+                raise BusyError(f"another process has just stored dataset {name!r}: run the command again")
+            generations.store_stages(tx, dataset_id, gathering.stages())
+            rule = (validity.RULE, validity.RULE_VERSION, validity.OPTIONS)
+            n_new = generations.store_rows(tx, dataset_id, rule, activity_id)
+            activities.finish(tx, activity_id)
+    seconds = round(time.monotonic() - began, 2)
+    told = describe(workspace, name)
+    return {**told, "was_there": False, "dry_run": False, "seconds": seconds, "n_new_compositions": n_new}
+
+
+def describe(workspace: Workspace, name: str) -> dict[str, Any]:
+    """A generation as the record has it, with its stages; raises NotFoundError naming the near miss."""
+    with workspace.database.read() as tx:
+        found = generations.overview(tx, name)
+        if not found:
+            known = [row.generation for row in generations.overview(tx)]
+            raise NotFoundError(f"no generation {name!r}{registry.suggestion(name, known)} (see `agd generations`)")
+        return {**found[0]._asdict(), "stages": generations.stages(tx, found[0].dataset_id)}
+
+
+def _recipe_sha256(model: AnyRow, n: int, seed: int, start: int, threads: int, keeping: Keeping) -> str:
+    parts = ["generation", model.recipe_sha256, model.tensors_sha256, seed, start, n, threads, keeping.as_json()]
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def _is_there(tx: Transaction, name: str, recipe_sha256: str) -> bool:
+    """Whether the generation is there under that name; any other clash is an error."""
+    named = datasets.find(tx, name=name)
+    same = datasets.find(tx, recipe_sha256=recipe_sha256)
+    if named is not None and (same is None or same.id != named.id):
+        raise InputError(f"dataset {name!r} holds other content ({named.source}): give this generation another name")
+    if same is not None and named is None:
+        raise InputError(f"this generation is in the record already, as {same.name!r}: use that name")
+    return same is not None
+
+
+def _draw(
+    workspace: Workspace,
+    generator_id: int,
+    gathering: Gathering,
+    start: int,
+    n: int,
+    seed: int,
+    threads: int,
+    progress: Progress,
+) -> None:
+    """Sample chunk by chunk; the chunks never matter, for each sample depends on its number and the seed alone."""
+    with workspace.database.read() as tx:
+        ref = model_ref(tx, generator_id)
+    with limited_threads(threads):
+        generator = workspace.shelf.load(ref)
+        for first, stop in pairwise([*range(start, start + n, CHUNK), start + n]):
+            gathering.take(first, generator.sample(first, stop - first, seed=seed))
+            progress(stop - start, n, f"{len(gathering.tally):,} distinct")
+
+
+def _recovery(gathering: Gathering, members: Sequence[AnyRow]) -> dict[str, float]:
+    """Which share of the generator's data set it found again: of what was not held out, of what was, of its valid part.
+
+    What the rule of validity refuses counts among the first two, whether or not the generator learned from it.
+    """
+    found = {}
+    for name, is_held_out in (("recovery_trained", False), ("recovery_held_out", True)):
+        counts = counts_of([member.reduced_formula for member in members if member.is_held_out == is_held_out])
+        if len(counts):
+            found[name] = gathering.tally.n_met(counts) / len(counts)
+        if is_held_out and len(valid := counts[are_valid(counts)]):
+            found["recovery_held_out_valid"] = gathering.tally.n_met(valid) / len(valid)
+    return found
+
+
+def _rows(gathering: Gathering, progress: Progress) -> Iterator[GeneratedRow]:
+    """The kept compositions, named block by block."""
+    n_done, n_kept = 0, gathering.n_kept
+    for batch in gathering.batches:
+        counts = batch.counts
+        named = identify(counts)
+        columns = (
+            named.reduced_formula,
+            named.chemical_system,
+            named.anonymous_formula,
+            named.n_elements.tolist(),
+            named.n_atoms.tolist(),
+            batch.samples.tolist(),
+            spell(counts),
+            gathering.tally.n_samples[batch.places].tolist(),
+        )
+        verdicts = zip(batch.is_neutral.tolist(), batch.is_balanced.tolist(), strict=True)
+        spoken = zip(batch.is_applicable.tolist(), verdicts, strict=True)
+        for row, (speaks, verdict) in zip(zip(*columns, strict=True), spoken, strict=True):
+            yield GeneratedRow(*row, *(verdict if speaks else (None, None)))
+        n_done += len(counts)
+        progress(n_done, n_kept, "compositions stored")
+
+
+def _expected(
+    name: str, model: AnyRow, gathering: Gathering, *, n: int, seed: int, start: int, estimate_s: float
+) -> dict[str, Any]:
+    """What a generation would be, judged by its first samples."""
+    return {
+        "generation": name,
+        "generator": model.plugin,
+        "generator_sha256": model.tensors_sha256,
+        "model_version_id": model.id,
+        "seed": seed,
+        "first_sample": start,
+        "n_samples": n,
+        "options": {**gathering.keeping.as_json(), "metrics": gathering.metrics()},
+        "stages": dict(gathering.stages()),
+        "n_compositions": gathering.n_kept,
+        "n_probed": gathering.n_sampled,
+        "estimate_s": round(estimate_s, 1),
+        "was_there": False,
+        "dry_run": True,
+        "seconds": None,
+    }
