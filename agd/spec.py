@@ -143,6 +143,10 @@ class AutoencoderSpec(_PluginSpec):
     held_out: float = Field(default=0.2, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
+    def largest_count(self) -> int:
+        """Atoms of one element that it can encode at most."""
+        return int(getattr(self.options(), "max_count", 20))
+
 
 PAPER_AUTOENCODER = "paper-dense"
 """The autoencoder of the published loop where none is named: its decode rule, in minutes instead of hours."""
@@ -184,6 +188,13 @@ class SamplerSpec(_PluginSpec):
 
     group: ClassVar[str] = "agd.samplers"
     kind: str = "ucb"
+    pool: str | None = Field(
+        default=None, min_length=1, description="dataset to draw from, needed by a sampler that draws from one"
+    )
+
+    def draws_from_pool(self) -> bool:
+        """Whether the sampler chooses among the rows of a dataset."""
+        return bool(getattr(registry.load(self.group, self.kind), "draws_from_pool", False))
 
 
 class FilterSpec(_Section):
@@ -305,6 +316,7 @@ def parse(text: str, path: Path) -> ResolvedSpec:
         raise SpecError(_explain(path, text, (), error)) from error
     for section in _PLUGIN_SECTIONS:
         _check_options(path, text, section, getattr(spec, section))
+    _check_pool(path, text, spec.sampler)
     content = resolve(spec, path.parent.resolve(), path, text)
     return ResolvedSpec(spec=spec, text=text, path=path, content=content, sha256=hash_of(content))
 
@@ -369,6 +381,8 @@ def with_options(spec: CampaignSpec) -> dict[str, Any]:
     content: dict[str, Any] = spec.model_dump(mode="json")
     for section in _PLUGIN_SECTIONS:
         content[section] |= getattr(spec, section).options().model_dump(mode="json")
+    if spec.sampler.pool is None:
+        del content["sampler"]["pool"]  # so that specifications without one keep their hash
     return content
 
 
@@ -412,6 +426,16 @@ def _check_options(path: Path, text: str, section: str, plugin: _PluginSpec) -> 
     except ValidationError as error:
         known = [*type(plugin).model_fields, *plugin.options_type().model_fields]
         raise SpecError(_explain(path, text, (section,), error, known)) from error
+
+
+def _check_pool(path: Path, text: str, sampler: SamplerSpec) -> None:
+    place = _place(path, text, ("sampler", "pool"))
+    if sampler.draws_from_pool() and sampler.pool is None:
+        raise SpecError(f"{place}: this key is needed, the dataset that sampler {sampler.kind!r} draws from")
+    if sampler.pool is not None and not sampler.draws_from_pool():
+        raise SpecError(
+            f'{place}: sampler {sampler.kind!r} draws from no dataset: leave the key out, or take kind "pool"'
+        )
 
 
 def _explain(

@@ -58,13 +58,14 @@ kind = "set"                   # or "paper-dense", or "paper" (hours of CPU): th
 seed = 0
 
 [oracle]                       # answers for a composition
-kind = "random_forest"         # or "extra_trees", "hist_gradient_boosting", "lightgbm", "ensemble";
+kind = "random_forest"         # or "extra_trees", "hist_gradient_boosting", "lightgbm", "ensemble", "roost";
                                # "table" answers from the dataset only, "external" waits for `agd tell`
 # exclude = ["held-out.csv"]   # files of formulas it must not be trained on
 seed = 0
 
 [sampler]                      # suggests what to label next
-kind = "ucb"                   # or "ei", "stock" (bayesian-optimization's own), "random", "substitution"
+kind = "ucb"                   # or "ei", "stock" (bayesian-optimization's own), "random", "substitution", "pool"
+# pool = "mp-formulas"         # the dataset that "pool" draws its random rows from
 kappa = 10.0                   # standard deviations added to the mean: more of it explores more
 # avoids_seen = false          # also suggest what the campaign has seen: not charged, and most of it is
 

@@ -28,7 +28,10 @@ _LEAST_INITIAL = 2
 
 @dataclass(frozen=True, slots=True)
 class _Sets:
-    """The rows of each role, and the datasets they come from; no oracle rows where the answers come from outside."""
+    """The rows of each role, and the datasets they come from; no oracle rows where the answers come from outside.
+
+    `pool` is the dataset that the sampler draws from, if it does.
+    """
 
     initial: list[Member]
     oracle: list[Member]
@@ -36,6 +39,7 @@ class _Sets:
     dataset: AnyRow
     oracle_dataset: AnyRow | None
     corpus: AnyRow
+    pool: AnyRow | None
 
 
 def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
@@ -154,6 +158,7 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
         "oracle": spec.oracle.kind,
         "oracle_rows": len(sets.oracle),
         "sampler": spec.sampler.kind,
+        **({} if sets.pool is None else {"pool": sets.pool.name}),
         "oracle_calls_left": spec.budget.oracle_calls - spent,
         "spec_sha256": resolved.sha256,
     }
@@ -199,6 +204,8 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
         if source is not None:
             training_set_id = models.store_training_set(tx, members, source, activity_id)
             campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+    if sets.pool is not None:
+        campaigns.store_pool(tx, campaign_id, sets.pool.id, activity_id)
     return True
 
 
@@ -209,6 +216,7 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     corpus = _dataset(tx, resolved, "autoencoder.corpus", spec.corpus())
     is_answered_here = spec.oracle.kind != EXTERNAL
     oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if is_answered_here else None
+    pool = None if spec.sampler.pool is None else _dataset(tx, resolved, "sampler.pool", spec.sampler.pool)
     for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
         if row is not None and row.property != spec.target.property:
             held = f"values of {row.property}" if row.property else "formulas alone"
@@ -227,6 +235,7 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
         dataset=dataset,
         oracle_dataset=oracle_dataset,
         corpus=corpus,
+        pool=pool,
     )
 
 
@@ -308,8 +317,8 @@ def _corpus_members(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[Member]:
 
 def _is_encodable(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[bool]:
     """Which rows lie within the vocabulary of the campaign's autoencoder."""
-    max_count = getattr(spec.autoencoder.options(), "max_count", 20)
-    fits: list[bool] = is_encodable(counts_of([row.reduced_formula for row in rows]), max_count).tolist()
+    counts = counts_of([row.reduced_formula for row in rows])
+    fits: list[bool] = is_encodable(counts, spec.autoencoder.largest_count()).tolist()
     return fits
 
 

@@ -16,6 +16,7 @@ from agd.errors import ExhaustedError, StepError
 from agd.protocols import Generator, Progress
 from agd.spec import CampaignSpec, FilterSpec, Target
 from agd.steps.answering import silences_of
+from agd.steps.candidates import draw
 from agd.steps.work import Work
 from agd.steps.workspace import (
     RULES,
@@ -58,6 +59,7 @@ class Past:
     counts: Counts
     n_initial: int
     seen: list[str]
+    candidates: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -127,13 +129,15 @@ def _read_past(tx: Transaction, campaign: Campaign, step: Step) -> Past:
     counts = np.zeros((len(points), N_ELEMENTS), dtype=np.int32)
     is_decoded = [row.reduced_formula is not None for row in points]
     counts[is_decoded] = counts_of([row.reduced_formula for row in points if row.reduced_formula is not None])
+    seen = campaigns.seen_formulas(tx, campaign.id, number)
     return Past(
         generator=model_ref(tx, campaigns.models_of(tx, campaign.id)["autoencoder"]),
         latents=np.array([row.vector for row in points], dtype=np.float32).astype(np.float64),
         values=np.array([np.nan if row.value is None else row.value for row in points], dtype=np.float64),
         counts=counts,
         n_initial=len(initial),
-        seen=sorted(campaigns.seen_formulas(tx, campaign.id, number)),
+        seen=sorted(seen),
+        candidates=draw(tx, campaign, _suggest_seed(campaign, step), seen),
     )
 
 
@@ -292,6 +296,7 @@ def _history(past: Past, spec: CampaignSpec, read: Callable[[Floats], Sequence[s
         counts=past.counts,
         n_initial=past.n_initial,
         undecodable_objective=as_undecodable if spec.mode == "paper" else None,
+        candidates=past.candidates,
     )
 
 

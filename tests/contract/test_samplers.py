@@ -16,7 +16,7 @@ N_LATENT = 6
 N_INITIAL = 4
 SLOW = {"stock": ({"n_random": 50, "n_smart": 1}, 3)}
 """Options that save time, and the points of a batch."""
-COMPOSITIONS = {"substitution"}
+COMPOSITIONS = {"substitution", "pool"}
 """Samplers that propose compositions."""
 
 
@@ -41,6 +41,14 @@ def told(past: History) -> History:
     counts = compositions(n)
     seen = frozenset(identify(counts).reduced_formula)
     return replace(past, counts=counts, n_initial=min(n, N_INITIAL), seen=seen)
+
+
+def given(sampler: Sampler, past: History, seed: int = 5) -> History:
+    """The history, with candidates in an order drawn by the seed where the sampler draws from a pool."""
+    if not getattr(sampler, "draws_from_pool", False):
+        return past
+    pool = compositions(420)
+    return replace(past, candidates=pool[np.random.default_rng(seed).permutation(len(pool))])
 
 
 def with_objectives(objectives: list[float]) -> History:
@@ -131,7 +139,8 @@ def test_proposes_n_distinct_points_in_the_box(explorer: Sampler, past: History,
 @pytest.mark.parametrize("n", [1, 20])
 @pytest.mark.parametrize("past", HISTORIES.values(), ids=HISTORIES)
 def test_proposes_distinct_compositions_that_are_not_seen(composer: Sampler, past: History, n: int) -> None:
-    if past.n_initial < 2:
+    past = given(composer, past)
+    if past.n_initial < 2 and past.candidates is None:
         with pytest.raises(InputError, match=r"needs the initial compositions|are spent"):
             composer.suggest(past, n, seed=5)
         return
@@ -149,8 +158,9 @@ def test_proposes_distinct_compositions_that_are_not_seen(composer: Sampler, pas
 @pytest.mark.parametrize("is_published", [False, True], ids=["ordinary", "published"])
 def test_touches_nothing(sampler: Sampler, is_published: bool) -> None:  # noqa: FBT001
     past = replace(HISTORIES["some unlabelled"], undecodable_objective=0.0 if is_published else None)
-    assert past.counts is not None
-    arrays = (past.latents, past.objectives, past.bounds, past.counts)
+    past = given(sampler, past)
+    every = (past.latents, past.objectives, past.bounds, past.counts, past.candidates)
+    arrays = [array for array in every if array is not None]
     before = [array.copy() for array in arrays]
     sampler.suggest(past, 2, seed=5)
     for array, copy in zip(arrays, before, strict=True):
@@ -171,7 +181,7 @@ def test_keeps_a_stated_distance_within_a_batch(explorer: Sampler) -> None:
     ids=["ordinary", "no label", "published"],
 )
 def test_the_seed_decides(sampler: Sampler, past: History) -> None:
-    first, again, other = (sampler.suggest(past, 3, seed=seed) for seed in (1, 1, 2))
+    first, again, other = (sampler.suggest(given(sampler, past, seed), 3, seed=seed) for seed in (1, 1, 2))
     drawn, redrawn, others = (
         proposals.counts if proposals.latents is None else proposals.latents for proposals in (first, again, other)
     )
@@ -245,7 +255,7 @@ def test_a_box_that_cannot_hold_the_batch_is_refused(explorer: Sampler) -> None:
 
 
 def test_compositions_come_from_compositions(composer: Sampler) -> None:
-    with pytest.raises(InputError, match="needs the initial compositions"):
+    with pytest.raises(InputError, match=r"needs (the initial compositions|candidates)"):
         composer.suggest(replace(history(), counts=None), 1, seed=0)
 
 

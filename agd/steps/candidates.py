@@ -1,0 +1,30 @@
+"""Candidates: the rows of a pool that a sampler may choose from."""
+
+from collections.abc import Set as AbstractSet
+
+from agd.chem.onehot import is_encodable
+from agd.db import campaigns
+from agd.db.connection import Transaction
+from agd.steps.workspace import Campaign, counts_of
+from agd.types import Counts
+
+_GROWTH = 4
+
+
+def draw(tx: Transaction, campaign: Campaign, seed: int, seen: AbstractSet[str]) -> Counts | None:
+    """Random rows `[k, 103]` of the campaign's pool that are not seen and can be encoded, in the order of the seed.
+
+    A batch of them, or all that are left; None where the campaign draws from no pool.
+    """
+    dataset_id = campaigns.pool_of(tx, campaign.id)
+    if dataset_id is None:
+        return None
+    n, max_count = campaign.spec.budget.suggestions_per_iteration, campaign.spec.autoencoder.largest_count()
+    n_drawn = 2 * n + len(seen)
+    while True:
+        drawn = campaigns.drawn(tx, dataset_id, seed, n_drawn)
+        counts = counts_of([formula for formula in drawn if formula not in seen])
+        candidates = counts[is_encodable(counts, max_count)]
+        if len(candidates) >= n or len(drawn) < n_drawn:
+            return candidates[:n]
+        n_drawn *= _GROWTH
