@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
+from agd.steps.evaluating import evaluate
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, screen
@@ -19,9 +20,23 @@ VIEWS = ("v_attempt", "v_lease", "v_suggestion", "v_label", "v_lineage", "v_camp
 QUERIES = re.findall(r"```sql\n(.*?)```", README, flags=re.DOTALL)
 
 
+GENERATION = (
+    "INSERT INTO model_version (kind, plugin, architecture_version, options, seed, training_set_id, recipe_sha256,"
+    " tensors_sha256, metrics, activity_id) SELECT 'generator', 'matgan', 1, '{}', 0, training_set_id, 'g',"
+    " tensors_sha256, '{}', activity_id FROM model_version WHERE kind = 'autoencoder'",
+    "INSERT INTO dataset (name, source, source_sha256, recipe_sha256, options, n_read, n_rejected, activity_id)"
+    " SELECT 'made', '-', 's', 'made', '{}', 7, 0, activity_id FROM model_version WHERE kind = 'generator'",
+    "INSERT INTO generation SELECT d.id, m.id, 0, 0, 7 FROM dataset d, model_version m"
+    " WHERE d.name = 'made' AND m.kind = 'generator'",
+    "INSERT INTO generation_stage SELECT dataset_id, 1, 'sampled', 7 FROM generation",
+    "INSERT INTO dataset_row SELECT g.dataset_id, c.id, 3, c.reduced_formula, 2 FROM generation g, composition c"
+    " WHERE c.reduced_formula = :best",
+)
+
+
 def test_every_view_of_the_readme_has_a_query() -> None:
     assert len(QUERIES) >= 10
-    for view in (*VIEWS, "v_training_label", "v_screening_hit"):
+    for view in (*VIEWS, "v_training_label", "v_screening_hit", "v_generation", "v_generated", "v_evaluation"):
         assert any(view in query for query in QUERIES)
 
 
@@ -49,6 +64,8 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
         )
         for statement in undecodable:
             tx.execute(text(statement), {"id": unlucky})
+        for statement in GENERATION:
+            tx.execute(text(statement), {"best": best})
         initial = tx.scalar(
             text(
                 "SELECT min(t.label_id) FROM training_set_member t JOIN campaign_set q USING (training_set_id)"
@@ -59,6 +76,9 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
     rules = {"is_novel": False, "is_valid": False}
     choice = ScreenerChoice(options=("n_trees=5",))
     screen(starter, "demo", str(tmp_path / "pool.csv"), rules, choice=choice, target="band_gap > 0 eV")
+    with starter.database.read() as tx:
+        screener = tx.scalar(text("SELECT min(id) FROM model_version WHERE kind = 'screener'"))
+    evaluate(starter, screener, "starter")
     retract_label(starter, initial, "of another compound")
     for query in QUERIES:
         with starter.database.read() as tx:

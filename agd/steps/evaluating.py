@@ -1,0 +1,95 @@
+"""Judging a model on a dataset: what it predicts against the labels there, kept as rows."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from agd.db import activities, datasets, evaluations, models
+from agd.errors import InputError, NotFoundError
+from agd.spec import Target
+from agd.steps.drawing import find_dataset
+from agd.steps.funnel import depth, reaches
+from agd.steps.workspace import Workspace, counts_of, limited_threads, recorded
+from agd.types import Floats
+
+_ERRORS = ("r2", "mae", "rmse")
+
+
+def evaluate(
+    workspace: Workspace, model_version_id: int, dataset: str, target: Target | None = None, *, threads: int = 1
+) -> dict[str, float]:
+    """The metrics of an oracle or screener on the labels of a dataset, worked out once and then read from the record.
+
+    `r2`, `mae`, `rmse` in the property's unit; with a target also `recall`, `precision` and `average_precision` of the
+    rows whose label reaches it, by the predicted value. What is not defined is left out: recall where no label reaches
+    the target, precision where no prediction does. Rows that the model was trained on count as any other: keep them
+    out of the dataset, or say so. Once a label of the dataset is retracted the model is judged anew.
+
+    Raises:
+        NotFoundError: there is no such model version or dataset.
+        InputError: the model answers another property than the dataset holds, or no label of it is left.
+    """
+    with workspace.database.read() as tx:
+        row = find_dataset(tx, dataset)
+        version = models.find_model(tx, model_version_id=model_version_id)
+        rows = [one for one in datasets.rows_of(tx, row.id) if one.label_id is not None]
+        known = evaluations.find(tx, model_version_id, row.id, len(rows))
+    if version is None:
+        raise NotFoundError(f"no model version {model_version_id}")
+    if version.property is None or version.property != row.property:
+        raise InputError(
+            f"model version {model_version_id} answers {version.property or 'no property'}, dataset {dataset!r} holds "
+            f"{row.property or 'formulas alone'}: judge it on labels of its property"
+        )
+    if not rows:
+        raise InputError(f"dataset {dataset!r} has no label left to judge by: all of them were retracted")
+    names = {} if target is None else {name: short for short, name in _names(target).items()}
+    if "mae" not in known or (target is not None and _count_of(target) not in known):
+        with recorded(workspace, "evaluate", threads=threads) as activity_id:
+            values = np.array([one.value for one in rows], dtype=np.float64)
+            with limited_threads(threads):
+                predicted = workspace.oracle(model_version_id).label(counts_of([one.reduced_formula for one in rows]))
+            known = {**_errors(values, predicted.values), **_picks(values, predicted.values, target)}
+            with workspace.database.transaction() as tx:
+                judged = {
+                    "model_version_id": model_version_id,
+                    "dataset_id": row.id,
+                    "n_rows": len(rows),
+                    "property": row.property,
+                    "activity_id": activity_id,
+                }
+                evaluations.store(tx, judged, known)
+                activities.finish(tx, activity_id)
+    return {names.get(name, name): value for name, value in known.items() if name in {*_ERRORS, *names}}
+
+
+def _names(target: Target) -> Mapping[str, str]:
+    return {name: f"{name} of {target.text}" for name in ("recall", "precision", "average_precision")}
+
+
+def _count_of(target: Target) -> str:
+    return f"n rows of {target.text}"
+
+
+def _errors(values: Floats, predicted: Floats) -> dict[str, float]:
+    errors = predicted - values
+    metrics = {"mae": float(np.abs(errors).mean()), "rmse": float(np.sqrt(np.mean(errors**2)))}
+    if np.ptp(values) > 0.0:
+        metrics["r2"] = float(1.0 - np.mean(errors**2) / values.var())
+    return metrics
+
+
+def _picks(values: Floats, predicted: Floats, target: Target | None) -> dict[str, float]:
+    from sklearn.metrics import average_precision_score
+
+    if target is None:
+        return {}
+    is_true, is_picked = reaches(values, values, target), reaches(predicted, predicted, target)
+    found = {}
+    if is_picked.any():
+        found["precision"] = float(is_true[is_picked].mean())
+    if is_true.any():
+        found["recall"] = float(is_picked[is_true].mean())
+        found["average_precision"] = float(average_precision_score(is_true, depth(predicted, target)))
+    names = _names(target)
+    return {_count_of(target): float(is_true.sum()), **{names[name]: value for name, value in found.items()}}
