@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 import agd
-from agd.cli import campaign, data, database, keeping, labels, report, screen, train, why, worker
+from agd.cli import campaign, data, database, generate, keeping, labels, report, reproduce, screen, train, why, worker
 from agd.cli.demo import demo
 
 EXIT_CODES = """\b
@@ -29,9 +29,11 @@ labels.register(app)
 screen.register(app)
 report.register(app)
 app.add_typer(train.app, name="train", help="Train a model by hand.")
+generate.register(app)
 why.register(app)
 worker.register(app)
 keeping.register(app)
+app.command()(reproduce.reproduce)
 app.command()(demo)
 
 

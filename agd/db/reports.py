@@ -59,6 +59,11 @@ SELECT iteration, rank, outcome, is_charged, coalesce(is_find, false) AS is_find
 FROM v_suggestion WHERE campaign_id = :campaign ORDER BY iteration, rank
 """)
 
+_CHARGED = text("""
+SELECT reduced_formula, value FROM v_suggestion
+WHERE campaign_id = :campaign AND is_charged AND NOT is_retracted ORDER BY iteration, rank
+""")
+
 _INITIAL = text("""
 SELECT l.value, z.id AS latent_id
 FROM campaign_set s
@@ -177,6 +182,11 @@ def merits(tx: Transaction, campaign_id: int, rule: Rule) -> dict[str, Any]:
 def trace(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
     """Every suggestion in order: outcome, label, what the sampler expected."""
     return tx.execute(_TRACE, {"campaign": campaign_id}).all()
+
+
+def charged(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
+    """(reduced_formula, value) of what the campaign was charged for, in its order, as often as it was charged."""
+    return tx.execute(_CHARGED, {"campaign": campaign_id}).all()
 
 
 def initial_rows(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:

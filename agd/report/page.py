@@ -41,7 +41,7 @@ def report_page(workspace: Workspace, name: str) -> str:
     """
     found = collect(workspace, name)
     parts = [*_header(found), *_search(found), *_beside_controls(found), *_expectations(found), *_screening(found)]
-    parts += [*_finds(found), *_models(found), *_failures(found), *_specification(found), _foot()]
+    parts += [*_finds(found), *_models(found), *_failures(found), *_specification(found), foot()]
     return page(f"{name}: {found.itself.figures['target']}", parts)
 
 
@@ -57,7 +57,7 @@ def comparison_page(compared: Sequence[Compared]) -> str:
     drawn = as_svg("comparison", says, lambda f: comparison_figure(f, compared), _WIDE)
     caption = "Left: distinct finds after each oracle call. Right: the best label so far. Controls are grey and dashed."
     parts = [element("h1", "Campaigns compared"), element("p", names, class_="target"), figure(drawn, caption)]
-    return page(names, [*parts, comparison_table(compared), _foot()])
+    return page(names, [*parts, comparison_table(compared), foot()])
 
 
 def comparison_table(compared: Sequence[Compared]) -> Markup:
@@ -362,7 +362,8 @@ def _specification(found: Material) -> list[Markup]:
     return [element("h2", "Specification"), element("pre", found.facts["spec_text"])]
 
 
-def _foot() -> Markup:
+def foot() -> Markup:
+    """The last line of every page."""
     return element("p", f"Written by agd {agd.__version__} from its record.", class_="foot")
 
 

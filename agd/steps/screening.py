@@ -123,11 +123,13 @@ def screen(
     n_top: int = 20,
     watch: Watch = lambda _: nullcontext(silent),
     dry_run: bool = False,
+    trained: Mapping[Role, Trained] | None = None,
 ) -> dict[str, Any]:
     """Screen a pool for a campaign by the screener of each role, and say what was left at each stage.
 
-    `rules` are fields of Criteria. Screeners are trained where they are missing; a screening that is there is not
-    repeated. Stages and hits of all roles are stored in one transaction; only hits become compositions of the record.
+    `rules` are fields of Criteria; `trained` are model versions to take for the screeners of their roles. Others are
+    trained where they are missing; a screening that is there is not repeated. Stages and hits of all roles are stored
+    in one transaction; only hits become compositions of the record.
 
     Raises:
         NotFoundError: no such campaign, pool or plug-in.
@@ -139,7 +141,11 @@ def screen(
     choice = choice or ScreenerChoice()
     choice.recipe(campaign)  # a wrong option is told before the pool is read
     with open_pool(workspace, pool_name, formula_column) as pool:
-        screeners = {role: _screener(workspace, campaign, role, choice, watch, dry_run=dry_run) for role in roles}
+        given = trained or {}
+        screeners = {
+            role: given.get(role) or _screener(workspace, campaign, role, choice, watch, dry_run=dry_run)
+            for role in roles
+        }
         recipes = {role: _sha256(row.spec_sha256, role, screeners[role], pool, criteria) for role in roles}
         with workspace.database.read() as tx:
             there = {role: screenings.find(tx, recipe) is not None for role, recipe in recipes.items()}

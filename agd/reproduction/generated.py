@@ -1,0 +1,88 @@
+"""Generators trained on ICSD entries, and what they made, found again in the record where it is there."""
+
+import hashlib
+from pathlib import Path
+from typing import Any, Final
+
+from agd import registry
+from agd.errors import InputError
+from agd.reproduction import paper
+from agd.reproduction.study import Study
+from agd.steps import options as plugin_options
+from agd.steps.cleaning import ImportRules
+from agd.steps.drawing import find_dataset, formulas_for
+from agd.steps.generating import generate
+from agd.steps.importing import import_once
+from agd.steps.tallying import Keeping
+from agd.steps.training import Recipe, Trained, train_by_hand
+
+DEFAULT: Final = "matgan"
+PAPER: Final = "matgan-paper"
+
+_ICSD_NAME: Final = "agd-icsd"
+_INDEX: Final = Path("..") / "structures" / "mp_index.csv.gz"
+_HELD_OUT: Final = 0.1
+TRIMS: Final = Keeping("valid", max_elements=5, max_atoms=20, max_count=7)
+
+
+def icsd(study: Study) -> str:
+    """The dataset of formulas that generators learn from: ICSD entries of the Materials Project.
+
+    Raises:
+        InputError: the list is not there.
+    """
+    path = study.generator_corpus or study.files.folder / _INDEX
+    if not path.is_file():
+        raise InputError(
+            f"{path}: not there; the generator learns from a table with the columns formula and icsd (1 for an entry "
+            "of the ICSD): say --corpus and its name"
+        )
+    with path.open("rb") as file:
+        name = f"{_ICSD_NAME}-{hashlib.file_digest(file, 'sha256').hexdigest()[:8]}"
+    return import_once(study.workspace, path, name, ImportRules("formula", where={"icsd": "1"}))
+
+
+def trained(study: Study, kind: str = DEFAULT) -> Trained:
+    """The generator of a kind, trained where it is not in the record yet."""
+    group = "agd.formula_generators"
+    options = plugin_options.parse(group, kind, [])
+    corpus = icsd(study)
+    with study.workspace.database.read() as tx:
+        dataset = find_dataset(tx, corpus)
+        fits = registry.load(group, kind).is_representable
+        parts = formulas_for(tx, "generator", dataset, fits, share=_HELD_OUT, seed=study.protocol.seed)
+    recipe = Recipe("generator", kind, None, options, study.protocol.seed, study.threads)
+    with study.watch(f"generator {kind}") as progress:
+        return train_by_hand(study.workspace, recipe, parts, progress)
+
+
+def sampled(study: Study, model: Trained, n: int, keeping: Keeping | None = None) -> dict[str, Any]:
+    """What a generator's first `n` samples come to, with the stages of `agd generate`."""
+    assert model.model_version_id is not None  # noqa: S101  it was trained
+    rule = keeping or Keeping()
+    kept = "-valid" if rule.keep == "valid" else ""
+    name = f"agd-{model.recipe.plugin}-{model.recipe_sha256[:8]}-{study.protocol.seed}-{n}{kept}"
+    with study.watch(f"generate {n:,} by {model.recipe.plugin}") as progress:
+        return generate(
+            study.workspace,
+            model.model_version_id,
+            n,
+            name=name,
+            seed=study.protocol.seed,
+            keeping=rule,
+            threads=study.threads,
+            progress=progress,
+        )
+
+
+def generated(study: Study) -> str:
+    """The dataset of generated formulas that pass the paper's trims and its validity rule."""
+    told = sampled(study, trained(study), study.protocol.n_generated, TRIMS)
+    return str(told["generation"])
+
+
+ABOUT_POOL: Final = (
+    f"The paper generates 2.99 million formulas and keeps {paper.N_SCREENED:,} after its trims (at most 20 atoms, 5 "
+    "elements, 7 atoms of one element) and its validity rule. The pool here is that of a generator trained on the ICSD "
+    "entries of the Materials Project, by the same trims and rule."
+)
