@@ -269,12 +269,13 @@ def _evidence(factor: Floats, targets: Floats) -> float:
 def _climb(distances: Floats, targets: Floats, start: float, *, half_width: float) -> tuple[float, float]:
     """Log evidence at the peak near `start`, and log10 of its length scale; widens while the peak is at the edge."""
     low, high = max(start - half_width, _GRID[0]), min(start + half_width, _GRID[-1])
-    found = minimize_scalar(  # type: ignore[no-untyped-call]  # scipy ships no types
-        lambda x: -log_marginal_likelihood(distances, targets, 10.0**x),
-        bounds=(low, high),
-        method="bounded",
-        options={"xatol": _TOLERANCE},
-    )
+    with np.errstate(invalid="ignore"):  # of two infinite values no parabola is made: the next step is a golden section
+        found = minimize_scalar(  # type: ignore[no-untyped-call]  # scipy ships no types
+            lambda x: -log_marginal_likelihood(distances, targets, 10.0**x),
+            bounds=(low, high),
+            method="bounded",
+            options={"xatol": _TOLERANCE},
+        )
     is_at_low = low > _GRID[0] and found.x < low + 10.0 * _TOLERANCE
     is_at_high = high < _GRID[-1] and found.x > high - 10.0 * _TOLERANCE
     if is_at_low or is_at_high:

@@ -1,6 +1,7 @@
 """The Gaussian process against scikit-learn's, finite differences and a refit."""
 
 import csv
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -154,3 +155,18 @@ def test_equal_values_and_equal_points_have_a_finite_posterior(n: int) -> None:
 def test_nothing_known_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one known value"):
         gp.GaussianProcess.fit(np.zeros((2, 3)), np.full(2, np.nan))
+
+
+def test_the_climb_goes_over_length_scales_without_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two infinite neighbours made SciPy warn of their difference."""
+
+    def evidence(_distances: Floats, _targets: Floats, length_scale: float) -> float:
+        return -abs(np.log10(length_scale) + 1.0) if 1e-3 < length_scale < 2.0 else -np.inf
+
+    monkeypatch.setattr(gp, "log_marginal_likelihood", evidence)
+    nothing = np.zeros((2, 2))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for start in np.linspace(-3.0, 4.0, 60):
+            found, _ = gp._climb(nothing, nothing[0], start, half_width=2.0)
+            assert found <= 0.0
