@@ -28,7 +28,7 @@ demo: $(STAMP)  ## import the starter set, train, run a small campaign, explain 
 test: $(STAMP)  ## run the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
-test-slow: $(STAMP)  ## run the tests that take minutes: FireWorks' own, 20 kills, a machine lost and restored
+test-slow: $(STAMP)  ## run the tests that take minutes: FireWorks' own, kills, a machine lost, an autoencoder on real data
 	OMP_NUM_THREADS=1 $(BIN)/pytest -n 2 --dist loadfile -m slow
 
 test-hpc: $(STAMP)  ## let a real Slurm of one node work a campaign (root on Debian: installs it), a few minutes

@@ -208,6 +208,7 @@ def wait_for(database: Database, query: str, process: subprocess.Popen[str]) -> 
     raise AssertionError(query)
 
 
+@pytest.mark.slow
 def test_two_runs_a_stop_a_signal_and_a_kill(
     imported: Cli, database: Database, environment: dict[str, str], tmp_path: Path
 ) -> None:

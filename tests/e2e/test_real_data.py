@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import pytest
 from sqlalchemy import text
 
 from agd import spec
@@ -60,6 +61,7 @@ def test_the_tables_of_the_paper(workspace: Workspace, real_data: Path, tmp_path
     assert planned["corpus_rows"] == 82_907
 
 
+@pytest.mark.slow
 def test_the_autoencoder_returns_what_it_was_given(real_data: Path) -> None:
     """Exact round trip of formulas it never saw, with its default options."""
     rows = read_formulas(real_data / "paper" / "mpid_formula_sp.csv", "pretty_formula")
