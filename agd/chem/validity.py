@@ -42,6 +42,11 @@ class Verdicts:
     is_charge_neutral: NDArray[np.bool_]
     is_electronegativity_balanced: NDArray[np.bool_]
 
+    @property
+    def is_valid(self) -> NDArray[np.bool_]:
+        """Which rows `[n]` are both."""
+        return self.is_charge_neutral & self.is_electronegativity_balanced
+
 
 def assess(counts: Counts) -> Verdicts:
     """Judge compositions `[n, 103]` as written: NaCl and the peroxide Na2O2 pass, Na2Cl2 fails, not being reduced."""

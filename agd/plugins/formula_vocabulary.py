@@ -54,7 +54,7 @@ def learnable(table: TrainingTable, *, only_valid: bool) -> NDArray[np.bool_]:
         raise InputError(f"no row to train on: all {len(table.counts)} rows of the table are held out")
     is_learnt = ~table.is_held_out
     if only_valid:
-        is_learnt &= _is_valid(table.counts)
+        is_learnt &= assess(table.counts).is_valid
         if not is_learnt.any():
             raise InputError("no row to train on is charge-neutral and balanced: set only_valid = false")
     return is_learnt
@@ -90,7 +90,7 @@ def measure(sample: Callable[[int], Counts], table: TrainingTable, is_learnt: ND
     distinct = np.unique(keys_of(reduce_counts(made)))
     known = keys_of(reduce_counts(table.counts))
     found |= {
-        "valid": float(_is_valid(made).mean()),
+        "valid": float(assess(made).is_valid.mean()),
         "unique": len(distinct) / len(made),
         "novel": float((~np.isin(distinct, known[~table.is_held_out])).mean()),
         "recovered_trained": float(np.isin(known[is_learnt], distinct).mean()),
@@ -104,8 +104,3 @@ def measure(sample: Callable[[int], Counts], table: TrainingTable, is_learnt: ND
 def keys_of(counts: Counts) -> NDArray[np.void]:
     """One comparable key `[n]` for each row of counts `[n, 103]` up to 255."""
     return np.ascontiguousarray(counts.astype(np.uint8)).view(f"V{N_ELEMENTS}").ravel()
-
-
-def _is_valid(counts: Counts) -> NDArray[np.bool_]:
-    verdicts = assess(counts)
-    return verdicts.is_charge_neutral & verdicts.is_electronegativity_balanced

@@ -1,12 +1,11 @@
 """What a fitted autoencoder is worth: the same measures for every generator."""
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agd.chem.identity import reduce_counts
 from agd.chem.validity import assess
 from agd.protocols import Generator
-from agd.types import Counts, TrainingTable
+from agd.types import TrainingTable
 
 _N_BOX_POINTS = 5_000
 _FEW = 2
@@ -37,13 +36,8 @@ def measure(model: Generator, table: TrainingTable, *, seed: int) -> dict[str, f
         f"{prefix}round_trip_counts_le_{_SMALL_COUNT}": is_exact[is_small],
         "box_undecodable": n_elements == 0,
         f"box_{_FEW}_to_{_MANY}": (n_elements >= _FEW) & (n_elements <= _MANY),
-        "valid_decodes": _is_valid(decoded),
-        "valid_encoded": _is_valid(reduce_counts(rows)),
+        "valid_decodes": assess(decoded).is_valid,
+        "valid_encoded": assess(reduce_counts(rows)).is_valid,
     }
     metrics = {name: float(share.mean()) for name, share in shares.items() if share.size}
     return metrics | {"box_distinct": len(np.unique(decoded, axis=0)) / _N_BOX_POINTS}
-
-
-def _is_valid(counts: Counts) -> NDArray[np.bool_]:
-    verdicts = assess(counts)
-    return verdicts.is_charge_neutral & verdicts.is_electronegativity_balanced

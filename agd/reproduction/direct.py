@@ -87,8 +87,7 @@ def _valid(formulas: Sequence[str]) -> list[str]:
     if not formulas:
         return []
     counts, _ = parse_formulas(formulas)
-    verdicts = assess(identify(counts).counts)
-    is_valid = verdicts.is_charge_neutral & verdicts.is_electronegativity_balanced
+    is_valid = assess(identify(counts).counts).is_valid
     return [formula for formula, valid in zip(formulas, is_valid.tolist(), strict=True) if valid]
 
 

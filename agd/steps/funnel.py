@@ -163,8 +163,7 @@ class Funnel:
         self.n_within_trims += int(is_within.sum())
         rows, counts = rows[is_within], counts[is_within]
         if self.criteria.is_valid:
-            verdicts = validity.assess(counts)
-            is_valid = verdicts.is_charge_neutral & verdicts.is_electronegativity_balanced
+            is_valid = validity.assess(counts).is_valid
             rows, counts = rows[is_valid], counts[is_valid]
         self.n_valid += len(rows)
         lines, spellings = [chunk.lines[i] for i in rows], [chunk.spellings[i] for i in rows]

@@ -18,7 +18,7 @@ from agd.errors import BusyError, InputError, NotFoundError
 from agd.protocols import Progress, silent
 from agd.steps.funnel import Seen
 from agd.steps.importing import check_name
-from agd.steps.tallying import Gathering, Keeping, are_valid
+from agd.steps.tallying import Gathering, Keeping
 from agd.steps.workspace import Workspace, counts_of, limited_threads, model_ref, recorded
 
 CHUNK = 32_768
@@ -185,7 +185,7 @@ def _recovery(gathering: Gathering, members: Sequence[AnyRow]) -> dict[str, floa
         counts = counts_of([member.reduced_formula for member in members if member.is_held_out == is_held_out])
         if len(counts):
             found[name] = gathering.tally.n_met(counts) / len(counts)
-        if is_held_out and len(valid := counts[are_valid(counts)]):
+        if is_held_out and len(valid := counts[validity.assess(counts).is_valid]):
             found["recovery_held_out_valid"] = gathering.tally.n_met(valid) / len(valid)
     return found
 

@@ -133,12 +133,12 @@ class Gathering:
         decoded = np.flatnonzero(counts.any(axis=1))
         self.n_decoded += len(decoded)
         reduced = reduce_counts(counts[decoded])
-        self._n_valid_as_generated += int(are_valid(counts[decoded]).sum())
+        self._n_valid_as_generated += int(validity.assess(counts[decoded]).is_valid.sum())
         place = len(self.tally)
         new = self.tally.add(reduced)
         decoded, reduced = decoded[new], reduced[new]
         verdicts = validity.assess(reduced)
-        is_valid = verdicts.is_charge_neutral & verdicts.is_electronegativity_balanced
+        is_valid = verdicts.is_valid
         is_novel = ~self.known.holds(reduced)
         trims = self.keeping
         is_within = within(reduced, trims.max_elements, trims.max_atoms, trims.max_count)
@@ -199,9 +199,3 @@ class Gathering:
 
     def _valid(self) -> NDArray[np.bool_]:
         return np.concatenate(self._is_valid) if self._is_valid else np.zeros(0, np.bool_)
-
-
-def are_valid(counts: Counts) -> NDArray[np.bool_]:
-    """Which rows `[n]` of counts `[n, 103]` are charge-neutral and electronegativity-balanced as they are."""
-    verdicts = validity.assess(counts)
-    return verdicts.is_charge_neutral & verdicts.is_electronegativity_balanced

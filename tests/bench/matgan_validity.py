@@ -42,11 +42,6 @@ def icsd(path: Path) -> Counts:
     return np.unique(reduce_counts(parse_formulas(formulas)[0]), axis=0)
 
 
-def is_valid(counts: Counts) -> NDArray[np.bool_]:
-    verdicts = assess(counts)
-    return verdicts.is_charge_neutral & verdicts.is_electronegativity_balanced
-
-
 def keys_of(counts: Counts) -> NDArray[Any]:
     """One comparable number `[n, 2]` for each composition, as a structure `[n]`."""
     weights = np.random.default_rng(0).integers(0, 2**63, (N_ELEMENTS, 2), np.uint64)
@@ -91,7 +86,7 @@ def print_comparison(made: Counts, learnt: Counts) -> None:
     print("generated  " + "".join(f"{value:9.2%}" for value in sizes))
     print("trained on " + "".join(f"{value:9.2%}" for value in as_sized))
     by_size = np.count_nonzero(made, axis=1)
-    print("valid      " + "".join(f"{share(is_valid(made[by_size == n])):9.2%}" for n in range(2, 9)))
+    print("valid      " + "".join(f"{share(assess(made[by_size == n]).is_valid):9.2%}" for n in range(2, 9)))
     often, as_often = ((rows > 0).mean(axis=0) for rows in (made, learnt))
     distance = np.abs(often - as_often).sum() / as_often.sum()
     worst = np.argsort(-np.abs(often - as_often))[:6]
@@ -121,7 +116,7 @@ def main() -> None:
     print(f"{arguments.kind} {' '.join(arguments.option)}; {PUBLISHED}", flush=True)
     model = fitted(arguments, table)
     known, trained, held_out = (keys_of(rows) for rows in (counts[~is_held_out], learnt, counts[is_held_out]))
-    held_out_valid = keys_of(counts[is_held_out & is_valid(counts)])
+    held_out_valid = keys_of(counts[is_held_out & assess(counts).is_valid])
     names = (
         "decoded",
         "valid",
@@ -141,9 +136,9 @@ def main() -> None:
             made = model.sample(n_made, min(CHUNK, n - n_made), seed=arguments.seed + 1)
             n_made += len(made)
             made = made[made.any(axis=1)]
-            as_made.append(is_valid(made))
+            as_made.append(assess(made).is_valid)
             made = reduce_counts(made)
-            valid.append(is_valid(made))
+            valid.append(assess(made).is_valid)
             found.append(keys_of(made))
         samples, passes = np.concatenate(found), np.concatenate(valid)
         distinct = np.unique(samples)

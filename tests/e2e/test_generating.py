@@ -34,7 +34,7 @@ from agd.steps.generating import describe, generate
 from agd.steps.importing import import_dataset, import_enumeration
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, screen
-from agd.steps.tallying import Keeping, are_valid
+from agd.steps.tallying import Keeping
 from agd.steps.training import Recipe, train_by_hand
 from agd.steps.workspace import Workspace, model_ref
 from agd.types import Counts, FittedModel, Tensors, TrainingTable
@@ -173,7 +173,7 @@ def test_a_generation_is_what_the_samples_say(
     assert metrics["uniqueness"] == len(expected) / n
     assert metrics["novelty"] == len(set(expected) - known) / len(expected)
     words = [word for k in range(start, start + n) if (word := Parrot.saying(k, seed))]
-    as_generated = are_valid(np.concatenate([parse_formula(word) for word in words]))
+    as_generated = validity.assess(np.concatenate([parse_formula(word) for word in words])).is_valid
     assert metrics["validity_as_generated"] == as_generated.sum() / n
     for part, is_held_out in (("trained", False), ("held_out", True)):
         names = {member.reduced_formula for member in members if member.is_held_out == is_held_out}
