@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from agd.nets.error_measures import measure_errors
 from agd.plugins.training_answers import SeenRows, TrainingAnswers
 from agd.protocols import Options, Progress, silent
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
@@ -162,19 +163,16 @@ def _measure_held_out(values: Floats, prediction: Prediction, interval_90: float
     from scipy.stats import rankdata
 
     errors = np.abs(prediction.values - values)
-    metrics = {
-        "mae": errors.mean(),
-        "rmse": np.sqrt(np.mean(errors**2)),
-        "coverage_1_sigma": np.mean(errors <= prediction.uncertainties),
-        "coverage_2_sigma": np.mean(errors <= 2.0 * prediction.uncertainties),
+    metrics = measure_errors(values, prediction.values) | {
+        "coverage_1_sigma": float(np.mean(errors <= prediction.uncertainties)),
+        "coverage_2_sigma": float(np.mean(errors <= 2.0 * prediction.uncertainties)),
     }
     if interval_90 is not None:
-        metrics["coverage_interval_90"] = np.mean(errors <= interval_90 * prediction.uncertainties)
-    if np.ptp(values) > 0.0:
-        metrics["r2"] = 1.0 - np.mean(errors**2) / values.var()
+        metrics["coverage_interval_90"] = float(np.mean(errors <= interval_90 * prediction.uncertainties))
     if np.ptp(errors) > 0.0 and np.ptp(prediction.uncertainties) > 0.0:
-        metrics["spearman_uncertainty_error"] = np.corrcoef(rankdata(prediction.uncertainties), rankdata(errors))[0, 1]
-    return {name: float(value) for name, value in metrics.items()}
+        ranks = rankdata(prediction.uncertainties), rankdata(errors)
+        metrics["spearman_uncertainty_error"] = float(np.corrcoef(*ranks)[0, 1])
+    return metrics
 
 
 def raised(values: Floats, options: CompositionOracleOptions) -> Floats:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from agd.errors import InputError, ModelError
+from agd.nets.error_measures import measure_errors
 from agd.plugins.composition_oracle import CompositionOracleOptions, finished, measure, own, raised
 from agd.plugins.training_answers import SeenRows, TrainingAnswers
 from agd.protocols import Options, Progress, silent
@@ -297,12 +298,8 @@ def _other(table: TrainingTable, others: "Sequence[Network]", options: RoostOpti
         return {}
     values = table.values[table.is_held_out]
     mean, _ = _answers(others, table.counts[table.is_held_out], options)
-    errors = raised(mean, options) - values
     which = "last_epoch" if options.keep == "best" else "best_epoch"
-    metrics = {f"{which}_mae": float(np.abs(errors).mean()), f"{which}_rmse": float(np.sqrt(np.mean(errors**2)))}
-    if np.ptp(values) > 0.0:
-        metrics[f"{which}_r2"] = float(1.0 - np.mean(errors**2) / values.var())
-    return metrics
+    return {f"{which}_{name}": value for name, value in measure_errors(values, raised(mean, options)).items()}
 
 
 def _sizes(options: RoostOptions) -> "Architecture":

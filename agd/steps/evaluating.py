@@ -6,6 +6,7 @@ import numpy as np
 
 from agd.db import activities, datasets, evaluations, models
 from agd.errors import InputError, NotFoundError
+from agd.nets.error_measures import measure_errors
 from agd.spec import Target
 from agd.steps.drawing import find_dataset
 from agd.steps.funnel import depth, reaches
@@ -49,7 +50,7 @@ def evaluate(
             values = np.array([one.value for one in rows], dtype=np.float64)
             with limited_threads(threads):
                 predicted = workspace.oracle(model_version_id).label(counts_of([one.reduced_formula for one in rows]))
-            known = {**_errors(values, predicted.values), **_picks(values, predicted.values, target)}
+            known = {**measure_errors(values, predicted.values), **_picks(values, predicted.values, target)}
             with workspace.database.transaction() as tx:
                 judged = {
                     "model_version_id": model_version_id,
@@ -69,14 +70,6 @@ def _names(target: Target) -> Mapping[str, str]:
 
 def _count_of(target: Target) -> str:
     return f"n rows of {target.text}"
-
-
-def _errors(values: Floats, predicted: Floats) -> dict[str, float]:
-    errors = predicted - values
-    metrics = {"mae": float(np.abs(errors).mean()), "rmse": float(np.sqrt(np.mean(errors**2)))}
-    if np.ptp(values) > 0.0:
-        metrics["r2"] = float(1.0 - np.mean(errors**2) / values.var())
-    return metrics
 
 
 def _picks(values: Floats, predicted: Floats, target: Target | None) -> dict[str, float]:
