@@ -1,7 +1,7 @@
 """What every autoencoder checks of its table, its stored tensors and its latent vectors; generators check theirs so."""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,12 +9,23 @@ from numpy.typing import NDArray
 from agd.chem.elements import AUTOENCODER_COLUMNS, AUTOENCODER_ELEMENTS
 from agd.chem.onehot import pairs
 from agd.errors import InputError, ModelError
+from agd.protocols import Options
 from agd.types import Latents, Tensors, TrainingTable
 
 EMPTY: Final = "empty: every element decodes to zero"
 
 VOCABULARY: Final = "vocabulary"
 """Name of the tensor that lists the elements a model knows."""
+
+
+_OwnOptions = TypeVar("_OwnOptions", bound=Options)
+
+
+def narrowed(options: Options, expected: type[_OwnOptions], taker: str) -> _OwnOptions:
+    """The options, if they are of the expected type; raises InputError naming their taker."""
+    if not isinstance(options, expected):
+        raise InputError(f"{taker} takes {expected.__name__}, not {type(options).__name__}")
+    return options
 
 
 def vocabulary(symbols: Sequence[str] = AUTOENCODER_ELEMENTS) -> NDArray[np.bytes_]:

@@ -9,8 +9,7 @@ from scipy.sparse import csr_array
 
 from agd.chem.elements import AUTOENCODER_COLUMNS, AUTOENCODER_ELEMENTS, N_ELEMENTS
 from agd.chem.onehot import is_encodable, pairs
-from agd.errors import InputError
-from agd.plugins.checks import EMPTY, VOCABULARY, check_latents, check_tensors, split, vocabulary
+from agd.plugins.checks import EMPTY, VOCABULARY, check_latents, check_tensors, narrowed, split, vocabulary
 from agd.plugins.measuring import measure
 from agd.protocols import Options, Progress, silent
 from agd.types import Counts, Decoded, FittedModel, Floats, Latents, Tensors, TrainingTable
@@ -78,7 +77,7 @@ class SetAutoencoder:
         from agd.nets.set_autoencoder import Architecture, Recipe, fit_network
         from agd.nets.training import Schedule
 
-        chosen = _narrowed(options)
+        chosen = narrowed(options, SetAutoencoderOptions, "a set autoencoder")
         seen, held_out = split(table, chosen.max_count)
         architecture = Architecture(
             n_elements=seen.shape[1],
@@ -106,7 +105,7 @@ class SetAutoencoder:
     @classmethod
     def load(cls, tensors: Tensors, options: Options) -> Self:
         """Rebuild a fitted model; raises ModelError where tensors, vocabulary and options disagree."""
-        chosen = _narrowed(options)
+        chosen = narrowed(options, SetAutoencoderOptions, "a set autoencoder")
         check_tensors(tensors, _shapes(chosen), "set", cls.architecture_version)
         return cls(tensors, chosen)
 
@@ -185,9 +184,3 @@ def _shapes(options: SetAutoencoderOptions) -> dict[str, tuple[int, ...]]:
         "count_vectors": (o.max_count + 1, o.factors),
         "count_bias": (n_elements, o.max_count + 1),
     }
-
-
-def _narrowed(options: Options) -> SetAutoencoderOptions:
-    if not isinstance(options, SetAutoencoderOptions):
-        raise InputError(f"a set autoencoder takes SetAutoencoderOptions, not {type(options).__name__}")
-    return options

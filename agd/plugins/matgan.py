@@ -3,6 +3,7 @@
 A formula is a matrix of 85 elements by 8 counts. Both generators are trained against a critic with gradient penalty.
 """
 
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, ClassVar, Final, NamedTuple, Self
 
@@ -11,8 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agd.chem.elements import N_ELEMENTS, pauling_electronegativities
-from agd.errors import InputError
-from agd.plugins.checks import VOCABULARY, check_tensors, vocabulary
+from agd.plugins.checks import VOCABULARY, check_tensors, narrowed, vocabulary
 from agd.plugins.formula_vocabulary import (
     COLUMNS,
     ELEMENTS,
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from agd.nets.formula_networks import WriterShape
+    from agd.nets.wgan import Contest
 
 _BLOCK: Final = 2048
 _PAPER_BLOCK: Final = 256
@@ -136,23 +137,13 @@ class Matgan:
             InputError: no row to train on, a row outside the vocabulary, or a training that diverged.
         """
         from agd.nets.training import Schedule
-        from agd.nets.wgan import Contest, WriterRecipe, fit_writer
+        from agd.nets.wgan import WriterRecipe, fit_writer
 
-        o = _narrowed(options)
+        o = narrowed(options, MatganOptions, "the matgan generator")
         is_learnt = learnable(table, only_valid=o.only_valid)
         is_validation = _validation(table, is_learnt, o.validation, seed)
         inside = table.counts[:, COLUMNS[_by_electronegativity()]].astype(np.int64)
-        contest = Contest(
-            iterations=o.iterations,
-            critic_iterations=o.critic_iterations,
-            batch=o.batch,
-            gradient_penalty=o.gradient_penalty,
-            generator_rate=o.generator_rate,
-            critic_rate=o.critic_rate,
-            betas=(0.0, 0.9),
-            head_start=o.critic_head_start,
-            is_along_lines=True,
-        )
+        contest = replace(_contest(o), betas=(0.0, 0.9), head_start=o.critic_head_start, is_along_lines=True)
         recipe = WriterRecipe(
             warm_up=Schedule(o.warm_up_epochs, o.warm_up_rate, o.weight_decay, o.warm_up_patience),
             warm_up_batch=o.warm_up_batch,
@@ -172,7 +163,7 @@ class Matgan:
     @classmethod
     def load(cls, tensors: Tensors, options: Options) -> Self:
         """Rebuild a fitted model; raises ModelError where tensors, vocabulary and options disagree."""
-        o = _narrowed(options)
+        o = narrowed(options, MatganOptions, "the matgan generator")
         shapes = _shape(o).tensors()
         check_tensors(tensors, shapes, "matgan", cls.architecture_version, family=_FAMILY, symbols=_symbols())
         return cls(tensors, o)
@@ -276,21 +267,12 @@ class PaperMatgan:
             InputError: no row to train on, a row outside the vocabulary, or a training that diverged.
         """
         from agd.nets.formula_networks import published_tensors
-        from agd.nets.wgan import Contest, fit_published
+        from agd.nets.wgan import fit_published
 
-        o = _published(options)
+        o = narrowed(options, PaperMatganOptions, "the matgan-paper generator")
         is_learnt = learnable(table, only_valid=o.only_valid)
-        contest = Contest(
-            iterations=o.iterations,
-            critic_iterations=o.critic_iterations,
-            batch=o.batch,
-            gradient_penalty=o.gradient_penalty,
-            generator_rate=o.generator_rate,
-            critic_rate=o.critic_rate,
-            betas=(0.5, 0.9),
-        )
         inside = table.counts[is_learnt][:, COLUMNS].astype(np.int64)
-        generator = fit_published(inside, contest, seed=seed, progress=progress)
+        generator = fit_published(inside, _contest(o), seed=seed, progress=progress)
         tensors: Tensors = {**published_tensors(generator), VOCABULARY: vocabulary(ELEMENTS)}
         fitted = cls(tensors)
         return FittedModel(tensors, measure(lambda n: fitted.sample(0, n, seed=seed), table, is_learnt))
@@ -300,7 +282,7 @@ class PaperMatgan:
         """Rebuild a fitted model; raises ModelError where tensors and vocabulary are not those of this version."""
         from agd.nets.formula_networks import published_shapes
 
-        _published(options)
+        narrowed(options, PaperMatganOptions, "the matgan-paper generator")
         shapes = published_shapes()
         check_tensors(tensors, shapes, "matgan-paper", cls.architecture_version, family=_FAMILY, symbols=ELEMENTS)
         return cls(tensors)
@@ -367,19 +349,22 @@ def _validation(table: TrainingTable, is_learnt: NDArray[np.bool_], share: float
     return is_validation
 
 
+def _contest(options: MatganOptions | PaperMatganOptions) -> "Contest":
+    """The contest that the options say, with the published moments of Adam."""
+    from agd.nets.wgan import Contest
+
+    return Contest(
+        iterations=options.iterations,
+        critic_iterations=options.critic_iterations,
+        batch=options.batch,
+        gradient_penalty=options.gradient_penalty,
+        generator_rate=options.generator_rate,
+        critic_rate=options.critic_rate,
+        betas=(0.5, 0.9),
+    )
+
+
 def _shape(options: MatganOptions) -> "WriterShape":
     from agd.nets.formula_networks import WriterShape
 
     return WriterShape(len(ELEMENTS), MAX_COUNT, MAX_ELEMENTS, options.state, options.hidden)
-
-
-def _narrowed(options: Options) -> MatganOptions:
-    if not isinstance(options, MatganOptions):
-        raise InputError(f"the matgan generator takes MatganOptions, not {type(options).__name__}")
-    return options
-
-
-def _published(options: Options) -> PaperMatganOptions:
-    if not isinstance(options, PaperMatganOptions):
-        raise InputError(f"the matgan-paper generator takes PaperMatganOptions, not {type(options).__name__}")
-    return options

@@ -14,8 +14,7 @@ from pydantic import Field
 
 from agd.chem.elements import AUTOENCODER_COLUMNS, AUTOENCODER_ELEMENTS, N_ELEMENTS
 from agd.chem.onehot import is_encodable, one_hot
-from agd.errors import InputError
-from agd.plugins.checks import EMPTY, VOCABULARY, check_latents, check_tensors, split, vocabulary
+from agd.plugins.checks import EMPTY, VOCABULARY, check_latents, check_tensors, narrowed, split, vocabulary
 from agd.plugins.measuring import measure
 from agd.protocols import Options, Progress, silent
 from agd.types import Counts, Decoded, FittedModel, Floats, Latents, Tensors, TrainingTable
@@ -149,7 +148,7 @@ class PaperAutoencoder(_OneHotAutoencoder):
         from agd.nets.paper_autoencoder import Recipe, fit_published
         from agd.nets.training import Schedule
 
-        chosen = _published(options)
+        chosen = narrowed(options, PaperAutoencoderOptions, "the paper autoencoder")
         seen, held_out = split(table, chosen.max_count)
         schedule = Schedule(
             chosen.epochs, chosen.learning_rate, weight_decay=0.0, patience=chosen.epochs, is_constant=True
@@ -163,7 +162,7 @@ class PaperAutoencoder(_OneHotAutoencoder):
     @classmethod
     def load(cls, tensors: Tensors, options: Options) -> Self:
         """Rebuild a fitted model; raises ModelError where tensors, vocabulary and options disagree."""
-        chosen = _published(options)
+        chosen = narrowed(options, PaperAutoencoderOptions, "the paper autoencoder")
         check_tensors(tensors, _convolutional(chosen).shapes(), "paper", cls.architecture_version)
         return cls(tensors, chosen)
 
@@ -205,7 +204,7 @@ class DensePaperAutoencoder(_OneHotAutoencoder):
         from agd.nets.paper_autoencoder import Recipe, dense, fit_dense
         from agd.nets.training import Schedule
 
-        chosen = _quick(options)
+        chosen = narrowed(options, DensePaperAutoencoderOptions, "the paper-dense autoencoder")
         seen, held_out = split(table, chosen.max_count)
         schedule = Schedule(chosen.epochs, chosen.learning_rate, weight_decay=0.0, patience=chosen.patience)
         recipe = Recipe(schedule, chosen.batch, chosen.min_rows)
@@ -217,7 +216,7 @@ class DensePaperAutoencoder(_OneHotAutoencoder):
     @classmethod
     def load(cls, tensors: Tensors, options: Options) -> Self:
         """Rebuild a fitted model; raises ModelError where tensors, vocabulary and options disagree."""
-        chosen = _quick(options)
+        chosen = narrowed(options, DensePaperAutoencoderOptions, "the paper-dense autoencoder")
         check_tensors(tensors, _shapes(chosen), "paper-dense", cls.architecture_version)
         return cls(tensors, chosen)
 
@@ -289,17 +288,3 @@ def _tensors(network: "OneHotNetwork") -> Tensors:
 
 def _epochs(trained: "Trained") -> dict[str, float]:
     return {"epochs": float(trained.n_epochs), "best_epoch": float(trained.best_epoch)}
-
-
-def _published(options: Options) -> PaperAutoencoderOptions:
-    if not isinstance(options, PaperAutoencoderOptions):
-        raise InputError(f"the paper autoencoder takes PaperAutoencoderOptions, not {type(options).__name__}")
-    return options
-
-
-def _quick(options: Options) -> DensePaperAutoencoderOptions:
-    if not isinstance(options, DensePaperAutoencoderOptions):
-        raise InputError(
-            f"the paper-dense autoencoder takes DensePaperAutoencoderOptions, not {type(options).__name__}"
-        )
-    return options
