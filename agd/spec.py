@@ -132,6 +132,11 @@ class _PluginSpec(BaseModel):
         return _validated(self.options_type(), self.model_extra or {})
 
 
+def largest_count(options: Options) -> int:
+    """Atoms of one element that an autoencoder of these options can encode at most."""
+    return int(getattr(options, "max_count", 20))
+
+
 class AutoencoderSpec(_PluginSpec):
     """The generator of compositions from latent vectors."""
 
@@ -145,7 +150,7 @@ class AutoencoderSpec(_PluginSpec):
 
     def largest_count(self) -> int:
         """Atoms of one element that it can encode at most."""
-        return int(getattr(self.options(), "max_count", 20))
+        return largest_count(self.options())
 
 
 PAPER_AUTOENCODER = "paper-dense"

@@ -38,6 +38,7 @@ def autoencoder(
     json: Json = False,
 ) -> None:
     """Train an autoencoder on the formulas of a data set."""
+    from agd.spec import largest_count
     from agd.steps.drawing import corpus, find_dataset
     from agd.steps.options import parse
     from agd.steps.training import Recipe
@@ -46,8 +47,7 @@ def autoencoder(
     with show.workspace() as workspace:
         with workspace.database.read() as tx:
             row = find_dataset(tx, dataset)
-            max_count = getattr(options, "max_count", 20)
-            parts = corpus(tx, row, max_count=max_count, share=held_out, seed=seed)
+            parts = corpus(tx, row, max_count=largest_count(options), share=held_out, seed=seed)
         recipe = Recipe("autoencoder", kind, None, options, seed, threads)
         _print(_train(workspace, recipe, parts, dry_run=dry_run), dataset, dry_run=dry_run, json=json)
 
@@ -89,18 +89,15 @@ def generator(
     json: Json = False,
 ) -> None:
     """Train a generator on the formulas of a data set; see `agd generate`."""
-    from agd import registry
-    from agd.steps.drawing import find_dataset, formulas_for
+    from agd.steps.drawing import find_dataset, representable
     from agd.steps.options import parse
     from agd.steps.training import Recipe
 
-    group = "agd.formula_generators"
-    options = parse(group, kind, option or [])
-    fits = registry.load(group, kind).is_representable
+    options = parse("agd.formula_generators", kind, option or [])
     with show.workspace() as workspace:
         with workspace.database.read() as tx:
             row = find_dataset(tx, dataset)
-            parts = formulas_for(tx, "generator", row, fits, share=held_out, seed=seed)
+            parts = representable(tx, row, kind, share=held_out, seed=seed)
         recipe = Recipe("generator", kind, None, options, seed, threads)
         _print(_train(workspace, recipe, parts, dry_run=dry_run), dataset, dry_run=dry_run, json=json)
 

@@ -4,13 +4,12 @@ import hashlib
 from pathlib import Path
 from typing import Any, Final
 
-from agd import registry
 from agd.errors import InputError
 from agd.reproduction import paper
 from agd.reproduction.study import Study
 from agd.steps import options as plugin_options
 from agd.steps.cleaning import ImportRules
-from agd.steps.drawing import find_dataset, formulas_for
+from agd.steps.drawing import find_dataset, representable
 from agd.steps.generating import generate
 from agd.steps.importing import import_once
 from agd.steps.tallying import Keeping
@@ -44,13 +43,10 @@ def icsd(study: Study) -> str:
 
 def trained(study: Study, kind: str = DEFAULT) -> Trained:
     """The generator of a kind, trained where it is not in the record yet."""
-    group = "agd.formula_generators"
-    options = plugin_options.parse(group, kind, [])
+    options = plugin_options.parse("agd.formula_generators", kind, [])
     corpus = icsd(study)
     with study.workspace.database.read() as tx:
-        dataset = find_dataset(tx, corpus)
-        fits = registry.load(group, kind).is_representable
-        parts = formulas_for(tx, "generator", dataset, fits, share=_HELD_OUT, seed=study.protocol.seed)
+        parts = representable(tx, find_dataset(tx, corpus), kind, share=_HELD_OUT, seed=study.protocol.seed)
     recipe = Recipe("generator", kind, None, options, study.protocol.seed, study.threads)
     with study.watch(f"generator {kind}") as progress:
         return train_by_hand(study.workspace, recipe, parts, progress)

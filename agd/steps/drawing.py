@@ -43,6 +43,12 @@ def corpus(tx: Transaction, dataset: AnyRow, *, max_count: int, share: float, se
     return formulas_for(tx, "autoencoder", dataset, fits, share=share, seed=seed)
 
 
+def representable(tx: Transaction, dataset: AnyRow, kind: str, *, share: float, seed: int) -> list[Part]:
+    """The formulas of a dataset that a formula generator of this kind can make."""
+    fits = registry.load("agd.formula_generators", kind).is_representable
+    return formulas_for(tx, "generator", dataset, fits, share=share, seed=seed)
+
+
 def formulas_for(
     tx: Transaction,
     role: str,
