@@ -1,6 +1,6 @@
 """Two lists of candidates compared, as the authors' code does it, with the measures it lacks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -71,21 +71,28 @@ class Agreement:
         return 2 * self.n_shared / together if together else 0.0
 
 
-def agreement_lines(
-    row: str, found: Agreement, *, is_published: bool, rests_on: Sequence[str] = (), note: str = ""
-) -> list[Line]:
-    """The figures of a list; beside the paper's where the row is one of its."""
-    recovery = Figure(paper.RECOVERY_RATES[row]) if is_published else None
-    n_paper = Figure(paper.CANDIDATE_COUNTS[row]) if is_published else None
-    shared = Figure(round(paper.RECOVERY_RATES[row] * found.n_reference / 100)) if is_published else None
+def measures(row: str, found: Sequence[Agreement]) -> list[Line]:
+    """What lists are worth, means over them, the rate beside the paper's."""
+    rate = Figure(paper.RECOVERY_RATES[row])
     return [
-        Line(row, paper.CANDIDATES, Figure(found.n), n_paper, 0, note, rests_on),
-        Line(row, f"of the {found.n_reference}", Figure(found.n_shared), shared, 0),
-        Line(row, paper.RECOVERY, Figure(100 * found.recovery), recovery, 2),
-        Line(row, "precision, %", Figure(100 * found.precision), None, 1),
-        Line(row, "F1, %", Figure(100 * found.f1), None, 1),
-        Line(row, "average precision", Figure(found.average_precision), None, 3),
+        Line(row, paper.RECOVERY, Figure.of([100 * one.recovery for one in found]), rate, 2),
+        Line(row, "precision, %", Figure.of([100 * one.precision for one in found]), None, 1),
+        Line(row, "F1, %", Figure.of([100 * one.f1 for one in found]), None, 1),
+        Line(row, "average precision", Figure.of([one.average_precision for one in found]), None, 3),
     ]
+
+
+def published_lines(found: Mapping[str, Agreement]) -> list[Line]:
+    """The figures of the authors' lists, by row, beside the paper's."""
+    lines = []
+    for row, one in found.items():
+        shared = round(paper.RECOVERY_RATES[row] * one.n_reference / 100)
+        lines += [
+            Line(row, paper.CANDIDATES, Figure(one.n), Figure(paper.CANDIDATE_COUNTS[row]), 0),
+            Line(row, f"of the {one.n_reference}", Figure(one.n_shared), Figure(shared), 0),
+            *measures(row, [one]),
+        ]
+    return lines
 
 
 def authors_lists(files: AuthorsFiles) -> dict[str, list[Candidate]]:
@@ -93,3 +100,8 @@ def authors_lists(files: AuthorsFiles) -> dict[str, list[Candidate]]:
     return {
         row: [Candidate(one.formula, one.band_gap_ev) for one in files.rows(name)] for row, name in CANDIDATES.items()
     }
+
+
+def authors_agreements(lists: Mapping[str, Sequence[Candidate]]) -> dict[str, Agreement]:
+    """Each of the authors' lists against the oracle's."""
+    return {row: Agreement.of(candidates, lists[REFERENCE]) for row, candidates in lists.items()}

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final, NamedTuple
@@ -54,9 +54,11 @@ class Row(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class AuthorsFiles:
-    """The folder that holds the files, at whatever depth."""
+    """The folder that holds the files, at whatever depth; each table is read once."""
 
     folder: Path
+    _rows: dict[str, Sequence[Row]] = field(default_factory=dict, repr=False, compare=False)
+    _formulas: dict[str, Sequence[str]] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def find(cls, given: Path | None) -> "AuthorsFiles":
@@ -85,8 +87,23 @@ class AuthorsFiles:
             return found
         raise InputError(f"{self.folder}: holds no {name}, which is one of the authors' files: get them from {URL}")
 
-    def rows(self, name: str) -> list[Row]:
+    def rows(self, name: str) -> Sequence[Row]:
         """The rows of a table with the columns id, composition, Eg, in their order."""
+        if name not in self._rows:
+            self._rows[name] = self._read(name)
+        return self._rows[name]
+
+    def formulas(self, name: str) -> Sequence[str]:
+        """The reduced formulas of a table's rows, in their order."""
+        if name not in self._formulas:
+            self._formulas[name] = reduced([row.formula for row in self.rows(name)], self.path(name))
+        return self._formulas[name]
+
+    def band_gaps(self, name: str) -> dict[str, float]:
+        """The band gap in eV by reduced formula; of rows that share one, that of the last."""
+        return dict(zip(self.formulas(name), (row.band_gap_ev for row in self.rows(name)), strict=True))
+
+    def _read(self, name: str) -> list[Row]:
         path = self.path(name)
         with path.open(encoding="utf-8", newline="") as file:
             reader = csv.DictReader(file)

@@ -21,17 +21,7 @@ _PRINTED: Final = ("RbSr2ClF4", "SiO2F", "PO2F", "SH2O3", "SiH2O3", "SiF3")
 
 def direct(study: Study, wish: Wish) -> Outcome:
     """The direct finds, the authors' 74 and ours: how many are known compounds, and how far off their labels are."""
-    rows = study.files.rows(INVERSE_DESIGN)
-    formulas = reduced([row.formula for row in rows], study.files.path(INVERSE_DESIGN))
-    labels = dict(zip(formulas, (row.band_gap_ev for row in rows), strict=True))
-    known_rows = study.files.rows(SETS["Exp1"])
-    known = dict(
-        zip(
-            reduced([row.formula for row in known_rows], study.files.path(SETS["Exp1"])),
-            (row.band_gap_ev for row in known_rows),
-            strict=True,
-        )
-    )
+    labels, known = study.files.band_gaps(INVERSE_DESIGN), study.files.band_gaps(SETS["Exp1"])
     inside = sorted((formula for formula in labels if formula in known), key=lambda f: known[f] - labels[f])
     errors = [labels[formula] - known[formula] for formula in inside]
     n_valid = len(_valid(list(labels)))

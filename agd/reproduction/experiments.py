@@ -180,8 +180,9 @@ def roost_lines_of(study: Study, searches: Searches) -> list[Line]:
 
 
 def _judged(study: Study, row: str, models: Sequence[Trained]) -> list[Line]:
-    external = [study.judge(model, study.test_500()) for model in models]
-    unseen = [study.judge(model, honest_test(study), HIGH) for model in models]
+    test, honest = study.test_500(), honest_test(study)
+    external = [study.judge(model, test) for model in models]
+    unseen = [study.judge(model, honest, HIGH) for model in models]
     found = {
         paper.HOLD_OUT_R2: [model.metrics["r2"] for model in models if "r2" in model.metrics],
         paper.EXTERNAL_R2: [one["r2"] for one in external],

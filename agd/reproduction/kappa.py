@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from matplotlib.figure import Figure as Canvas
 
-from agd.report.drawing import LINES, end_labels
+from agd.report.drawing import INK, LINES, end_labels
 from agd.reproduction import paper
 from agd.reproduction.authors import KAPPAS as PUBLISHED
 from agd.reproduction.outcome import Compared, Drawing, Figure, Line, Outcome, Part, Words
@@ -63,7 +63,7 @@ def fig5(study: Study, wish: Wish) -> Outcome:
     if not wish.is_authors_data:
         for mode, title in _MODES.items():
             ours = {kappa: _ours(study, mode, kappa) for kappa in KAPPAS}
-            logs = {kappa: _log_of(study, found) for kappa, found in ours.items()}
+            logs = {kappa: Log.of(found.records(study)) for kappa, found in ours.items()}
             shown = [
                 line
                 for kappa, log in logs.items()
@@ -101,10 +101,6 @@ def _ours(study: Study, mode: str, kappa: int) -> Search:
     return search(study, EXP3, arm, study.protocol.seed)
 
 
-def _log_of(study: Study, found: Search) -> Log:
-    return Log.of(found.records(study))
-
-
 def _lines(row: str, log: Log, *, rests_on: str = "") -> list[Line]:
     figures = {
         "records": len(log.is_high),
@@ -125,7 +121,7 @@ def _drawing(name: str, title: str, logs: dict[int, Log]) -> Drawing:
             ends = []
             for i, (kappa, log) in enumerate(logs.items()):
                 curve = getattr(log, of)
-                colour = LINES[i % len(LINES)] if i < len(LINES) else "#333333"
+                colour = LINES[i] if i < len(LINES) else INK
                 axes.plot(np.arange(len(curve)), curve, color=colour, drawstyle="steps-post")
                 ends.append((float(len(curve) - 1), float(curve[-1]), f"{kappa}", colour))
             axes.set_xlabel("labelled records")

@@ -12,8 +12,10 @@ from agd.reproduction.agreement import (
     REFERENCE,
     Agreement,
     Candidate,
-    agreement_lines,
+    authors_agreements,
     authors_lists,
+    measures,
+    published_lines,
 )
 from agd.reproduction.authors import INVERSE_DESIGN, ORACLE_ROWS, AuthorsFiles
 from agd.reproduction.generated import generated
@@ -36,7 +38,11 @@ def recovery(study: Study, wish: Wish) -> Outcome:
         judged = repeats[1:] if row == REFERENCE else repeats
         agreements = [Agreement.of(_as_candidates(one), _as_candidates(reference)) for one in judged]
         rests_on = [f"campaign {repeats[0].campaign}", *(facts_of(model) for model in models[row])]
-        lines += _spread(row, agreements, rests_on)
+        n_candidates = Figure.of([float(one.n) for one in agreements])
+        lines += [
+            Line(row, paper.CANDIDATES, n_candidates, None, 0, rests_on=rests_on),
+            *measures(row, agreements),
+        ]
     words = (
         f"The same models as in Table 1 on {reference.stages.get('read', 0):,} formulas of our generator; the "
         f"reference is what the first Roost oracle picks ({len(reference.hits):,}), the row of Exp1 what its other "
@@ -65,28 +71,16 @@ def _as_candidates(found: Screened) -> list[Candidate]:
     return [Candidate(formula, value) for formula, value in found.hits]
 
 
-def _spread(row: str, found: Sequence[Agreement], rests_on: Sequence[str]) -> list[Line]:
-    """Means over repeats beside the paper's one list."""
-    rate = Figure(paper.RECOVERY_RATES[row])
-    return [
-        Line(row, paper.CANDIDATES, Figure.of([float(one.n) for one in found]), None, 0, rests_on=rests_on),
-        Line(row, paper.RECOVERY, Figure.of([100 * one.recovery for one in found]), rate, 2),
-        Line(row, "precision, %", Figure.of([100 * one.precision for one in found]), None, 1),
-        Line(row, "F1, %", Figure.of([100 * one.f1 for one in found]), None, 1),
-        Line(row, "average precision", Figure.of([one.average_precision for one in found]), None, 3),
-    ]
-
-
 def from_authors_lists(files: AuthorsFiles) -> Outcome:
     """The recovery column of Table 1 from the lists that the authors ship."""
     lists = authors_lists(files)
-    reference = lists[REFERENCE]
-    found = {row: Agreement.of(candidates, reference) for row, candidates in lists.items()}
-    lines = [line for row, one in found.items() for line in agreement_lines(row, one, is_published=True)]
+    found = authors_agreements(lists)
     shared = ", ".join(str(one.n_shared) for row, one in found.items() if row != REFERENCE)
-    lead = f"Recovered of the oracle's {len(reference)} candidates: {shared} (Exp2 BS, Exp2 AL, Exp3 BS, Exp3 AL)."
+    lead = (
+        f"Recovered of the oracle's {len(lists[REFERENCE])} candidates: {shared} (Exp2 BS, Exp2 AL, Exp3 BS, Exp3 AL)."
+    )
     parts: list[Part] = [
-        Compared("Recovery from the authors' lists", lines, (FILTERS, CIRCULAR, _POINTS)),
+        Compared("Recovery from the authors' lists", published_lines(found), (FILTERS, CIRCULAR, _POINTS)),
         _sryf5(files, lists),
     ]
     return Outcome("recovery", "Recovery of the oracle's candidates", lead, parts)

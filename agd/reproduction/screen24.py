@@ -5,8 +5,8 @@ from typing import Final
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.reproduction import paper
-from agd.reproduction.authors import SETS, reduced
-from agd.reproduction.generated import ABOUT_POOL, generated
+from agd.reproduction.authors import SETS
+from agd.reproduction.generated import ABOUT_POOL, TRIMS, generated
 from agd.reproduction.outcome import Listed, Outcome, Part, Words
 from agd.reproduction.study import Study, Wish, facts_of
 from agd.spec import Target
@@ -34,7 +34,7 @@ def screen24(study: Study, _wish: Wish) -> Outcome:
     parts = study.members_of_row("Exp1")
     given = {"n_trees": _N_TREES}
     model = study.train("Exp1, forest", parts, kind="random_forest", is_oracle=True, given=given)
-    rules = {"max_elements": 5, "max_atoms": 20, "max_count": 7}
+    rules = {"max_elements": TRIMS.max_elements, "max_atoms": TRIMS.max_atoms, "max_count": TRIMS.max_count}
     found = study.screened("Exp1", pool, WINDOW, rules, model, "screen for 2 to 4 eV")
     n_novel, n_hits = found.stages.get("novel", 0), len(found.hits)
     picked = dict(found.hits)
@@ -72,7 +72,7 @@ def _of_table_2(study: Study, model_version_id: int | None, picked: dict[str, fl
     said = study.workspace.oracle(model_version_id).label(counts)
     names = identify(counts).reduced_formula
     rows = []
-    known = set(reduced([row.formula for row in study.files.rows(SETS["Exp1"])], study.files.path(SETS["Exp1"])))
+    known = set(study.files.formulas(SETS["Exp1"]))
     for (formula, dft), name, value, sigma in zip(TABLE_2, names, said.values, said.uncertainties, strict=True):
         place = "picked" if name in picked else "known, left out" if name in known else "not picked, or not in the pool"
         rows.append((formula, f"{value:.2f} ± {sigma:.2f}", f"{dft:.2f}", f"{value - dft:+.2f}", place))

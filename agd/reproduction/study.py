@@ -20,7 +20,7 @@ from agd.loop import LocalEngine
 from agd.protocols import Generator, Progress
 from agd.report.words import counted
 from agd.reproduction import paper
-from agd.reproduction.authors import CORPUS, SETS, TEST_ROWS, AuthorsFiles, reduced
+from agd.reproduction.authors import CORPUS, SETS, TEST_ROWS, AuthorsFiles
 from agd.spec import AutoencoderSpec, Target
 from agd.steps import options as plugin_options
 from agd.steps.cleaning import ImportRules
@@ -204,8 +204,7 @@ class Study:
     def members_of_row(self, row: str) -> list[Part]:
         """The rows of a set in the order of its file, split as the authors split them."""
         name = self.dataset(row)
-        path = self.files.path(SETS[row])
-        formulas = reduced([one.formula for one in self.files.rows(SETS[row])], path)
+        formulas = self.files.formulas(SETS[row])
         with self.workspace.database.read() as tx:
             dataset = find_dataset(tx, name)
             by_formula = {one.reduced_formula: one for one in datasets.rows_of(tx, dataset.id)}
@@ -280,10 +279,7 @@ class Study:
             initial=self.files.path(SETS[row]).resolve(),
             corpus=self.corpus(),
         )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{name}.toml"
-        path.write_text(text, encoding="utf-8")
-        open_campaign(self.workspace, specification.read(path))
+        self._opened(name, text)
         with self.watch(title) as progress:
             found = screen(
                 self.workspace,
@@ -321,18 +317,21 @@ class Study:
 
     def campaign(self, text: str) -> Campaign:
         """A campaign run to its end, or found ended; its specification stays in the folder, to be run by hand."""
-        self.folder.mkdir(parents=True, exist_ok=True)
         name = str(tomllib.loads(text)["name"])
         if name not in self._campaigns:
-            path = self.folder / f"{name}.toml"
-            path.write_text(text, encoding="utf-8")
-            campaign = open_campaign(self.workspace, specification.read(path))
+            campaign = self._opened(name, text)
             with self.watch(f"campaign {name}") as progress:
                 outcome = LocalEngine().run(self.workspace, campaign, progress=progress)
             if not outcome.is_ended:
                 raise InputError(f"campaign {name!r} was stopped: the same command goes on where it is")
             self._campaigns[name] = campaign
         return self._campaigns[name]
+
+    def _opened(self, name: str, text: str) -> Campaign:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"{name}.toml"
+        path.write_text(text, encoding="utf-8")
+        return open_campaign(self.workspace, specification.read(path))
 
 
 def _members(rows: Sequence[AnyRow], is_held_out: NDArray[np.bool_], is_validation: NDArray[np.bool_]) -> list[Member]:

@@ -5,7 +5,7 @@ from types import MappingProxyType
 from typing import Final
 
 from agd.reproduction import paper
-from agd.reproduction.agreement import Agreement, agreement_lines, authors_lists
+from agd.reproduction.agreement import authors_agreements, authors_lists, published_lines
 from agd.reproduction.authors import AL_FROM_ID, SETS, TEST_ROWS
 from agd.reproduction.outcome import Compared, Figure, Line, Listed, Outcome, Part, Words
 from agd.reproduction.searches import DEFAULT, EXP2, EXP3, PAPER, screener, search
@@ -126,7 +126,8 @@ def model_lines(
     study: Study, row: str, models: Sequence[Trained], printed: Mapping[str, Figure] = MappingProxyType({})
 ) -> list[Line]:
     """Hold-out figures and R2 of the 500 of some models, beside what is printed for them."""
-    external = [study.judge(model, study.test_500()) for model in models]
+    test = study.test_500()
+    external = [study.judge(model, test) for model in models]
     rests_on = [facts_of(model) for model in models]
     found = {name: Figure.of(numbers(models, metric)) for name, metric in _METRICS}
     found[paper.EXTERNAL_R2] = Figure.of([metrics["r2"] for metrics in external])
@@ -190,10 +191,7 @@ def labels_of_al(study: Study) -> Listed:
 
 
 def _recovery(study: Study) -> Compared:
-    lists = authors_lists(study.files)
-    lines = []
-    for row, candidates in lists.items():
-        lines += agreement_lines(row, Agreement.of(candidates, lists["Exp1"]), is_published=True)
+    lines = published_lines(authors_agreements(authors_lists(study.files)))
     words = ("From the lists that the authors ship; `agd reproduce recovery` screens a pool of our own.",)
     return Compared("Candidates and recovery", lines, words)
 

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure as Canvas
 from agd.chem.formula import parse_formulas
 from agd.protocols import Generator
 from agd.report.drawing import BLUE, GREY, VERMILLION
-from agd.reproduction.authors import AL_FROM_ID, SETS, reduced
+from agd.reproduction.authors import AL_FROM_ID, SETS
 from agd.reproduction.outcome import Drawing, Listed, Outcome, Part, Words
 from agd.reproduction.searches import DEFAULT, EXP3, PAPER, search
 from agd.reproduction.study import Study, Wish
@@ -22,7 +22,7 @@ _N_REAL: Final = 2000
 def fig8(study: Study, wish: Wish) -> Outcome:
     """The starting set of Exp3 and what the searches labelled, in one plane of our autoencoder's latent space."""
     rows = study.files.rows(SETS["Exp3 AL"])
-    formulas = reduced([row.formula for row in rows], study.files.path(SETS["Exp3 AL"]))
+    formulas = study.files.formulas(SETS["Exp3 AL"])
     groups = {
         "starting set": [f for f, row in zip(formulas, rows, strict=True) if row.id < AL_FROM_ID],
         "authors' search": [f for f, row in zip(formulas, rows, strict=True) if row.id >= AL_FROM_ID],
@@ -30,9 +30,9 @@ def fig8(study: Study, wish: Wish) -> Outcome:
     if not wish.is_authors_data:
         for arm in (PAPER, DEFAULT):
             groups[f"ours, {arm.name}"] = list(search(study, EXP3, arm, study.protocol.seed).formulas)
-    real = [row.formula for row in study.files.rows(SETS["Exp1"])]
+    real = study.files.formulas(SETS["Exp1"])
     drawn = np.random.default_rng(0).permutation(len(real))[:_N_REAL]
-    groups["known compounds"] = reduced([real[i] for i in drawn.tolist()], study.files.path(SETS["Exp1"]))
+    groups["known compounds"] = [real[i] for i in drawn.tolist()]
     generator = study.autoencoder()
     latents = {name: _encoded(generator, found) for name, found in groups.items()}
     planes = _planes(latents)
