@@ -1,5 +1,6 @@
 """What every installed generator promises, checked on all of them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -9,10 +10,12 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from agd.chem.formula import parse_formula, parse_formulas
-from agd.errors import InputError, ModelError
+from agd.errors import InputError
 from agd.nets.checkpoint import load_tensors, save_tensors
 from agd.protocols import Generator, Options
-from agd.types import Counts, Decoded, FittedModel, Latents, TrainingTable
+from agd.types import Counts, Decoded, FittedModel, Latents, Tensors, TrainingTable
+
+RefusesDamage = Callable[[Tensors, Callable[[Tensors], object]], None]
 
 SEED = 7
 SMALL = {"epochs": 3, "min_rows": 4000, "hidden": 64, "hidden_outer": 128, "hidden_inner": 64, "batch": 64}
@@ -215,17 +218,5 @@ def test_a_table_without_training_rows_is_refused(trained: Trained) -> None:
         trained.plugin.fit(TrainingTable(counts, None, np.ones(len(counts), np.bool_)), trained.options, seed=SEED)
 
 
-def test_tensors_that_do_not_fit_are_refused_by_name(trained: Trained) -> None:
-    good = dict(trained.fitted.tensors)
-    for name, tensor in good.items():
-        with pytest.raises(ModelError, match=name):
-            trained.plugin.load({other: good[other] for other in good if other != name}, trained.options)
-        with pytest.raises(ModelError, match=name):
-            trained.plugin.load(good | {name: tensor[:-1]}, trained.options)
-        if np.issubdtype(tensor.dtype, np.floating):
-            with pytest.raises(ModelError, match=name):
-                trained.plugin.load(good | {name: tensor * np.nan}, trained.options)
-            with pytest.raises(ModelError, match=name):
-                trained.plugin.load(good | {name: tensor.astype(np.float64)}, trained.options)
-    with pytest.raises(ModelError, match="stowaway"):
-        trained.plugin.load(good | {"stowaway": np.zeros(1)}, trained.options)
+def test_tensors_that_do_not_fit_are_refused_by_name(trained: Trained, refuses_damage: RefusesDamage) -> None:
+    refuses_damage(trained.fitted.tensors, lambda tensors: trained.plugin.load(tensors, trained.options))
