@@ -10,9 +10,10 @@ from types import FrameType
 
 from agd.db import activities, campaigns
 from agd.db.schema import server_time
+from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, next_step, perform
-from agd.steps.workspace import Campaign, Step, Workspace, limited_threads
+from agd.steps.workspace import Campaign, Step, Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Final, Literal, Self
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
-from threadpoolctl import threadpool_info
 
 from agd.errors import ModelError
 from agd.nets.arrays import checked
 from agd.nets.calibration import OutOfFold, calibrate, is_calibration, uncertainties
+from agd.nets.threads import n_threads
 from agd.nets.trees import TREE_ARRAYS, from_arrays, to_arrays
 from agd.protocols import Progress, silent
 from agd.types import Floats, Tensors
@@ -68,7 +68,7 @@ class Forest:
             min_samples_leaf=min_samples_leaf,
             bootstrap=True,
             random_state=seed if seed < _N_SEEDS else int(np.random.SeedSequence(seed).generate_state(1)[0]),
-            n_jobs=max((pool["num_threads"] for pool in threadpool_info()), default=1),
+            n_jobs=n_threads(),
             warm_start=True,
         )
         for done in range(_TREES_PER_REPORT, n_trees + _TREES_PER_REPORT, _TREES_PER_REPORT):

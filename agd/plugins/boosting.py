@@ -9,6 +9,7 @@ from pydantic import Field
 
 from agd.chem.descriptors import MAGPIE_FEATURES, magpie
 from agd.chem.elements import N_ELEMENTS
+from agd.nets.threads import n_threads
 from agd.plugins.composition_oracle import CompositionOracleOptions, DescriptorOracle, own
 from agd.plugins.training_answers import SeenRows
 from agd.protocols import Options, Progress
@@ -52,7 +53,7 @@ class _BoostingOracle(DescriptorOracle):
     def _fit(
         cls, rows: SeenRows, options: CompositionOracleOptions, seed: int, progress: Progress
     ) -> "tuple[CrossFitted, OutOfFold]":
-        library = cls._library(_n_threads())
+        library = cls._library(n_threads())
         from agd.nets.boosters import Growth
         from agd.nets.boosting import CrossFitted
 
@@ -79,7 +80,7 @@ class _BoostingOracle(DescriptorOracle):
 
     @classmethod
     def _load(cls, tensors: Tensors, options: CompositionOracleOptions) -> "CrossFitted":
-        library = cls._library(_n_threads())
+        library = cls._library(n_threads())
         from agd.nets.boosting import CrossFitted
 
         del options
@@ -123,10 +124,3 @@ class LightGbm(_BoostingOracle):
         from agd.nets.boosters import LightLibrary
 
         return LightLibrary(n_threads)
-
-
-def _n_threads() -> int:
-    """The threads that the libraries loaded so far may use; one loaded later knows of no limit."""
-    from threadpoolctl import threadpool_info
-
-    return max((pool["num_threads"] for pool in threadpool_info()), default=1)

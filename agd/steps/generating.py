@@ -15,11 +15,12 @@ from agd.db import activities, datasets, generations, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
+from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps.funnel import Seen
 from agd.steps.importing import check_name
 from agd.steps.tallying import Gathering, Keeping
-from agd.steps.workspace import Workspace, counts_of, limited_threads, model_ref, recorded
+from agd.steps.workspace import Workspace, counts_of, model_ref, recorded
 
 CHUNK = 32_768
 """Samples that are in memory at a time."""

@@ -14,6 +14,7 @@ from agd import errors
 from agd.db import activities, campaigns
 from agd.db.connection import Transaction
 from agd.errors import BusyError, InputError, ModelError, NotFoundError, is_transient
+from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.spec import CampaignSpec
 from agd.steps import spool, work_of
@@ -28,7 +29,6 @@ from agd.steps.workspace import (
     campaign_row,
     heartbeat,
     kept_error,
-    limited_threads,
     take,
 )
 

@@ -18,6 +18,7 @@ from agd.chem.identity import identify
 from agd.db import activities, models, screenings
 from agd.db.connection import Transaction
 from agd.errors import InputError
+from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.spec import Target
 from agd.steps import options as plugin_options
@@ -31,7 +32,6 @@ from agd.steps.workspace import (
     as_campaign,
     campaign_row,
     counts_of,
-    limited_threads,
     recorded,
     store_compositions,
 )

@@ -15,9 +15,10 @@ from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
+from agd.nets.threads import limited_threads
 from agd.protocols import Options, Progress, silent
 from agd.steps.work import Work
-from agd.steps.workspace import Campaign, Shelf, Step, Workspace, counts_of, group_of, limited_threads, recorded
+from agd.steps.workspace import Campaign, Shelf, Step, Workspace, counts_of, group_of, recorded
 from agd.types import Counts, FittedModel, Floats, TrainingTable
 
 

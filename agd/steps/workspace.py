@@ -240,21 +240,6 @@ def heartbeat(workspace: Workspace, activity_id: int) -> Iterator[None]:
         thread.join()
 
 
-@contextmanager
-def limited_threads(n: int) -> Iterator[None]:
-    """Hold BLAS, OpenMP and torch to `n` threads: a campaign's rows depend on it."""
-    import torch
-    from threadpoolctl import threadpool_limits
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(n)
-    try:
-        with threadpool_limits(limits=n):  # type: ignore[no-untyped-call]  # the library has no types
-            yield
-    finally:
-        torch.set_num_threads(before)
-
-
 def derive_seed(*parts: int | str) -> int:
     """A seed below 2**63 from other seeds and names: the same everywhere, unrelated for unlike parts."""
     digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()

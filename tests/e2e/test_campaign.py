@@ -11,6 +11,7 @@ from agd import registry
 from agd.db import activities, campaigns, progress
 from agd.errors import BusyError, DatabaseError, ModelError, SpecChangedError, SpecError
 from agd.loop import LocalEngine
+from agd.nets.threads import limited_threads
 from agd.protocols import Options
 from agd.spec import ResolvedSpec
 from agd.steps import next_step, perform
@@ -19,7 +20,7 @@ from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign, plan, reopen_campaign
 from agd.steps.training import retrain
-from agd.steps.workspace import Campaign, Step, Workspace, counts_of, limited_threads
+from agd.steps.workspace import Campaign, Step, Workspace, counts_of
 from agd.types import History, Proposals
 
 MakeSpec = Callable[..., ResolvedSpec]

@@ -15,11 +15,12 @@ from typer.testing import CliRunner
 from agd.cli.app import app
 from agd.db import schema
 from agd.loop import LocalEngine
+from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps import examining, next_step, perform
 from agd.steps.examining import Finding, examine
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace, limited_threads
+from agd.steps.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 RANDOM = '[oracle]\nn_trees = 5\n[sampler]\nkind = "random"\n'

@@ -20,12 +20,13 @@ from agd.db.connection import Database
 from agd.db.embedded import EmbeddedServer
 from agd.errors import BusyError, DatabaseError, InputError, ModelError, SchemaError
 from agd.loop import LocalEngine
+from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps import keeping as keeping_steps
 from agd.steps import next_step, perform
 from agd.steps.keeping import back_up, open_backup, restore
 from agd.steps.opening import open_campaign, reopen_campaign
-from agd.steps.workspace import Workspace, limited_threads
+from agd.steps.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 RANDOM = '[oracle]\nn_trees = 5\n[sampler]\nkind = "random"\n'

@@ -13,6 +13,7 @@ from agd.db import activities, campaigns, datasets, progress
 from agd.db.connection import Database
 from agd.errors import NotFoundError
 from agd.loop import LocalEngine
+from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps import candidates, next_step, perform
 from agd.steps.cleaning import ImportRules
@@ -20,7 +21,7 @@ from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.offline import compute, ingest, prepare
 from agd.steps.opening import open_campaign, open_controls, plan
-from agd.steps.workspace import Campaign, Step, Workspace, counts_of, limited_threads
+from agd.steps.workspace import Campaign, Step, Workspace, counts_of
 
 MakeSpec = Callable[..., ResolvedSpec]
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))

@@ -9,12 +9,13 @@ from sqlalchemy import text
 from agd import spec
 from agd.chem.identity import identify
 from agd.chem.onehot import is_encodable
+from agd.nets.threads import limited_threads
 from agd.plugins.generators import SetAutoencoder
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
 from agd.steps.opening import plan
 from agd.steps.tabular import read_formulas
-from agd.steps.workspace import Workspace, counts_of, limited_threads
+from agd.steps.workspace import Workspace, counts_of
 from agd.types import TrainingTable
 
 SPEC = """\

@@ -78,7 +78,6 @@ class Site:
             "AGD_HEARTBEAT_S": "1",
             "AGD_LEASE_S": "4",
             "AGD_RECONCILE_S": "1",
-            "OMP_NUM_THREADS": "1",
         }
         self.environment = {**os.environ, **ours}
         (folder / "small.toml").write_text(SPEC)

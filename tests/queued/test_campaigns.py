@@ -16,6 +16,7 @@ from agd.config import Pace, load_settings
 from agd.db import activities, campaigns
 from agd.errors import BusyError, InputError
 from agd.loop import LocalEngine
+from agd.nets.threads import limited_threads
 from agd.plugins.oracles import RandomForest
 from agd.spec import ResolvedSpec
 from agd.steps import STEPS, next_step, perform
@@ -24,7 +25,7 @@ from agd.steps.labelling import Measurement
 from agd.steps.opening import open_campaign
 from agd.steps.searching import SUGGEST
 from agd.steps.turns import take_turn
-from agd.steps.workspace import Step, counts_of, limited_threads, take
+from agd.steps.workspace import Step, counts_of, take
 from agd_workflows import hands
 from agd_workflows.build import OF_STEP, screening_workflow
 from agd_workflows.engine import FireWorksEngine

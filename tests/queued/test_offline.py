@@ -17,11 +17,12 @@ import pytest
 from agd.config import Pace
 from agd.errors import BusyError, InputError, ModelError, NotFoundError, StepError
 from agd.nets.checkpoint import damage, tensors_path
+from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps import STEPS, next_step, offline, perform, spool
 from agd.steps.offline import JOB, SPOOL, compute, ingest, prepare
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Campaign, Step, Workspace, limited_threads
+from agd.steps.workspace import Campaign, Step, Workspace
 from agd_workflows import cluster
 from agd_workflows import offline as sending
 from agd_workflows.hands import lend
@@ -120,7 +121,7 @@ def test_nothing_but_the_folder_is_needed_to_compute(queue: Any, campaign: Campa
     assert prepare(queue.workspace, campaign, step, tmp_path / "job", 3600.0)
     shutil.move(queue.workspace.artifacts, tmp_path / "elsewhere")
     words = [sys.executable, "-m", "agd", "compute", str(tmp_path / "job")]
-    environment = {"PATH": "/usr/bin:/bin", "AGD_HOME": str(tmp_path / "nowhere"), "OMP_NUM_THREADS": "1"}
+    environment = {"PATH": "/usr/bin:/bin", "AGD_HOME": str(tmp_path / "nowhere")}
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "agd ingest" in done.stdout

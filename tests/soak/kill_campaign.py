@@ -1,6 +1,7 @@
 """Kill a campaign and its database server at random moments; in the end every row must be that of an undisturbed run.
 
-    python tests/soak/kill_campaign.py [--kills 20] [--budget 100] [--seed 0] [--data FOLDER]
+    python tests/soak/kill_campaign.py [--kills 20] [--budget 100] [--seed 0] [--thread-variable N]
+                                         [--data FOLDER]
 
 With the real data (FOLDER holds paper/Exp1_42k.csv) the campaign runs on 42,669 band gaps, else on the starter set.
 """
@@ -14,7 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from support import SPEC, Installation
+from support import SPEC, Installation, thread_variables
 
 
 def kill_again_and_again(made: Installation, spec: Path, kills: int, chance: random.Random, longest_s: float) -> None:
@@ -59,6 +60,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--budget", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--thread-variable", type=int, metavar="N", help="what the shell says of threads")
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[3] / "shared" / "data")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="agd-soak-") as folder:
@@ -72,7 +74,7 @@ def main() -> None:
         expected = calm.call("hash", "soak").strip()
         print(f"undisturbed: {seconds:.1f} s, content hash {expected}", flush=True)
         calm.discard()
-        stormy = Installation(Path(folder, "stormy"))
+        stormy = Installation(Path(folder, "stormy"), **thread_variables(chosen.thread_variable))
         stormy.import_gaps(chosen.data)
         kill_again_and_again(stormy, spec, chosen.kills, random.Random(chosen.seed), seconds / 3)
         found = stormy.call("hash", "soak").strip()

@@ -1,9 +1,11 @@
 """Kill workers, their supervisor and the database server at random moments; nothing may be lost, doubled or misplaced.
 
-    python tests/soak/kill_workers.py [--kills 200] [--workers 4] [--budget 24] [--seed 0] [--data FOLDER]
+    python tests/soak/kill_workers.py [--kills 200] [--workers 4] [--budget 24] [--seed 0] [--thread-variable N]
+                                      [--data FOLDER]
 
-Campaigns go through the queue one after another, each with a seed of its own, while somebody kills and an operator
-restarts what has to be restarted by hand. Each must give the content hash of an undisturbed run of the local engine.
+Campaigns go through the queue one after another, each with a seed of its own, while somebody kills, stops and
+interrupts and an operator restarts what has to be restarted by hand. Each must give the content hash of an undisturbed
+run of the local engine, and no minute may go by in which nothing is recorded.
 """
 
 import argparse
@@ -13,12 +15,26 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
-from support import SPEC, Installation
+from support import SPEC, Installation, thread_variables
 
-PACE = {"AGD_HEARTBEAT_S": "0.5", "AGD_LEASE_S": "2", "AGD_RECONCILE_S": "1", "OMP_NUM_THREADS": "1"}
+PACE = {"AGD_HEARTBEAT_S": "0.5", "AGD_LEASE_S": "2", "AGD_RECONCILE_S": "1"}
+LEASE_S = float(PACE["AGD_LEASE_S"])
 LONGEST_S = 300.0
+STANDSTILL_S = 60.0
+
+# Who is hit, how, and how often of a hundred times; a worker that is stopped wakes after its lease ran out.
+EVENTS = {
+    ("worker", signal.SIGKILL): 45,
+    ("worker", signal.SIGSTOP): 15,
+    ("supervisor", signal.SIGKILL): 5,
+    ("server", signal.SIGKILL): 15,
+    ("server", signal.SIGINT): 12,
+    ("server's supervisor", signal.SIGKILL): 8,
+}
 
 CHECKS = {
     "labels lost": "SELECT count(*) FROM suggestion s JOIN campaign k ON k.id = s.campaign_id"
@@ -42,7 +58,8 @@ class Storm:
         self.made, self.n_workers, self.chance = made, n_workers, chance
         self.log = (made.home.parent / "worker.log").open("ab")
         self.worker: subprocess.Popen[bytes] | None = None
-        self.kills: dict[str, int] = {"worker": 0, "supervisor": 0, "server": 0}
+        self.events: Counter[str] = Counter()
+        self.stopped: dict[int, float] = {}
         self.n_restarts = 0
 
     def keep_up(self) -> None:
@@ -52,23 +69,39 @@ class Storm:
             words = self.made.command("worker", "-n", str(self.n_workers))
             self.worker = subprocess.Popen(words, env=self.made.environment, stdout=self.log, stderr=self.log)
 
-    def kill(self) -> bool:
-        """Kill a random one of the children, the supervisor, or the server; whether there was one."""
+    def strike(self) -> bool:
+        """Hit a random one of them; whether there was one."""
         assert self.worker is not None
-        who = self.chance.choices(["worker", "supervisor", "server"], [75, 5, 20])[0]
-        children = _children(self.worker.pid)
-        victim = {
-            "worker": self.chance.choice(children) if children else None,
-            "supervisor": self.worker.pid,
-            "server": self.made.server_pid() if who == "server" else None,
-        }[who]
-        if victim is not None:
-            os.kill(victim, signal.SIGKILL)
-            self.kills[who] += 1
-        return victim is not None
+        [(who, number)] = self.chance.choices(list(EVENTS), list(EVENTS.values()))
+        victim: int | None = self.worker.pid
+        if who == "worker":
+            children = [pid for pid in _children(self.worker.pid) if pid not in self.stopped]
+            victim = self.chance.choice(children) if children else None
+        elif who == "server":
+            victim = self.made.server_pid()
+        elif who == "server's supervisor":
+            victim = self.made.server_supervisor_pid()
+        if victim is None:
+            return False
+        with suppress(ProcessLookupError):
+            os.kill(victim, number)
+            self.events[f"{number.name} {who}"] += 1
+            if number is signal.SIGSTOP:
+                self.stopped[victim] = time.monotonic() + self.chance.uniform(1.5, 4.0) * LEASE_S
+            return True
+        return False
+
+    def wake(self, *, all_of_them: bool = False) -> None:
+        """Let those go on that slept long enough."""
+        for pid, until in list(self.stopped.items()):
+            if all_of_them or time.monotonic() > until:
+                del self.stopped[pid]
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
     def end(self) -> None:
         """Let the worker leave."""
+        self.wake(all_of_them=True)
         if self.worker is not None:
             self.worker.terminate()
             self.worker.wait(timeout=120)
@@ -92,21 +125,29 @@ def _children(pid: int) -> list[int]:
     return [int(word) for word in found.split()]
 
 
-def weather(storm: Storm, name: str, kills: int) -> int:
-    """Kill up to `kills` times until the campaign has ended; how often it came to that."""
+def weather(storm: Storm, name: str, strikes: int) -> tuple[int, float]:
+    """Strike up to `strikes` times until the campaign has ended; how often, and the longest standstill in seconds."""
     n, started = 0, time.monotonic()
+    n_done, moved, longest_s = -1, started, 0.0
     while True:
         storm.keep_up()
-        time.sleep(storm.chance.uniform(0.3, 4.0) if n < kills else 0.5)
-        [row] = storm.made.rows(f"SELECT ended_at, parked_reason FROM campaign WHERE name = '{name}'")
+        time.sleep(storm.chance.uniform(0.3, 4.0) if n < strikes else 0.5)
+        storm.wake()
+        [row] = storm.made.rows(
+            "SELECT ended_at, parked_reason, (SELECT count(*) FROM activity WHERE campaign_id = k.id"
+            f" AND outcome = 'done') AS n_done FROM campaign k WHERE name = '{name}'"
+        )
+        longest_s = max(longest_s, time.monotonic() - moved)
+        if row.n_done != n_done:
+            n_done, moved = row.n_done, time.monotonic()
         if row.ended_at is not None:
-            return n
+            return n, longest_s
         if row.parked_reason is not None:
             print(f"{name}: {row.parked_reason}; resumed by hand", flush=True)
             storm.ask("resume", name, "--detach")
-        if n < kills:
-            n += storm.kill()
-        if time.monotonic() - started > LONGEST_S + 15 * kills:
+        if n < strikes:
+            n += storm.strike()
+        if time.monotonic() - started > LONGEST_S + 15 * strikes:
             raise SystemExit(f"{name} does not come to its end: {storm.ask('status', name, '--json')}")
 
 
@@ -117,16 +158,17 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--budget", type=int, default=24)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--thread-variable", type=int, metavar="N", help="what the shell says of threads")
     parser.add_argument("--data", type=Path, help="run on the real band gaps of this folder")
     chosen = parser.parse_args()
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="agd-storm-") as folder:
         calm = Installation(Path(folder, "calm"), **PACE)
         calm.import_gaps(chosen.data)
-        stormy = Installation(Path(folder, "stormy"), **PACE)
+        stormy = Installation(Path(folder, "stormy"), **PACE, **thread_variables(chosen.thread_variable))
         stormy.import_gaps(chosen.data)
         storm = Storm(stormy, chosen.workers, random.Random(chosen.seed))
-        n_kills, seed, differ = 0, 5, 0
+        n_kills, seed, differ, longest_s = 0, 5, 0, 0.0
         try:
             while n_kills < chosen.kills:
                 name, seed = f"storm-{seed}", seed + 1
@@ -134,12 +176,13 @@ def main() -> None:
                 spec.write_text(SPEC.format(name=name, seed=seed, budget=chosen.budget))
                 calm.call("run", str(spec), "--quiet")
                 storm.ask("run", str(spec), "--engine", "fireworks", "--detach")
-                n = weather(storm, name, min(chosen.per_campaign, chosen.kills - n_kills))
-                n_kills += n
+                n, standstill_s = weather(storm, name, min(chosen.per_campaign, chosen.kills - n_kills))
+                n_kills, longest_s = n_kills + n, max(longest_s, standstill_s)
                 expected, found = calm.call("hash", name).strip(), storm.ask("hash", name).strip()
                 differ += found != expected
                 verdict = "the same rows" if found == expected else f"{found} instead of {expected}"
-                print(f"[{time.monotonic() - started:6.0f} s] {name}: {n} kills, {verdict}", flush=True)
+                how = f"{n} kills, longest standstill {standstill_s:.0f} s"
+                print(f"[{time.monotonic() - started:6.0f} s] {name}: {how}, {verdict}", flush=True)
         finally:
             storm.end()
         counts = {title: stormy.rows(query)[0][0] for title, query in CHECKS.items()}
@@ -147,7 +190,8 @@ def main() -> None:
         calm.discard()
         stormy.discard()
     print(
-        f"{n_kills} kills ({storm.kills}), {storm.n_restarts} restarts by hand, "
+        f"{n_kills} kills ({', '.join(f'{n} {event}' for event, n in storm.events.most_common())}), "
+        f"{storm.n_restarts} restarts by hand, longest standstill {longest_s:.0f} s, "
         f"attempts: {', '.join(f'{row.n} {row.outcome}' for row in attempts)}"
     )
     for title, n in counts.items():
@@ -155,6 +199,8 @@ def main() -> None:
     print(f"{differ:>6} campaigns with other rows than undisturbed")
     if differ or any(counts.values()):
         raise SystemExit("rows were lost, doubled or changed")
+    if longest_s > STANDSTILL_S:
+        raise SystemExit(f"nothing was recorded for {longest_s:.0f} s")
 
 
 main()

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -44,12 +45,22 @@ n_trees = 20
 """
 
 
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def thread_variables(n: int | None) -> dict[str, str]:
+    """What a shell may say of threads; nothing for None. The rows must not depend on it."""
+    return {} if n is None else dict.fromkeys(THREADS, str(n))
+
+
 class Installation:
-    """One home folder and the `agd` that works in it."""
+    """One home folder and the `agd` that works in it, in a shell that sets no thread variable but those given."""
 
     def __init__(self, home: Path, **settings: str) -> None:
         self.home = home
-        clean = {key: value for key, value in os.environ.items() if not key.startswith("AGD_")}
+        clean = {
+            name: value for name, value in os.environ.items() if not name.startswith("AGD_") and name not in THREADS
+        }
         self.environment = {**clean, "AGD_HOME": str(home), "AGD_SERVER_LINGER_S": "2", **settings}
 
     def command(self, *words: str) -> list[str]:
@@ -73,6 +84,15 @@ class Installation:
 
     def server_pid(self) -> int | None:
         return EmbeddedServer(self.home).status().pid
+
+    def server_supervisor_pid(self) -> int | None:
+        """The process that stops the server after its last client (Linux)."""
+        for command in Path("/proc").glob("[0-9]*/cmdline"):
+            with suppress(OSError):
+                words = command.read_bytes()
+                if b"supervisor" in words and os.fsencode(self.home) in words:
+                    return int(command.parent.name)
+        return None
 
     def rows(self, query: str) -> list[Any]:
         """Ask the record, as often as it takes while its server is being restarted."""

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.ensemble import ExtraTreesRegressor, RandomForestRegressor
-from threadpoolctl import threadpool_limits
 
 from agd.errors import ModelError
 from agd.nets.forest import Forest
+from agd.nets.threads import limited_threads
 
 Floats = NDArray[np.float64]
 
@@ -98,7 +98,7 @@ def test_arrays_bring_back_the_same_forest_bit_for_bit(forest: Forest, table: tu
 
 def test_threads_change_nothing(forest: Forest, table: tuple[Floats, Floats]) -> None:
     for threads in (1, 2):
-        with threadpool_limits(threads):
+        with limited_threads(threads):
             again, _ = Forest.fit(*table, n_trees=25, max_features=0.5, min_samples_leaf=2, seed=3)
         for name, array in forest.to_tensors().items():
             np.testing.assert_array_equal(again.to_tensors()[name], array)

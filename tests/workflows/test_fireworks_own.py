@@ -95,7 +95,6 @@ def run(tmp_path: Path, new_database: Callable[[], str]) -> Callable[..., Tally]
             "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent)]),
             "AGD_TEST_QUEUE_URL": new_database(),
             "HOME": str(site),
-            "OMP_NUM_THREADS": "1",
         }
         ran = subprocess.run(
             [*command, *(str(site / "fireworks" / folder) for folder in folders)],

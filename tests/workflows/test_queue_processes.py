@@ -36,7 +36,7 @@ def start(database_url: str, tmp_path: Path) -> Iterator[Start]:
                 stdout=subprocess.PIPE,
                 text=True,
                 cwd=tmp_path,
-                env={**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"},
+                env={**os.environ, "PYTHONPATH": str(HERE)},
             )
         )
         return started[-1]

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from agd.loop import LocalEngine
+from agd.nets.threads import limited_threads
 from agd.report.comparison import compare
 from agd.report.exporting import export
 from agd.report.frames import suggestions_frame
@@ -16,7 +17,7 @@ from agd.report.page import comparison_page, report_page
 from agd.spec import ResolvedSpec
 from agd.steps import next_step, perform
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Campaign, Workspace, limited_threads
+from agd.steps.workspace import Campaign, Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 Row = Callable[[Workspace, str], tuple[Any, ...]]
