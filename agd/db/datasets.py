@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import func, select, text
+from sqlalchemy import ColumnElement, func, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
@@ -97,6 +97,14 @@ def names(tx: Transaction) -> list[str]:
     return list(tx.execute(select(dataset.c.name).order_by(dataset.c.name)).scalars())
 
 
+_SCALE = 2.0**-64
+"""A power of two, so that a sum of scaled values loses nothing; the server's own avg() fails above 1e154."""
+
+
+def _mean(values: ColumnElement[float]) -> ColumnElement[float]:
+    return func.sum(values * _SCALE) / func.count(values) / _SCALE
+
+
 def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
     """Datasets with their sizes, value ranges and origin, oldest first."""
     statement = (
@@ -113,7 +121,7 @@ def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
             dataset.c.n_rejected,
             *(
                 select(statistic(label.c.value)).where(label.c.dataset_id == dataset.c.id).scalar_subquery().label(name)
-                for name, statistic in (("lowest", func.min), ("mean", func.avg), ("highest", func.max))
+                for name, statistic in (("lowest", func.min), ("mean", _mean), ("highest", func.max))
             ),
             dataset.c.source,
             dataset.c.source_sha256,

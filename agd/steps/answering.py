@@ -8,6 +8,7 @@ import numpy as np
 from agd.db import campaigns
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError, is_transient
+from agd.plausible import plausible_range
 from agd.protocols import Oracle, Progress
 from agd.spec import EXTERNAL, TABLE
 from agd.steps.work import Work
@@ -48,7 +49,7 @@ def _read_asked(tx: Transaction, campaign: Campaign, step: Step) -> Asked:
     return Asked(None if oracle_id is None else model_ref(tx, oracle_id), ids, [unanswered[i] for i in ids])
 
 
-def _ask(shelf: Shelf, _campaign: Campaign, _step: Step, asked: Asked, _progress: Progress) -> Answered:
+def _ask(shelf: Shelf, campaign: Campaign, _step: Step, asked: Asked, _progress: Progress) -> Answered:
     """Ask the oracle; where it fails for some of a batch, those have no answer and the rest have theirs.
 
     Raises:
@@ -78,7 +79,9 @@ def _ask(shelf: Shelf, _campaign: Campaign, _step: Step, asked: Asked, _progress
                 values[i], uncertainties[i] = one.values[0], one.uncertainties[0]
         if n > 1 and len(failures) == n:
             raise
-    for i in np.flatnonzero(~(np.isfinite(values) & np.isfinite(uncertainties))).tolist():
+    low, high = plausible_range(campaign.spec.target.property)
+    is_answer = (values >= low) & (values <= high) & (uncertainties >= 0.0) & (uncertainties <= high - low)
+    for i in np.flatnonzero(~is_answer).tolist():
         failures.setdefault(i, f"the oracle answered {values[i]} +- {uncertainties[i]}")
     return Answered(values, uncertainties, list(failures), list(failures.values()))
 

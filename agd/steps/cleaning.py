@@ -11,6 +11,7 @@ import numpy as np
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities, identify
 from agd.errors import InputError
+from agd.plausible import implausible
 from agd.policies import DuplicatePolicy, NegativePolicy
 from agd.steps.tabular import Source, SourceRow
 
@@ -79,7 +80,7 @@ def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> Clea
     refusals = {problem.index: (problem.kind, problem.message) for problem in problems}
     values: dict[int, float | None] = {}
     for i, row in enumerate(source.rows):
-        value, refusal = (None, refusals[i]) if i in refusals else _read_value(row.value, lower_bound, rules.negative)
+        value, refusal = (None, refusals[i]) if i in refusals else _read_value(row.value, lower_bound, rules)
         if refusal is None:
             values[i] = value
         else:
@@ -101,7 +102,7 @@ def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> Clea
 
 
 def _read_value(
-    text: str | None, bound: float | None, negative: NegativePolicy
+    text: str | None, bound: float | None, rules: ImportRules
 ) -> tuple[float | None, tuple[str, str] | None]:
     """The value, or (kind, message) of why it is refused."""
     if text is None:
@@ -112,13 +113,20 @@ def _read_value(
     if not _NUMBER.fullmatch(text):
         return None, ("not a number", f"the value {text!r} is not a number")
     value = float(text)
+    if (refusal := _refusal(text, value, bound, rules)) is not None:
+        return None, refusal
+    return (bound if bound is not None and value < bound and rules.negative == "clip" else value), None
+
+
+def _refusal(text: str, value: float, bound: float | None, rules: ImportRules) -> tuple[str, str] | None:
+    """(kind, message) of why a number cannot be the property's value."""
     if not math.isfinite(value):
-        return None, ("not finite", f"the value {text!r} is not a finite number")
-    if bound is not None and value < bound and negative == "reject":
-        return None, ("negative", f"{text} is below {bound:g}; import with --negative keep or clip to have it")
-    if bound is not None and value < bound and negative == "clip":
-        value = bound
-    return value, None
+        return "not finite", f"the value {text!r} is not a finite number"
+    if rules.property is not None and (why := implausible(value, rules.property)) is not None:
+        return "implausible", f"the value {value:g} {why}: a placeholder for a missing value, or another unit?"
+    if bound is not None and value < bound and rules.negative == "reject":
+        return "negative", f"{text} is below {bound:g}; import with --negative keep or clip to have it"
+    return None
 
 
 def _merge(source: str, formula: str, rows: Sequence[Kept], policy: DuplicatePolicy, rejects: list[Reject]) -> Kept:

@@ -11,6 +11,7 @@ from agd.chem.identity import identify
 from agd.db import activities, datasets, labels
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import BusyError, InputError, NotFoundError
+from agd.plausible import implausible, plausible_range
 from agd.steps.workspace import Workspace, recorded, store_compositions
 
 
@@ -110,8 +111,13 @@ def _check(tx: Transaction, property_name: str, measurement: Measurement, measur
     if not math.isfinite(value) or (known.lower_bound is not None and value < known.lower_bound):
         least = "" if known.lower_bound is None else f" of {known.lower_bound:g} {known.unit} or more"
         raise InputError(f"{value:g} is no value of {property_name}: give a finite number{least}")
-    if uncertainty is not None and not 0 <= uncertainty < math.inf:
-        raise InputError(f"{uncertainty:g} is no uncertainty: give one standard deviation in {known.unit}, 0 or more")
+    if (why := implausible(value, property_name)) is not None:
+        raise InputError(f"{value:g} {known.unit} {why}: give the value in {known.unit}")
+    widest = plausible_range(property_name).width
+    if uncertainty is not None and not 0 <= uncertainty <= widest:
+        raise InputError(
+            f"{uncertainty:g} is no uncertainty: give one standard deviation in {known.unit}, from 0 to {widest:g}"
+        )
     if not measurement.operator.strip():
         raise InputError("say who measured it: an operator's name")
     if not 1 <= measurement.replicate < 2**31:

@@ -61,6 +61,25 @@ def test_every_kind_of_damage_is_named_with_its_line(tmp_path: Path) -> None:
     assert "3 fields where the header has 2" in messages[12]
 
 
+@pytest.mark.parametrize("written", ["1e200", "9999", "-999", "-1E30", "1e308", "101"])
+@pytest.mark.parametrize("negative", ["reject", "keep", "clip"])
+def test_a_placeholder_for_a_missing_value_is_no_value(tmp_path: Path, written: str, negative: str) -> None:
+    rules = ImportRules("formula", "Eg", "band_gap", "eV", negative=negative)  # type: ignore[arg-type]
+    table = read(tmp_path, f"formula,Eg\nZnO,3\nNaCl,{written}\n", rules=rules)
+    assert table.named.reduced_formula == ["ZnO"]
+    [reject] = table.rejects
+    assert (reject.line, reject.kind, reject.value) == (3, "implausible", written)
+    assert "lies outside -10 to 100, where values of band_gap lie" in reject.message
+
+
+@pytest.mark.parametrize("policy", ["first", "lowest", "mean", "error"])
+def test_values_whose_sum_overflows_are_refused_before_any_mean(tmp_path: Path, policy: str) -> None:
+    rules = ImportRules("formula", "Eg", "band_gap", "eV", on_duplicate=policy)  # type: ignore[arg-type]
+    table = read(tmp_path, "formula,Eg\nZnO,1e308\nZnO,1e308\nNaCl,5\n", rules=rules)
+    assert [kept.value for kept in table.kept] == [5.0]
+    assert [reject.kind for reject in table.rejects] == ["implausible", "implausible"]
+
+
 @pytest.mark.parametrize(
     ("policy", "value", "line", "n_rows", "n_rejects"),
     [("first", 2.0, 2, 2, 2), ("lowest", 1.0, 3, 2, 2), ("mean", 1.5, 2, 4, 0)],
