@@ -1,26 +1,22 @@
 """Formulas to counts: whole tables at once, odd spellings one by one."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal, TypeAlias
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from agd.chem.elements import N_ELEMENTS, SYMBOLS
+from agd.chem.grammar import MAX_AMOUNT, ProblemKind, UnreadableError, read_formula
 from agd.chem.identity import Identities, identify
 from agd.errors import FormulaError
 from agd.types import Counts
 
 __all__ = ["MAX_AMOUNT", "FormulaProblem", "Identities", "ProblemKind", "identify", "parse_formula", "parse_formulas"]
 
-MAX_AMOUNT: Final = 10_000
-"""Largest number of atoms of one element that a formula may name."""
-
 _BLOCK: Final = 32_768
-
-ProblemKind: TypeAlias = Literal["unparsable", "unknown element", "non-integer amount", "empty"]
+_LONGEST_SHOWN: Final = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +32,8 @@ def parse_formulas(formulas: Sequence[str]) -> tuple[Counts, list[FormulaProblem
     """Read formulas into counts `[n, 103]`, as written, not reduced; a row with a problem is all zero.
 
     Element symbols with whole amounts and unnested parentheses are read for the whole table at once; brackets of any
-    kind, hydrate dots, spaces, subscripts and amounts such as `2.0` are read one by one. Nothing is rescaled: `Li0.5O`
-    is a problem. "NaN" is sodium nitride.
+    kind, hydrates, spaces, subscripts and amounts such as `2.0` are read one by one (see `agd.chem.grammar`). Nothing
+    is rescaled: `Li0.5O` is a problem. "NaN" is sodium nitride.
     """
     counts = np.empty((len(formulas), N_ELEMENTS), np.int32)
     is_read = np.empty(len(formulas), np.bool_)
@@ -46,9 +42,13 @@ def parse_formulas(formulas: Sequence[str]) -> tuple[Counts, list[FormulaProblem
     problems = []
     for index in np.nonzero(~is_read)[0].tolist():
         try:
-            counts[index] = _read_odd(formulas[index])
-        except _OddFormulaError as error:
-            problems.append(FormulaProblem(index, error.kind, f"{formulas[index]!r}: {error}"))
+            atoms = read_formula(formulas[index])
+        except UnreadableError as error:
+            problems.append(FormulaProblem(index, error.kind, f"{_shown(formulas[index])}: {error}"))
+        else:
+            row = counts[index]
+            for column, n in atoms.items():
+                row[column] = n
     return counts, problems
 
 
@@ -58,6 +58,10 @@ def parse_formula(text: str) -> Counts:
     if problems:
         raise FormulaError(problems[0].message)
     return counts
+
+
+def _shown(formula: str) -> str:
+    return repr(formula if len(formula) <= _LONGEST_SHOWN else f"{formula[:_LONGEST_SHOWN]}...")
 
 
 # The plain grammar, (Element[amount] | "(" (Element[amount])+ ")" [amount])+, over the characters of all rows.
@@ -93,6 +97,7 @@ def _read_plain(formulas: Sequence[str]) -> tuple[Counts, NDArray[np.bool_]]:
     text = np.frombuffer("".join(formulas).encode("ascii", "replace"), np.uint8)
     row = np.repeat(np.arange(n), lengths)
     is_read = _follows_grammar(text, row, lengths)
+    is_read[row[_is_roman(text, row)]] = False
 
     is_kept = is_read[row]
     text, row = text[is_kept], row[is_kept]
@@ -142,6 +147,16 @@ def _follows_grammar(text: NDArray[np.uint8], row: NDArray[np.intp], lengths: ND
     return is_read
 
 
+def _is_roman(text: NDArray[np.uint8], row: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which characters `[n]` may begin an oxidation state: `(I)`, `(VI`, `II`."""
+    is_i, is_numeral = text == ord("I"), (text == ord("I")) | (text == ord("V"))
+    is_roman = np.zeros(len(text), np.bool_)
+    is_roman[:-1] = is_i[:-1] & is_i[1:] & (row[:-1] == row[1:])
+    opening = np.nonzero(text[:-2] == ord("("))[0]
+    is_roman[opening] = is_numeral[opening + 1] & (is_numeral | (text == ord(")")))[opening + 2]
+    return is_roman
+
+
 def _amounts(
     text: NDArray[np.uint8], kind: NDArray[np.uint8], starts: NDArray[np.intp]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
@@ -155,7 +170,9 @@ def _amounts(
     values = np.zeros(len(starts), np.int64)
     np.add.at(values, token[digits], (text[digits].astype(np.int64) - ord("0")) * 10**places)
     values[n_digits == 0] = 1
-    return values, (values > 0) & (n_digits <= _MAX_DIGITS)
+    firsts = text[np.minimum(last_digits - n_digits + 1, len(text) - 1)]
+    has_leading_zero = (n_digits > 0) & (firsts == ord("0"))
+    return values, (values > 0) & (n_digits <= _MAX_DIGITS) & ~has_leading_zero
 
 
 def _multipliers(kind: NDArray[np.uint8], starts: NDArray[np.intp], amounts: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -168,58 +185,3 @@ def _multipliers(kind: NDArray[np.uint8], starts: NDArray[np.intp], amounts: NDA
         next_close = np.cumsum(is_close) - is_close
         multipliers[is_inside] = amounts[is_close][next_close[is_inside]]
     return multipliers
-
-
-# Everything else, through pymatgen, with its leniency (charges, dummy species, deuterium, exponents) taken away.
-
-_SUBSCRIPTS: Final = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
-_HYDRATE: Final = re.compile(r"[·•∙⋅](\d*)([^·•∙⋅]+)")
-_ODD_GRAMMAR: Final = re.compile(r"[A-Za-z0-9.()\[\]{}\s]+")
-_TOLERANCE: Final = 1e-6  # 0.57 * 100 is 56.99999999999999
-_NUMBER: Final = re.compile(r"\d*\.\d*|\d+")
-
-
-class _OddFormulaError(Exception):
-    def __init__(self, kind: ProblemKind, reason: str) -> None:
-        super().__init__(reason)
-        self.kind = kind
-
-
-def _read_odd(formula: str) -> Counts:
-    """Return counts `[103]`; raises _OddFormulaError."""
-    text = _HYDRATE.sub(r"(\2)\1", formula.strip().translate(_SUBSCRIPTS))
-    _refuse_illegible(text)
-    from pymatgen.core.composition import Composition
-
-    try:
-        amounts = Composition(text).get_el_amt_dict()
-    except ValueError as error:
-        raise _OddFormulaError("unparsable", f"brackets or amounts out of place ({error})") from error
-    counts = np.zeros(N_ELEMENTS, np.int32)
-    for symbol, amount in amounts.items():
-        if amount > MAX_AMOUNT:
-            raise _OddFormulaError("unparsable", f"more than {MAX_AMOUNT} atoms of {symbol}")
-        if abs(amount - round(amount)) > _TOLERANCE:
-            raise _OddFormulaError("non-integer amount", f"{amount:g} atoms of {symbol}; multiply to whole numbers")
-        counts[SYMBOLS.index(symbol)] = round(amount)
-    return counts
-
-
-def _refuse_illegible(text: str) -> None:
-    if not text:
-        raise _OddFormulaError("empty", "no formula")
-    if strange := _ODD_GRAMMAR.sub("", text):
-        raise _OddFormulaError("unparsable", f"{strange!r} has no meaning in a formula; leave charges out")
-    symbols = re.findall(r"[A-Z][a-z]*", text)
-    if not symbols:
-        raise _OddFormulaError("unparsable", "no element symbol")
-    for symbol in symbols:
-        if symbol in {"D", "T"}:
-            raise _OddFormulaError("unknown element", f"{symbol} is an isotope; write H")
-        if symbol not in SYMBOLS:
-            raise _OddFormulaError("unknown element", f"{symbol} is not one of the {N_ELEMENTS} elements H to Lr")
-    if stray := re.search(r"(?<![A-Za-z])[a-z]+", text):
-        raise _OddFormulaError("unparsable", f"{stray.group()!r} does not belong to an element symbol")
-    for number in _NUMBER.findall(text):
-        if number == "." or float(number) == 0:
-            raise _OddFormulaError("unparsable", f"amount {number!r}")

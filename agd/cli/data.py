@@ -154,6 +154,7 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
                 "n_rejected": len(summary.rejects),
                 "rejected_by_kind": summary.rejects_by_kind(),
                 "rejects_file": rejects,
+                "notices": summary.notices,
                 "was_there": summary.was_there,
                 "dry_run": dry_run,
             }
@@ -171,6 +172,8 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
         show.say(f"  {summary.n_left_out:,} rows left out by --where")
     if summary.n_merged:
         show.say(f"  {summary.n_merged:,} rows repeat a composition and were merged into it")
+    for notice in summary.notices:
+        show.say_aside(f"  {notice}")
     if summary.rejects:
         show.say_aside(f"  {len(summary.rejects):,} rows refused, each with its line and reason in {rejects}:")
         for kind, n in summary.rejects_by_kind().items():

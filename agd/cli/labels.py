@@ -147,3 +147,5 @@ def _say_added(added: Any, *, json: bool) -> None:
         show.say(f"label {added.label_id} of {added.reduced_formula} is in the record already; nothing added")
     else:
         show.say(f"label {added.label_id} of {added.reduced_formula} recorded")
+    if added.is_doubtful:
+        show.say_aside("the formula reads like a word or an oxidation state: check it (`agd label retract` withdraws)")

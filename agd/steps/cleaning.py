@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from agd.chem.doubts import doubts
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities, identify
 from agd.errors import InputError
@@ -62,11 +63,15 @@ class Kept(NamedTuple):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CleanTable:
-    """What is left of a table: names and rows side by side, one per composition, and the refused rows by line."""
+    """What is left of a table: names and rows side by side, one per composition, and the refused rows by line.
+
+    `notices` say what was read, and was probably meant as something else.
+    """
 
     named: Identities
     kept: list[Kept]
     rejects: list[Reject]
+    notices: tuple[str, ...] = ()
 
 
 def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> CleanTable:
@@ -76,7 +81,9 @@ def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> Clea
         InputError: values conflict and the rule for duplicates is `error`; or nothing is left.
     """
     rejects = [Reject(line, "broken row", text, "", why) for line, text, why in source.broken]
-    counts, problems = parse_formulas([row.formula for row in source.rows])
+    formulas = [row.formula for row in source.rows]
+    counts, problems = parse_formulas(formulas)
+    notices = doubts(rules.formula_column, formulas, [row.line for row in source.rows], problems)
     refusals = {problem.index: (problem.kind, problem.message) for problem in problems}
     values: dict[int, float | None] = {}
     for i, row in enumerate(source.rows):
@@ -98,7 +105,7 @@ def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> Clea
     rejects.sort(key=lambda reject: reject.line)
     if not kept:
         raise InputError(f"{source.name}: no row can be imported; line {rejects[0].line}: {rejects[0].message}")
-    return CleanTable(_take(named, [row.position for row in kept]), kept, rejects)
+    return CleanTable(_take(named, [row.position for row in kept]), kept, rejects, tuple(notices))
 
 
 def _read_value(

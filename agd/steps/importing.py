@@ -31,6 +31,7 @@ class ImportSummary:
     n_new_compositions: int = 0
     was_there: bool = False
     n_left_out: int = 0
+    notices: tuple[str, ...] = ()
 
     def rejects_by_kind(self) -> dict[str, int]:
         """How many rows were refused for each kind of reason, most frequent first."""
@@ -126,6 +127,7 @@ def _summary(source: Source, name: str, table: CleanTable) -> ImportSummary:
         n_merged=sum(row.n_rows - 1 for row in table.kept),
         rejects=tuple(table.rejects),
         n_left_out=source.n_left_out,
+        notices=table.notices,
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date
 
 from agd import registry
+from agd.chem.doubts import is_doubtful
 from agd.chem.formula import parse_formula
 from agd.chem.identity import identify
 from agd.db import activities, datasets, labels
@@ -31,11 +32,15 @@ class Measurement:
 
 @dataclass(frozen=True, slots=True)
 class AddedLabel:
-    """The label of a measurement; `was_there` where the very same had been recorded before."""
+    """The label of a measurement; `was_there` where the very same had been recorded before.
+
+    `is_doubtful` where the formula reads like a word or an oxidation state.
+    """
 
     label_id: int
     reduced_formula: str
     was_there: bool
+    is_doubtful: bool = False
 
 
 def whoami() -> str:
@@ -75,8 +80,8 @@ def add_label(
             made_before = _same(labels.measured(tx, key), measurement, named.reduced_formula[0])
         activities.finish(tx, activity_id)
     if made is None:
-        return AddedLabel(made_before, named.reduced_formula[0], was_there=True)
-    return AddedLabel(made, named.reduced_formula[0], was_there=False)
+        return AddedLabel(made_before, named.reduced_formula[0], was_there=True, is_doubtful=is_doubtful(formula))
+    return AddedLabel(made, named.reduced_formula[0], was_there=False, is_doubtful=is_doubtful(formula))
 
 
 def retract_label(workspace: Workspace, label_id: int, reason: str) -> AnyRow:

@@ -122,6 +122,20 @@ def test_importing_twice_adds_nothing_and_rejects_are_named(cli: Cli, tmp_path: 
     assert json.loads(cli("data", "show", "t", "--json").out)["rejects"][0]["line"] == 3
 
 
+def test_formulas_that_read_as_words_are_told(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "notes.csv").write_text("composition\nNaCl\nUNKNOWN\n(CuSO4·5H2O)2\nFe(III)2O3\n", encoding="utf-8")
+    told = cli("data", "import", "notes.csv", "--name", "notes")
+    assert told.code == 0
+    assert "line 3 'UNKNOWN'" in told.err
+    assert "line 5: 'Fe(III)2O3': '(III)' (character 3) is an oxidation state" in told.err
+    again = json.loads(cli("data", "import", "notes.csv", "--name", "notes", "--json").out)
+    assert (again["n_compositions"], again["n_rejected"], len(again["notices"])) == (3, 1, 2)
+    assert cli("why", "CuSO4 * 5 H2O").code == 0
+    fails(cli("why", "CuSO4.5H2O"), 2, "write · for a hydrate, CuSO4·5H2O")
+    added = cli("label", "add", "BINS", "--value", "1", "--operator", "ada")
+    assert (added.code, "reads like a word" in added.err) == (0, True)
+
+
 def test_wrong_specifications(imported: Cli, tmp_path: Path) -> None:
     def with_spec(old: str, new: str) -> SimpleNamespace:
         (tmp_path / "c.toml").write_text(SPEC_TEXT.replace(old, new))
