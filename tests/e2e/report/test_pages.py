@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from agd.db.removals import open_removal
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
 from agd.report.comparison import compare
@@ -47,6 +48,7 @@ def until(workspace: Workspace, resolved: ResolvedSpec, kind: str, iteration: in
 
 def change(workspace: Workspace, statement: str, **values: object) -> None:
     with workspace.database.transaction() as tx:
+        open_removal(tx, "a test")
         tx.execute(text(statement), values)
 
 
