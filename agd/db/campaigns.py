@@ -5,11 +5,12 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import case, column, func, insert, literal, select, table, text, update
+from sqlalchemy import Boolean, case, column, func, insert, literal, literal_column, select, table, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db import latents
 from agd.db.connection import AnyRow, Transaction
+from agd.db.standing import is_plausible
 from agd.db.tables import (
     activity,
     campaign,
@@ -204,8 +205,9 @@ def store_suggestions(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> 
 
 
 def _standing_value() -> Any:
-    """The label's value, NULL where it was retracted."""
-    return case((retraction.c.label_id.is_(None), label.c.value)).label("value")
+    """The label's value, NULL where it was retracted or cannot be one."""
+    stands = retraction.c.label_id.is_(None) & literal_column(is_plausible("label"), Boolean)
+    return case((stands, label.c.value)).label("value")
 
 
 def initial_points(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:

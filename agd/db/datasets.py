@@ -5,10 +5,11 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import Boolean, ColumnElement, func, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
+from agd.db.standing import is_plausible
 from agd.db.tables import (
     activity,
     composition,
@@ -208,7 +209,7 @@ def store_verdicts(
 def rows_of(tx: Transaction, dataset_id: int) -> Sequence[AnyRow]:
     """(composition_id, reduced_formula, label_id, value), ordered by formula.
 
-    The last two are NULL in a list of formulas, and where the label was retracted.
+    The last two are NULL in a list of formulas, and where the label was retracted or cannot be a value.
     """
     statement = (
         select(dataset_row.c.composition_id, composition.c.reduced_formula, label.c.id.label("label_id"), label.c.value)
@@ -217,7 +218,8 @@ def rows_of(tx: Transaction, dataset_id: int) -> Sequence[AnyRow]:
             label,
             (label.c.dataset_id == dataset_row.c.dataset_id)
             & (label.c.composition_id == dataset_row.c.composition_id)
-            & label.c.id.not_in(select(retraction.c.label_id)),
+            & label.c.id.not_in(select(retraction.c.label_id))
+            & literal_column(is_plausible("label"), Boolean),
         )
         .where(dataset_row.c.dataset_id == dataset_id)
         .order_by(composition.c.reduced_formula.collate("C"))

@@ -9,6 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
 from agd.db.datasets import copy_in
+from agd.db.standing import is_plausible
 from agd.db.tables import (
     activity,
     artifact,
@@ -21,7 +22,7 @@ from agd.db.tables import (
     training_set_source,
 )
 
-_INITIAL_LABELS = text("""
+_INITIAL_LABELS = text(f"""
 SELECT t.composition_id, c.reduced_formula, t.label_id, l.value, l.dataset_id, d.recipe_sha256
 FROM campaign_set q
 JOIN training_set_member t ON t.training_set_id = q.training_set_id
@@ -29,11 +30,11 @@ JOIN composition c ON c.id = t.composition_id
 JOIN label l ON l.id = t.label_id
 JOIN dataset d ON d.id = l.dataset_id
 WHERE q.campaign_id = :campaign AND q.role = 'initial'
-  AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id)
+  AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id) AND {is_plausible("l")}
 ORDER BY d.recipe_sha256, c.reduced_formula COLLATE "C"
 """)
 
-_LEARNED_LABELS = text("""
+_LEARNED_LABELS = text(f"""
 SELECT s.composition_id, c.reduced_formula, s.label_id, l.value, i.number AS iteration,
        coalesce('dataset ' || d.recipe_sha256, 'model ' || m.tensors_sha256,
                 concat_ws('|', 'measured', e.operator, to_char(e.measured_on, 'YYYY-MM-DD'), e.replicate)) AS label_key
@@ -45,7 +46,7 @@ LEFT JOIN dataset d ON d.id = l.dataset_id
 LEFT JOIN model_version m ON m.id = l.model_version_id
 LEFT JOIN measurement e ON e.id = l.measurement_id
 WHERE s.campaign_id = :campaign AND s.outcome = 'new' AND i.number <= :last
-  AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id)
+  AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id) AND {is_plausible("l")}
 ORDER BY c.reduced_formula COLLATE "C"
 """)
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, text
 
 from agd.db.connection import AnyRow, Transaction
+from agd.db.standing import is_plausible
 
 
 class Rule(NamedTuple):
@@ -53,10 +54,11 @@ LEFT JOIN composition c ON c.id = r.composition_id
 LEFT JOIN verdict q ON q.composition_id = r.composition_id AND q.rule = :rule AND q.rule_version = :rule_version
 """)
 
-_TRACE = text("""
-SELECT iteration, rank, outcome, is_charged, coalesce(is_find, false) AS is_find, is_retracted, value, uncertainty,
-       posterior_mean, posterior_sd, latent_id
-FROM v_suggestion WHERE campaign_id = :campaign ORDER BY iteration, rank
+_TRACE = text(f"""
+SELECT iteration, rank, outcome, is_charged, coalesce(is_find AND {is_plausible("v")}, false) AS is_find, is_retracted,
+       CASE WHEN {is_plausible("v")} THEN value END AS value, uncertainty, posterior_mean, posterior_sd, latent_id
+FROM (SELECT s.*, k.property FROM v_suggestion s JOIN campaign k ON k.id = s.campaign_id WHERE k.id = :campaign) v
+ORDER BY iteration, rank
 """)
 
 _CHARGED = text("""
@@ -64,7 +66,7 @@ SELECT reduced_formula, value FROM v_suggestion
 WHERE campaign_id = :campaign AND is_charged AND NOT is_retracted ORDER BY iteration, rank
 """)
 
-_INITIAL = text("""
+_INITIAL = text(f"""
 SELECT l.value, z.id AS latent_id
 FROM campaign_set s
 JOIN training_set_member t ON t.training_set_id = s.training_set_id
@@ -72,7 +74,7 @@ JOIN label l ON l.id = t.label_id
 JOIN composition c ON c.id = t.composition_id
 LEFT JOIN campaign_model m ON m.campaign_id = s.campaign_id AND m.role = 'autoencoder'
 LEFT JOIN latent z ON z.model_version_id = m.model_version_id AND z.composition_id = t.composition_id
-WHERE s.campaign_id = :campaign AND s.role = 'initial'
+WHERE s.campaign_id = :campaign AND s.role = 'initial' AND {is_plausible("l")}
   AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id)
 ORDER BY c.reduced_formula COLLATE "C"
 """)

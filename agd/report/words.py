@@ -10,16 +10,17 @@ from typing import Any, Final
 NOTHING: Final = "-"
 _MINUTE_S: Final = 60
 _THOUSAND: Final = 1000
+_TOO_LONG: Final = 1e12
 _NEARLY_ALL: Final = 99.9
 
 
 def number(value: float | Decimal | None) -> str:
-    """Four significant digits; whole numbers with their thousands apart; a dash for nothing."""
+    """Four significant digits; whole numbers with their thousands apart while they can be read; a dash for nothing."""
     if value is None:
         return NOTHING
     if isinstance(value, int):
         return f"{value:,}"
-    if math.isfinite(value) and abs(float(value)) >= _THOUSAND:
+    if _THOUSAND <= abs(float(value)) < _TOO_LONG:
         return f"{value:,.0f}"
     return f"{value:.4g}"
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from agd.config import Settings, load_settings
-from agd.db import activities, checks, dumps, inventory, progress, schema
+from agd.db import activities, checks, dumps, inventory, progress, schema, standing
 from agd.db.connection import AnyRow, Database, Transaction, locked_campaigns, open_database
 from agd.db.embedded import EmbeddedServer
 from agd.errors import AgdError, InputError
@@ -24,6 +24,7 @@ OLDEST_SERVER = 14
 _FEW_BYTES = 1_000_000_000
 _TOO_FEW_BYTES = 100_000_000
 _CLOCK_TOLERANCE_S = 2.0
+_SHOWN_LABELS = 5
 _SETTLED_S = 3600.0
 """Younger files may be those of a step at work."""
 
@@ -207,6 +208,17 @@ def _contradictions(_: Site, tx: Transaction) -> Iterator[Finding]:
         yield Finding("ok", "record", "nothing contradicts itself")
 
 
+def _implausible(_: Site, tx: Transaction) -> Iterator[Finding]:
+    rows = standing.implausible_labels(tx)
+    for row in rows[:_SHOWN_LABELS]:
+        what = f"{row.value:g} {row.unit} is no {row.property} of {row.reduced_formula} (from {row.source})"
+        cure = f"nothing learns from it; agd label retract {row.label_id} --why 'no value'"
+        yield Finding("warning", f"label {row.label_id}", what, cure)
+    if len(rows) > _SHOWN_LABELS:
+        what = f"{len(rows) - _SHOWN_LABELS:,} more cannot be values of their property"
+        yield Finding("warning", "labels", what, "nothing learns from them; see view v_label")
+
+
 def _orphans(_: Site, tx: Transaction) -> Iterator[Finding]:
     for law in checks.ORPHANS:
         if n := checks.n_against(tx, law):
@@ -269,7 +281,15 @@ def _campaigns(_: Site, tx: Transaction) -> Iterator[Finding]:
 
 HOST_CHECKS: tuple[HostCheck, ...] = (_home, _server_state, _disk)
 SERVER_CHECKS: tuple[Check, ...] = (_server_version, _extensions, _clock, _revision)
-RECORD_CHECKS: tuple[Check, ...] = (_activities, _contradictions, _orphans, _model_files, _unknown_files, _campaigns)
+RECORD_CHECKS: tuple[Check, ...] = (
+    _activities,
+    _contradictions,
+    _implausible,
+    _orphans,
+    _model_files,
+    _unknown_files,
+    _campaigns,
+)
 
 
 def _is_absent(settings: Settings) -> bool:
