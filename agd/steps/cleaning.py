@@ -80,7 +80,7 @@ def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> Clea
     Raises:
         InputError: values conflict and the rule for duplicates is `error`; or nothing is left.
     """
-    rejects = [Reject(line, "broken row", text, "", why) for line, text, why in source.broken]
+    rejects = [Reject(row.line, row.kind, row.text, row.value, row.why) for row in source.broken]
     formulas = [row.formula for row in source.rows]
     counts, problems = parse_formulas(formulas)
     notices = doubts(rules.formula_column, formulas, [row.line for row in source.rows], problems)
