@@ -93,6 +93,11 @@ class Settings(BaseSettings):
         """The intervals at which work is watched."""
         return Pace(self.heartbeat_s, self.lease_s, self.reconcile_s)
 
+    @property
+    def own_folders(self) -> tuple[Path, ...]:
+        """Where in its home agd keeps its own files: nobody else writes there."""
+        return tuple(self.home / name for name in ("artifacts", "jobs", "postgres", "server"))
+
     def require_home(self) -> Path:
         """Return the home folder, made where missing; raises InputError where it cannot be written."""
         return writable_folder(self.home)

@@ -8,7 +8,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 
 from agd.cli import show
-from agd.cli.show import Json, console
+from agd.cli.show import Force, Json, console
 from agd.errors import InputError
 
 EXIT_WAITING = 8
@@ -81,16 +81,14 @@ is_electronegativity_balanced = true
 
 def init(
     file: Annotated[Path, typer.Argument(help="The specification to write.")] = Path("wide-gap.toml"),
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+    force: Force = False,
 ) -> None:
     """Write a commented specification of a campaign."""
-    if file.exists() and not force:
-        raise InputError(f"{file} is there already: choose another name, or --force to overwrite it")
-    try:
-        file.write_text(TEMPLATE.format(file=file.name, name=file.stem), encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{file}: cannot be written ({error.strerror})") from error
-    show.say(f"wrote {file}: look at its dataset, then `agd run {file}`")
+    from agd.writing import write_text
+
+    show.require_outputs(file, force=force)
+    write_text(file, TEMPLATE.format(file=file.name, name=file.stem), force=force)
+    show.say_wrote(file, f": look at its dataset, then `agd run {file}`")
 
 
 def run(

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agd.cli import show
-from agd.cli.show import Json, console, notices
-from agd.errors import NotFoundError
+from agd.cli.show import Force, Json, console, notices
+from agd.errors import InputError, NotFoundError
 from agd.policies import DuplicatePolicy, NegativePolicy
 
 if TYPE_CHECKING:
@@ -37,25 +37,31 @@ def import_(
         typer.Option(metavar="COLUMN=VALUE", help="Read only rows with exactly that text there; repeatable."),
     ] = None,
     rejects: Annotated[
-        Path | None, typer.Option(help="Where refused rows are written [NAME.rejects.csv, only if there are any].")
+        Path | None,
+        typer.Option(
+            help="Where refused rows are written, if there are any; NAME.rejects.csv if not given, or "
+            "NAME.rejects-2.csv and on where another file is called so."
+        ),
     ] = None,
+    force: Force = False,
     strict: Annotated[bool, typer.Option("--strict", help="Import nothing if any row is refused.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and judge every row, store nothing.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Read and judge every row, store and write nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Import a table of formulas, with or without values: all good rows in one transaction, every other row named."""
     from agd.steps.cleaning import ImportRules
-    from agd.steps.importing import import_dataset, write_rejects
+    from agd.steps.importing import import_dataset
     from agd.steps.tabular import parse_where
 
+    show.require_outputs(rejects, force=force, reads=[file])
     conditions = parse_where(where or ())
     rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate, conditions)
     with show.workspace() as workspace:
         summary = import_dataset(workspace, file, name, rules, dry_run=dry_run, strict=strict)
-    written = (rejects or Path(f"{name}.rejects.csv")) if summary.rejects else None
+    written = None if dry_run else _write_rejects(summary, rejects, force=force)
     _print_summary(summary, written, dry_run=dry_run, json=json)
-    if written is not None:
-        write_rejects(written, summary.rejects)
 
 
 @app.command("enumerate")
@@ -142,6 +148,23 @@ def _words(choice: object) -> str:
     return show.text(choice)
 
 
+def _write_rejects(summary: "ImportSummary", wanted: Path | None, *, force: bool) -> Path | None:
+    """Where the refused rows are; the data set is stored by now, so a full disk is no failure of the import."""
+    from agd.steps.importing import keep_rejects, write_rejects
+
+    if not summary.rejects:
+        return None
+    try:
+        if wanted is None:
+            return keep_rejects(summary.dataset, summary.rejects)
+        write_rejects(wanted, summary.rejects, force=force)
+    except InputError as error:
+        again = f"`agd data show {summary.dataset} --rejects {len(summary.rejects)}`"
+        show.say_aside(f"agd: warning: {error}; the refused rows are in the record: {again}")
+        return None
+    return wanted
+
+
 def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: bool, json: bool) -> None:
     if json:
         show.print_json(
@@ -180,7 +203,8 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
     for notice in summary.notices:
         show.say_aside(f"  {notice}")
     if summary.rejects:
-        show.say_aside(f"  {len(summary.rejects):,} rows refused, each with its line and reason in {rejects}:")
+        where = "" if rejects is None else f", each with its line and reason in {rejects}"
+        show.say_aside(f"  {len(summary.rejects):,} rows refused{where}:")
         for kind, n in summary.rejects_by_kind().items():
             first = next(reject for reject in summary.rejects if reject.kind == kind)
             notices.print(f"    {n:>6,}  {kind:<22} e.g. line {first.line}: {first.message}")

@@ -9,7 +9,7 @@ import typer
 
 from agd.cli import show
 from agd.cli.campaign import Quiet
-from agd.cli.show import Json, console, notices
+from agd.cli.show import Force, Json, console, notices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ EXIT_UNSOUND = 1
 
 def backup(
     file: Annotated[Path, typer.Argument(help="The file to write.")],
-    force: Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")] = False,
+    force: Force = False,
     without_damaged: Annotated[
         bool, typer.Option("--without-damaged", help="Leave out model files that are missing or altered.")
     ] = False,
@@ -33,6 +33,7 @@ def backup(
     """Write record, queue and model files into one verified file; campaigns may run meanwhile."""
     from agd.steps.keeping import back_up
 
+    show.require_outputs(file, force=force, takes_streams=False)
     with show.workspace() as workspace, _bar("backup", is_shown=not quiet) as progress:
         kept = back_up(
             workspace,

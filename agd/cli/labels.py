@@ -1,8 +1,10 @@
 """Labels by hand: `agd label add | retract`, and `agd ask | tell` for campaigns that wait for somebody outside."""
 
+import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -11,7 +13,12 @@ from agd.cli.campaign import Name
 from agd.cli.show import Json, console
 from agd.errors import InputError
 
+if TYPE_CHECKING:
+    from agd.steps.labelling import Resting
+
 app = typer.Typer(no_args_is_help=True)
+
+_EXIT_DECLINED = 1
 
 Formula = Annotated[str, typer.Argument(help="A formula, in any spelling.")]
 Uncertainty = Annotated[
@@ -53,20 +60,36 @@ def add(
 def retract(
     label_id: Annotated[int, typer.Argument(metavar="ID", help="Number of the label, as `agd why` shows it.")],
     why: Annotated[str, typer.Option("--why", help="The reason, which stays in the record.")],
+    formula: Annotated[
+        str | None, typer.Option("--formula", help="The compound it must be of; a label of another one is refused.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing: for scripts.")] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Show what rests on the label, and retract nothing.")
+    ] = False,
     json: Json = False,
 ) -> None:
-    """Withdraw a label: it stays in the record with the reason, and no new training set takes it."""
-    from agd.steps.labelling import retract_label
+    """Withdraw a label: it stays in the record with the reason, and no new training set takes it.
 
+    Shows the label and what rests on it, and asks; leaves with 1 where the answer is no.
+    """
+    from agd.steps.labelling import check_reason, retract_label, what_rests_on
+
+    check_reason(why)
+    is_asked = not (yes or dry_run)
     with show.workspace() as workspace:
-        row = retract_label(workspace, label_id, why)
+        resting = what_rests_on(workspace, label_id, formula)
+        if is_asked or not json:
+            _show_resting(resting, show.say_aside if json else show.say)
+        if is_asked:
+            _ask_to_retract(resting.label)
+        if not dry_run:
+            retract_label(workspace, label_id, why)
     if json:
-        show.print_json({**row._asdict(), "is_retracted": True, "retraction_reason": why})
-    else:
-        show.say(
-            f"label {label_id} retracted: {row.property} {show.text(row.value)} {row.unit} of {row.reduced_formula}, "
-            f"from {row.source_kind} {row.source}"
-        )
+        told = {"is_retracted": not dry_run, "retraction_reason": None if dry_run else why.strip(), "dry_run": dry_run}
+        show.print_json({**resting.told(), **told})
+    elif not dry_run:
+        show.say(f"label {label_id} of {resting.label.reduced_formula} retracted")
 
 
 def ask(
@@ -128,6 +151,63 @@ def register(root: typer.Typer) -> None:
     root.add_typer(app, name="label", help="Record a measurement, or retract a label.")
     root.command()(ask)
     root.command(context_settings={"ignore_unknown_options": True})(tell)  # a value may be negative
+
+
+def _is_somebody_there() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _ask_to_retract(label: Any) -> None:
+    """Leave unless a person at a terminal says yes."""
+    if not _is_somebody_there():
+        raise InputError(
+            f"label {label.label_id} of {label.reduced_formula} was not retracted: nobody is here to be asked; "
+            "--yes retracts without a question, --dry-run shows what rests on it"
+        )
+    if not typer.confirm(f"retract label {label.label_id} of {label.reduced_formula}?", err=True):
+        show.say_aside("nothing was retracted")
+        raise typer.Exit(_EXIT_DECLINED)
+
+
+def _show_resting(resting: "Resting", say: Callable[[str], None]) -> None:
+    """What is about to be withdrawn, and what was made with it."""
+    label = resting.label
+    spread = "" if label.uncertainty is None else f" +- {show.text(label.uncertainty)}"
+    line = "" if label.source_line is None else f", line {label.source_line:,}"
+    say(
+        f"label {label.label_id}: {label.property} of {label.reduced_formula} = {show.text(label.value)}{spread} "
+        f"{label.unit}, from {label.source_kind} {label.source}{line}, {show.text(label.started_at)}"
+    )
+    lines = [*map(_campaign_line, resting.campaigns), *map(_model_line, resting.models)]
+    lines += [
+        f"{row.kind} {row.plugin}, model version {row.model_version_id}, was judged on dataset {row.dataset} with it"
+        for row in resting.evaluations
+    ]
+    for one in lines:
+        say(f"  {one}")
+    if not lines:
+        say("  nothing in the record rests on it")
+
+
+def _campaign_line(row: Any) -> str:
+    if row.is_initial:
+        return f"campaign {row.campaign} started from it"
+    found = ", a find" if row.is_find else ""
+    again = f", suggested {row.n_suggested:,} times" if row.n_suggested > 1 else ""
+    charged = "was charged for it" if row.is_charged else "took it"
+    return f"campaign {row.campaign} {charged} in iteration {row.first_iteration}{again}{found}"
+
+
+def _model_line(row: Any) -> str:
+    how = "was measured by it" if row.is_held_out else "learned from it"
+    counts = [(row.n_answers, "answer"), (row.n_screenings, "screening"), (row.n_hits, "hit")]
+    made = [f"{n:,} {what}{'' if n == 1 else 's'}" for n, what in counts if n]
+    made += [f"an evaluation on {name}" for name in row.evaluated_on]
+    used = f", used by {', '.join(row.campaigns)}" if row.campaigns else ""
+    gave = f"; it gave {', '.join(made)}" if made else ""
+    return (
+        f"{row.kind} {row.plugin}, model version {row.model_version_id} ({row.tensors_sha256[:12]}), {how}{used}{gave}"
+    )
 
 
 def _open(name: str) -> Any:

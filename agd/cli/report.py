@@ -6,10 +6,8 @@ from typing import Annotated
 import typer
 
 from agd.cli import show
-from agd.cli.show import Json, console
+from agd.cli.show import Force, Json, console
 from agd.report.choices import Format, What
-
-Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")]
 
 
 def compare(
@@ -26,6 +24,11 @@ def compare(
     from agd.report.comparison import LINES, shown
     from agd.report.comparison import compare as compared_by
 
+    if figure is not None:
+        from agd.report.drawing import format_of
+
+        format_of(figure)
+    show.require_outputs(figure, output, force=force)
     with show.workspace() as workspace:
         compared = compared_by(workspace, names, anyway=anyway)
     if json:
@@ -40,7 +43,7 @@ def compare(
         show.say_aside(f"wrote {figure}")
     if output is not None:
         from agd.report.page import comparison_page
-        from agd.report.writing import write_text
+        from agd.writing import write_text
 
         write_text(output, comparison_page(compared), force=force)
         show.say_aside(f"wrote {output}")
@@ -55,14 +58,14 @@ def report(
 ) -> None:
     """Write a campaign as one page: figures, finds with their lineage, models, failures. It needs only a browser."""
     from agd.report.page import report_page
-    from agd.report.writing import refuse_to_overwrite, write_text
+    from agd.writing import write_text
 
     path = output or Path(f"{name}.html")
-    refuse_to_overwrite(path, force=force)
+    show.require_outputs(path, force=force)
     with show.workspace() as workspace:
         written = report_page(workspace, name)
     write_text(path, written, force=force)
-    show.say(f"wrote {path}: open it in a browser, or print it")
+    show.say_wrote(path, ": open it in a browser, or print it")
 
 
 def export(
@@ -83,6 +86,7 @@ def export(
 
     path = None if output is None or str(output) == "-" else output
     as_format = format_of(path, format_)
+    show.require_outputs(path, force=force)
     with show.workspace() as workspace:
         n_rows = write(workspace, name, path, as_format, what=what, latents=latents, force=force)
     if path is not None:

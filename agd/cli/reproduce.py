@@ -59,6 +59,9 @@ def reproduce(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for TARGET.html, .csv, .json and the specifications.")
     ] = Path("reproduced"),
+    force: Annotated[
+        bool, typer.Option("--force", help="Overwrite pages and inputs that are there, as after `all` was killed.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would be done and how long it takes.")] = False,
     json: Json = False,
 ) -> None:
@@ -69,13 +72,18 @@ def reproduce(
     from agd.cli.live import training_bar
     from agd.errors import InputError
     from agd.reproduction.authors import AuthorsFiles
-    from agd.reproduction.pages import write
+    from agd.reproduction.pages import places, write
     from agd.reproduction.study import Protocol, Study, Wish
     from agd.reproduction.targets import chosen, estimate
 
     wish = Wish(is_authors_data=authors_data, is_authors_lists=authors_lists)
     targets = chosen(target, wish)
     files = AuthorsFiles.find(data)
+    inputs = output / "inputs"
+    show.require_folder(inputs)
+    if output.is_dir():
+        pages = [path for one in targets for path in places(output, one)]
+        show.require_outputs(*pages, force=force, reads=[*files.known(), *([] if corpus is None else [corpus])])
     protocol = Protocol.quick(repeats, seed) if quick else Protocol.full(repeats, seed)
     seconds = estimate(targets, protocol, wish)
     told = f"{', '.join(targets)}: {_roughly(seconds)} on two cores where nothing is in the record yet"
@@ -83,7 +91,6 @@ def reproduce(
         show.say(told)
         return
     show.say_aside(told)
-    inputs = output / "inputs"
     try:
         inputs.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -100,10 +107,10 @@ def reproduce(
 
     outcomes = []
     with show.workspace() as workspace:
-        study = Study(workspace, files, protocol, inputs, threads, watch, corpus)
+        study = Study(workspace, files, protocol, inputs, threads, watch, corpus, is_forced=force)
         for one in targets:
             outcome = targets[one](study, wish)
-            written = write(output, outcome, force=True)
+            written = write(output, outcome, force=force)
             outcomes.append(outcome)
             if not json:
                 _show(outcome)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,6 +27,7 @@ MAX_INT = 2**31 - 1
 """Largest number of rows an option may name: what the record counts with."""
 MAX_SEED = 2**63 - 1
 
+Force = Annotated[bool, typer.Option("--force", help="Overwrite the file if it is there.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
@@ -40,6 +42,30 @@ def workspace() -> Iterator["Workspace"]:
     home = settings.require_home()
     with open_database(settings) as database:
         yield Workspace(database, home / "artifacts", settings.pace)
+
+
+def require_outputs(*paths: Path | None, force: bool, reads: Iterable[Path] = (), takes_streams: bool = True) -> None:
+    """Raise InputError, before anything is read or computed, where an output cannot be written or would cost a file."""
+    from agd.config import load_settings
+    from agd.writing import check_outputs
+
+    kept = load_settings().own_folders
+    check_outputs(paths, force=force, reads=reads, kept=kept, takes_streams=takes_streams)
+
+
+def require_folder(folder: Path) -> None:
+    """Raise InputError where no files can be made in a folder, or it is agd's own."""
+    from agd.config import load_settings
+    from agd.writing import check_folder
+
+    check_folder(folder, kept=load_settings().own_folders)
+
+
+def say_wrote(path: Path, more: str = "") -> None:
+    """Say that a file was written; aside where it was a stream, which may be standard output itself."""
+    from agd.writing import is_stream
+
+    (say_aside if is_stream(path) else say)(f"wrote {path}{more}")
 
 
 def say(words: str) -> None:

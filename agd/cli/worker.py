@@ -51,6 +51,7 @@ def worker(
     from agd.config import load_settings
     from agd.loop import stop_signals
     from agd.steps.workspace import get_campaign
+    from agd.writing import check_folder
     from agd_workflows import build, cluster
     from agd_workflows.hands import lend
     from agd_workflows.launching import Share, open_queue
@@ -59,6 +60,9 @@ def worker(
     from agd_workflows.worker import Crew, work
 
     say: Callable[[str], object] = (lambda _: None) if quiet else show.say_aside
+    folder = (launch_dir or load_settings().home / "jobs").absolute()
+    if offline or queue is not None:
+        check_folder(folder)
     with show.workspace() as workspace, stop_signals() as is_stopped:
         if campaign is not None:
             get_campaign(workspace, campaign)
@@ -68,7 +72,6 @@ def worker(
         adapter = None if queue is None else cluster.load_qadapter(queue, qadapter, share.job_words())
         launchpad = open_queue(workspace)
         reconciler = Reconciler(workspace, launchpad)
-        folder = (launch_dir or workspace.artifacts.parent / "jobs").absolute()
         if offline:
             lend(workspace)
             lease_s = load_settings().offline_lease_s

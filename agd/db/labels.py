@@ -1,12 +1,46 @@
 """Labels by hand: measurements and retractions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Final
 
 from sqlalchemy import insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
 from agd.db.tables import label, measurement, retraction
+
+_RESTING: Final = {
+    "campaigns": """
+SELECT campaign, count(*) AS n_suggested, min(iteration) AS first_iteration, bool_or(is_charged) AS is_charged,
+       bool_or(is_find) AS is_find, false AS is_initial
+FROM v_suggestion WHERE label_id = :label GROUP BY campaign
+UNION ALL
+SELECT k.name, 0, NULL, false, false, true FROM campaign_set q JOIN campaign k ON k.id = q.campaign_id
+JOIN training_set_member t USING (training_set_id)
+WHERE q.role = 'initial' AND t.composition_id = :composition AND t.label_id = :label
+ORDER BY campaign, is_initial
+""",
+    "models": """
+SELECT m.id AS model_version_id, m.kind, m.plugin, m.tensors_sha256, t.is_held_out,
+       ARRAY(SELECT k.name FROM campaign_model u JOIN campaign k ON k.id = u.campaign_id
+             WHERE u.model_version_id = m.id ORDER BY k.name) AS campaigns,
+       (SELECT count(*) FROM label l WHERE l.model_version_id = m.id) AS n_answers,
+       (SELECT count(*) FROM screening g WHERE g.model_version_id = m.id) AS n_screenings,
+       (SELECT count(*) FROM screening g JOIN screening_hit h ON h.screening_id = g.id
+        WHERE g.model_version_id = m.id) AS n_hits,
+       ARRAY(SELECT DISTINCT d.name FROM evaluation e JOIN dataset d ON d.id = e.dataset_id
+             WHERE e.model_version_id = m.id ORDER BY d.name) AS evaluated_on
+FROM model_version m JOIN training_set_member t USING (training_set_id)
+WHERE t.composition_id = :composition AND t.label_id = :label ORDER BY m.id
+""",
+    "evaluations": """
+SELECT e.model_version_id, m.kind, m.plugin, d.name AS dataset
+FROM label l JOIN evaluation e ON e.dataset_id = l.dataset_id AND e.property = l.property
+JOIN model_version m ON m.id = e.model_version_id JOIN dataset d ON d.id = e.dataset_id
+WHERE l.id = :label GROUP BY e.model_version_id, m.kind, m.plugin, d.name ORDER BY e.model_version_id
+""",
+}
+"""What was made with a label: by whom it was asked for or known, what learned from it, what was judged by it."""
 
 
 def store_measurement(
@@ -56,6 +90,12 @@ def measured(tx: Transaction, key: Mapping[str, object]) -> AnyRow | None:
 def find(tx: Transaction, label_id: int) -> AnyRow | None:
     """The label's row of v_label."""
     return tx.execute(text("SELECT * FROM v_label WHERE label_id = :label"), {"label": label_id}).one_or_none()
+
+
+def resting(tx: Transaction, label_id: int, composition_id: int) -> dict[str, Sequence[AnyRow]]:
+    """The campaigns, model versions and evaluations that used a label; a held-out one only measured its model."""
+    values = {"label": label_id, "composition": composition_id}
+    return {what: tx.execute(text(query), values).all() for what, query in _RESTING.items()}
 
 
 def store_retraction(tx: Transaction, label_id: int, reason: str, activity_id: int) -> bool:

@@ -2,9 +2,7 @@
 
 import hashlib
 import io
-import os
 import re
-import uuid
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -14,9 +12,7 @@ from numpy.typing import NDArray
 
 from agd.errors import ModelError
 from agd.types import Tensors
-
-PART = ".part"
-"""How the name of a file ends until it is whole."""
+from agd.writing import whole_file
 
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
@@ -70,21 +66,13 @@ def place_file(folder: Path, sha256: str, chunks: Iterable[bytes]) -> bool:
         return False
     path = tensors_path(folder, sha256)
     path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{sha256}.{uuid.uuid4().hex}{PART}")
     digest = hashlib.sha256()
-    try:
-        with part.open("xb") as file:
-            for chunk in chunks:
-                digest.update(chunk)
-                file.write(chunk)
-            file.flush()
-            os.fsync(file.fileno())
+    with whole_file(path, replaces=True) as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
         if digest.hexdigest() != sha256:
             raise ModelError(f"what was to become {path} has sha256 {digest.hexdigest()}: take it from another copy")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    _sync(path.parent)
     return True
 
 
@@ -124,12 +112,3 @@ def _pack(tensors: Tensors) -> bytes:
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, tensor.astype(tensor.dtype.newbyteorder("<")), allow_pickle=False)
     return buffer.getvalue()
-
-
-def _sync(folder: Path) -> None:
-    """Make a rename in `folder` last through a power cut."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 
 from agd.errors import InputError
-from agd.report.writing import replacing
+from agd.writing import writing
 
 Draw: TypeAlias = Callable[[Figure], None]
 
@@ -80,17 +80,24 @@ def as_svg(name: str, says: str, draw: Draw, size: tuple[float, float] = (4.7, 3
     return _inline(written.getvalue(), says)
 
 
+def format_of(path: Path) -> str:
+    """The format that a figure's suffix tells; raises InputError where it tells none."""
+    if path.suffix not in FORMATS:
+        raise InputError(f"{path}: a figure is written as {', '.join(FORMATS)}: end its name in one of them")
+    return path.suffix.removeprefix(".")
+
+
 def save(path: Path, draw: Draw, size: tuple[float, float], *, force: bool) -> None:
     """Draw a figure into a file of the format that its suffix tells.
 
     Raises:
-        InputError: the suffix tells none, or the file is there and `force` is not set.
+        InputError: the suffix tells none, the file is there and `force` is not set, or it cannot be written.
     """
-    if path.suffix not in FORMATS:
-        raise InputError(f"{path}: a figure is written as {', '.join(FORMATS)}: end its name in one of them")
-    with _styled(path.stem), replacing(path, force=force) as made:
+    as_format = format_of(path)
+    with _styled(path.stem), writing(path, force=force) as file:
         figure = _drawn(draw, size)
-        figure.savefig(made, dpi=200, metadata={} if path.suffix == ".png" else {"Creator": "agd"})
+        metadata = {} if as_format == "png" else {"Creator": "agd"}
+        figure.savefig(file, format=as_format, dpi=200, metadata=metadata)
 
 
 def end_labels(axes: Axes, ends: Sequence[tuple[float, float, str, str]]) -> None:

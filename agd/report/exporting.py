@@ -14,8 +14,8 @@ from agd.db import exports
 from agd.db.exports import Stream
 from agd.errors import InputError
 from agd.report.choices import Format, What
-from agd.report.writing import replacing
 from agd.steps.workspace import Workspace, campaign_row
+from agd.writing import writing
 
 _CHUNK: Final = 2_000
 _SUFFIXES: Final[dict[str, Format]] = {f".{name}": name for name in get_args(Format)}
@@ -68,20 +68,20 @@ def export(
     write = _writers()[format_]
     with (
         workspace.database.read() as tx,
-        _opened(path, force=force) as file,
+        _opened(path, force=force, kept=workspace.artifacts) as file,
         exports.rows(tx, what, campaign.id, rules(), latents=latents, chunk=_CHUNK) as stream,
     ):
         return write(stream, file)
 
 
 @contextmanager
-def _opened(path: Path | None, *, force: bool) -> Iterator[IO[bytes]]:
+def _opened(path: Path | None, *, force: bool, kept: Path) -> Iterator[IO[bytes]]:
     if path is None:
         sys.stdout.flush()
         yield sys.stdout.buffer
         sys.stdout.buffer.flush()
         return
-    with replacing(path, force=force) as made, made.open("wb") as file:
+    with writing(path, force=force, kept=[kept]) as file:
         yield file
 
 

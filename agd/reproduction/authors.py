@@ -87,6 +87,12 @@ class AuthorsFiles:
             return found
         raise InputError(f"{self.folder}: holds no {name}, which is one of the authors' files: get them from {URL}")
 
+    def known(self) -> list[Path]:
+        """The files that are there, of those that are read."""
+        names = {ORACLE_ROWS, TEST_ROWS, CORPUS, INVERSE_DESIGN, *SETS.values(), *CANDIDATES.values()}
+        names |= {_kappa_log(kappa) for kappa in KAPPAS}
+        return sorted(path for path in self.folder.rglob("*") if path.name in names)
+
     def rows(self, name: str) -> Sequence[Row]:
         """The rows of a table with the columns id, composition, Eg, in their order."""
         if name not in self._rows:
@@ -116,7 +122,7 @@ class AuthorsFiles:
 
     def kappa_log(self, kappa: int) -> list[tuple[str, float]]:
         """The labelled records of a control run in their order: reduced formula and band gap, repeats included."""
-        path = self.path(f"exp3_roost_recommandation_budget1000_kappa{kappa}_2nd.txt")
+        path = self.path(_kappa_log(kappa))
         try:
             lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
             pairs = [line.rpartition(",") for line in lines]
@@ -124,6 +130,10 @@ class AuthorsFiles:
         except ValueError as error:
             raise InputError(f"{path}: a record is not 'formula,Eg' ({error}): get the file from {URL}") from error
         return list(zip(reduced([formula for formula, _, _ in pairs], path), values, strict=True))
+
+
+def _kappa_log(kappa: int) -> str:
+    return f"exp3_roost_recommandation_budget1000_kappa{kappa}_2nd.txt"
 
 
 def reduced(formulas: Sequence[str], path: Path) -> list[str]:

@@ -11,8 +11,8 @@ from agd.report import words
 from agd.report.drawing import as_svg
 from agd.report.markup import Markup, element, figure, page, table
 from agd.report.page import foot
-from agd.report.writing import write_text
 from agd.reproduction.outcome import Compared, Drawing, Figure, Line, Listed, Outcome, Part, Words, rows_and_quantities
+from agd.writing import write_text
 
 _COLUMNS: Final = (
     "target",
@@ -35,6 +35,14 @@ _WIDE_INCHES: Final = 8.0
 """From this width on a figure takes that of the page."""
 
 
+_SUFFIXES: Final = (".html", ".csv", ".json")
+
+
+def places(folder: Path, target: str) -> list[Path]:
+    """What `write` makes of a target."""
+    return [folder / f"{target}{suffix}" for suffix in _SUFFIXES]
+
+
 def write(folder: Path, outcome: Outcome, *, force: bool) -> list[Path]:
     """Write TARGET.html, .csv and .json into a folder.
 
@@ -47,11 +55,9 @@ def write(folder: Path, outcome: Outcome, *, force: bool) -> list[Path]:
         ".csv": as_csv(outcome),
         ".json": json.dumps(outcome.told(), indent=2, ensure_ascii=False, default=str) + "\n",
     }
-    written = []
-    for suffix, content in contents.items():
-        path = folder / f"{outcome.target}{suffix}"
-        write_text(path, content, force=force)
-        written.append(path)
+    written = places(folder, outcome.target)
+    for path in written:
+        write_text(path, contents[path.suffix], force=force)
     return written
 
 

@@ -1,6 +1,7 @@
 """What the targets share: the authors' sets as datasets, their split, models and campaigns made where missing."""
 
 import csv
+import io
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -32,6 +33,7 @@ from agd.steps.opening import open_campaign
 from agd.steps.screening import screen
 from agd.steps.training import Recipe, Trained, train_by_hand
 from agd.steps.workspace import Campaign, Workspace
+from agd.writing import write_text
 
 Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress]]
 """Opens the reporting of one long computation by its title."""
@@ -163,7 +165,10 @@ oracle_calls = 1
 
 @dataclass(frozen=True, slots=True)
 class Study:
-    """A record, the authors' files, and how much to spend; `folder` takes specifications and lists that it writes."""
+    """A record, the authors' files, and how much to spend; `folder` takes specifications and lists that it writes.
+
+    One that is there and holds the same is left as it is; one that differs is overwritten only where that is forced.
+    """
 
     workspace: Workspace
     files: AuthorsFiles
@@ -172,6 +177,7 @@ class Study:
     threads: int
     watch: Watch
     generator_corpus: Path | None = None
+    is_forced: bool = False
     _campaigns: dict[str, Campaign] = field(default_factory=dict)
 
     def dataset(self, row: str) -> str:
@@ -193,13 +199,11 @@ class Study:
 
     def write_csv(self, name: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Path:
         """A small table in the study's folder; the same rows give the same bytes."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / name
-        with path.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(columns)
-            writer.writerows(rows)
-        return path
+        text = io.StringIO(newline="")
+        writer = csv.writer(text)
+        writer.writerow(columns)
+        writer.writerows(rows)
+        return self._written(name, text.getvalue())
 
     def members_of_row(self, row: str) -> list[Part]:
         """The rows of a set in the order of its file, split as the authors split them."""
@@ -328,10 +332,15 @@ class Study:
         return self._campaigns[name]
 
     def _opened(self, name: str, text: str) -> Campaign:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"{name}.toml"
-        path.write_text(text, encoding="utf-8")
+        path = self._written(f"{name}.toml", text)
         return open_campaign(self.workspace, specification.read(path))
+
+    def _written(self, name: str, text: str) -> Path:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / name
+        if not path.is_file() or path.read_bytes() != text.encode():
+            write_text(path, text, force=self.is_forced)
+        return path
 
 
 def _members(rows: Sequence[AnyRow], is_held_out: NDArray[np.bool_], is_validation: NDArray[np.bool_]) -> list[Member]:

@@ -16,7 +16,8 @@ from agd.db import activities, checks, dumps, inventory, progress, schema, stand
 from agd.db.connection import AnyRow, Database, Transaction, locked_campaigns, open_database
 from agd.db.embedded import EmbeddedServer
 from agd.errors import AgdError, InputError
-from agd.nets.checkpoint import PART, damage, tensors_path
+from agd.nets.checkpoint import damage, tensors_path
+from agd.writing import PART
 
 Severity: TypeAlias = Literal["ok", "note", "warning", "error"]
 

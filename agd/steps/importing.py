@@ -2,10 +2,12 @@
 
 import csv
 import hashlib
+import io
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from itertools import count
 from pathlib import Path
 
 from agd.chem.enumeration import charge_balanced
@@ -18,6 +20,7 @@ from agd.steps.cells import normalised
 from agd.steps.cleaning import CleanTable, ImportRules, Kept, Reject, clean
 from agd.steps.tabular import Source, SourceRow, read_source
 from agd.steps.workspace import Workspace, recorded, store_compositions
+from agd.writing import whole_file, writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,15 +91,46 @@ def import_enumeration(
     return _record(workspace, source, name, ImportRules(), CleanTable(named, kept, []))
 
 
-def write_rejects(path: Path, rejects: Iterable[Reject]) -> None:
-    """Write the refused rows as CSV: line, kind, formula, value, message."""
-    try:
-        with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
-            writer = csv.writer(file)
-            writer.writerow(["line", "kind", "formula", "value", "message"])
-            writer.writerows([r.line, r.kind, r.formula, r.value, r.message] for r in rejects)
-    except OSError as error:
-        raise InputError(f"{path}: the rejects cannot be written there ({error.strerror}); see --rejects") from error
+def write_rejects(path: Path, rejects: Iterable[Reject], *, force: bool = False) -> None:
+    """Write the refused rows as CSV: line, kind, formula, value, message.
+
+    Raises:
+        InputError: the file is there and `force` is not set, or it cannot be written.
+    """
+    with writing(path, force=force) as file:
+        file.write(_as_csv(rejects))
+
+
+def keep_rejects(name: str, rejects: Iterable[Reject]) -> Path:
+    """Write the refused rows of a dataset under a name of its own in the working folder, and return it.
+
+    It is NAME.rejects.csv, NAME.rejects-2.csv where another file is called so, and on. One that holds the same, as an
+    import before left it, is left as it is.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    content = _as_csv(rejects)
+    for n in count(1):
+        path = Path(f"{name}.rejects{'' if n == 1 else f'-{n}'}.csv")
+        try:
+            with whole_file(path, replaces=False) as file:
+                file.write(content)
+        except FileExistsError:
+            if not path.is_file() or path.read_bytes() != content:
+                continue
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror or error})") from error
+        return path
+    raise AssertionError  # there is a name for every number
+
+
+def _as_csv(rejects: Iterable[Reject]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(["line", "kind", "formula", "value", "message"])
+    writer.writerows([r.line, r.kind, r.formula, r.value, r.message] for r in rejects)
+    return text.getvalue().encode(errors="backslashreplace")
 
 
 def check_name(name: str) -> None:

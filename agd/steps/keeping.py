@@ -3,9 +3,8 @@
 import os
 import tempfile
 import time
-import uuid
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,10 +15,11 @@ from agd.db import dumps, inventory, schema
 from agd.db.connection import Transaction, locked_campaigns
 from agd.db.removals import open_removal
 from agd.errors import BusyError, DatabaseError, InputError, ModelError, SchemaError
-from agd.nets.checkpoint import PART, damage, place_file, tensors_path
+from agd.nets.checkpoint import damage, place_file, tensors_path
 from agd.protocols import Progress, silent
 from agd.steps.archiving import DUMP, FORMAT, Archive, ArchiveWriter, Manifest, model_member, read_file, verified
 from agd.steps.workspace import Workspace
+from agd.writing import PART, check_output, writing
 
 _MB = 1_000_000
 
@@ -72,7 +72,7 @@ def back_up(
         ModelError: a model file is missing or altered.
         DatabaseError: the dump failed.
     """
-    _require_free(file, is_forced=is_forced)
+    check_output(file, force=is_forced, kept=[workspace.artifacts], takes_streams=False)
     with workspace.database.read() as tx:  # its snapshot is what is counted, hashed and dumped
         function = inventory.hash_function(tx)
         hashes, n_rows = inventory.content_hashes(tx, function), inventory.row_counts(tx)
@@ -198,39 +198,14 @@ def _damaged(absent: dict[str, str]) -> ModelError:
     )
 
 
-def _require_free(file: Path, *, is_forced: bool) -> None:
-    if file.is_dir():
-        raise InputError(f"{file} is a folder: name the file to write in it")
-    if file.exists() and not is_forced:
-        raise InputError(f"{file} is there already: choose another name, or --force to overwrite it")
-
-
 @contextmanager
 def _new_file(file: Path, progress: Progress, *, is_forced: bool) -> Iterator[BinaryIO]:
     """A file that takes its name once it is filled, on disk and verified; removed on any error."""
-    part = file.with_name(f".{file.name}.{uuid.uuid4().hex}{PART}")
-    try:
-        with part.open("x+b") as written:
-            yield written
-            written.flush()
-            os.fsync(written.fileno())
-        open_backup(part, progress)
-        _require_free(file, is_forced=is_forced)
-        part.replace(file)
-        _sync_folder(file.parent)
-    except OSError as error:
-        raise InputError(f"{file}: cannot be written ({error.strerror or error})") from error
-    finally:
-        with suppress(OSError):
-            part.unlink(missing_ok=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with writing(file, force=is_forced) as part:
+        yield part
+        part.flush()
+        os.fsync(part.fileno())
+        open_backup(Path(part.name), progress)
 
 
 def _told(chunks: Iterable[bytes], progress: Progress) -> Iterator[bytes]:

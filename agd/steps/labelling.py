@@ -2,8 +2,10 @@
 
 import getpass
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 from agd import registry
 from agd.chem.doubts import is_doubtful
@@ -84,6 +86,38 @@ def add_label(
     return AddedLabel(made, named.reduced_formula[0], was_there=False, is_doubtful=is_doubtful(formula))
 
 
+@dataclass(frozen=True, slots=True)
+class Resting:
+    """A label (a row of v_label) and the rows of what was made with it."""
+
+    label: AnyRow
+    campaigns: Sequence[AnyRow]
+    models: Sequence[AnyRow]
+    evaluations: Sequence[AnyRow]
+
+    def told(self) -> dict[str, Any]:
+        """The same as plain values."""
+        parts = {"campaigns": self.campaigns, "models": self.models, "evaluations": self.evaluations}
+        return {**self.label._asdict(), **{name: [row._asdict() for row in rows] for name, rows in parts.items()}}
+
+
+def what_rests_on(workspace: Workspace, label_id: int, formula: str | None = None) -> Resting:
+    """What would lose its ground if a label that still stands were retracted.
+
+    Raises:
+        NotFoundError: there is no such label.
+        InputError: it is of another compound than `formula`, or was retracted before.
+    """
+    with workspace.database.read() as tx:
+        found = _standing(tx, label_id)
+        if formula is not None and identify(parse_formula(formula)).reduced_formula[0] != found.reduced_formula:
+            raise InputError(
+                f"label {label_id} is of {found.reduced_formula}, not of {formula}: `agd why {formula}` shows the "
+                "numbers of its labels"
+            )
+        return Resting(found, **labels.resting(tx, label_id, found.composition_id))
+
+
 def retract_label(workspace: Workspace, label_id: int, reason: str) -> AnyRow:
     """Withdraw a label; it stays in the record with the reason, and in the training sets made before.
 
@@ -93,17 +127,34 @@ def retract_label(workspace: Workspace, label_id: int, reason: str) -> AnyRow:
         NotFoundError: there is no such label.
         InputError: no reason is given, or it was retracted before.
     """
-    if not reason.strip():
-        raise InputError("say why the label is retracted: the reason stays in the record")
+    check_reason(reason)
     with workspace.database.read() as tx:
-        found = labels.find(tx, label_id)
-    if found is None:
-        raise NotFoundError(f"no label {label_id}: `agd why FORMULA` shows the labels of a compound with their numbers")
+        found = _standing(tx, label_id)
     with recorded(workspace, "retract") as activity_id, workspace.database.transaction() as tx:
         if not labels.store_retraction(tx, label_id, reason.strip(), activity_id):
-            raise InputError(f"label {label_id} of {found.reduced_formula} was retracted before: `agd why` says when")
+            raise _retracted_before(found)
         activities.finish(tx, activity_id)
     return found
+
+
+def check_reason(reason: str) -> None:
+    """Raise InputError where a label is to be retracted without a reason."""
+    if not reason.strip():
+        raise InputError("say why the label is retracted: the reason stays in the record")
+
+
+def _standing(tx: Transaction, label_id: int) -> AnyRow:
+    found = labels.find(tx, label_id)
+    if found is None:
+        raise NotFoundError(f"no label {label_id}: `agd why FORMULA` shows the labels of a compound with their numbers")
+    if found.is_retracted:
+        raise _retracted_before(found)
+    return found
+
+
+def _retracted_before(found: AnyRow) -> InputError:
+    formula = found.reduced_formula
+    return InputError(f"label {found.label_id} of {formula} was retracted before: `agd why {formula}` says when")
 
 
 def _check(tx: Transaction, property_name: str, measurement: Measurement, measured_on: date) -> None:

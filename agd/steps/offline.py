@@ -31,6 +31,7 @@ from agd.steps.workspace import (
     kept_error,
     take,
 )
+from agd.writing import check_folder
 
 JOB, SPOOL, MODELS = "job.npz", "spool.npz", "artifacts"
 """In a step's folder: what is to be computed, what came of it, and the model files for both ways."""
@@ -112,6 +113,7 @@ def compute(folder: Path, progress: Progress = silent) -> Path:
     work = work_of(campaign, step)
     if _is_computed(folder, work, job):
         return folder / SPOOL
+    check_folder(folder)
     about = {**job.about, "inputs_sha256": job.sha256, "worker": activities.worker()}
     try:
         with limited_threads(spec.threads):

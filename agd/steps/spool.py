@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from agd.errors import InputError
 from agd.steps.workspace import ModelRef
+from agd.writing import whole_file
 
 FORMAT = "agd step 1"
 
@@ -76,12 +76,8 @@ def write(path: Path, parcel: Parcel) -> None:
     arrays: dict[str, Any] = {f"array {name}": array for name, array in parcel.arrays.items()}
     arrays[_HEADER] = np.frombuffer(json.dumps(header).encode(), dtype=np.uint8)
     np.savez(buffer, **arrays)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
+    with whole_file(path, replaces=True) as file:
         file.write(buffer.getvalue())
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def read(path: Path) -> Parcel:

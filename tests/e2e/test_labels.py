@@ -1,25 +1,32 @@
 """Labels by hand: measured, told apart, withdrawn; never removed."""
 
+import json
 from collections.abc import Callable
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 from sqlalchemy import text
+from typer.testing import CliRunner, Result
 
+from agd.cli.app import app
 from agd.db import progress
 from agd.errors import FormulaError, InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps import perform, searching
+from agd.steps.evaluating import evaluate
 from agd.steps.explaining import why
-from agd.steps.labelling import Measurement, add_label, retract_label
+from agd.steps.labelling import Measurement, add_label, retract_label, what_rests_on
 from agd.steps.opening import open_campaign
+from agd.steps.screening import ScreenerChoice, screen
 from agd.steps.workspace import Step, Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 
 DAY = date(2026, 1, 15)
+MORE = '[oracle]\nn_trees = 5\nexclude_initial = false\n[sampler]\nkind = "random"\n'
 GAP = Measurement(5.2, "ada", uncertainty=0.1, note="ellipsometry")
 
 
@@ -141,3 +148,108 @@ def test_what_the_sampler_knows_loses_the_retracted_value(starter: Workspace, ma
     for wrong in (label_id, initial_id):
         retract_label(starter, int(str(wrong)), "wrong")
     assert sum(unknown()) == before + 2
+
+
+@pytest.fixture
+def agd(starter: Workspace, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The verbs, as typed."""
+    monkeypatch.setenv("AGD_HOME", str(starter.artifacts.parent))
+    monkeypatch.setenv("AGD_DATABASE_URL", starter.database.url)
+    return lambda *words, **how: CliRunner().invoke(app, words, **how)
+
+
+@pytest.fixture
+def at_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person who can be asked."""
+    monkeypatch.setattr("agd.cli.labels._is_somebody_there", lambda: True)
+
+
+def test_what_rests_on_a_label_is_shown_before_it_is_retracted(
+    starter: Workspace, make_spec: MakeSpec, agd: Callable[..., Result], tmp_path: Path
+) -> None:
+    campaign = open_campaign(starter, make_spec(target="band_gap > 1 eV", more=MORE))
+    LocalEngine().run(starter, campaign)
+    with starter.database.read() as tx:
+        found = progress.top_finds(tx, campaign.id, 1)[0]
+    initial = scalar(
+        starter,
+        "SELECT min(t.label_id) FROM training_set_member t JOIN campaign_set q USING (training_set_id)"
+        " WHERE q.role = 'initial' AND t.label_id NOT IN"
+        " (SELECT label_id FROM training_set_member WHERE label_id IS NOT NULL AND is_held_out)",
+    )
+    (tmp_path / "pool.csv").write_text("formula\nNaF\nLiF\n")
+    rules = {"is_novel": False, "is_valid": False}
+    choice = ScreenerChoice(options=("n_trees=5",), held_out=0.0)
+    screen(starter, "small", str(tmp_path / "pool.csv"), rules, choice=choice, target="band_gap > 0 eV")
+    screeners = "SELECT array_agg(id ORDER BY id) FROM model_version WHERE kind = 'screener'"
+    baseline, al = scalar(starter, screeners)  # type: ignore[misc]
+    evaluate(starter, baseline, "starter")
+
+    resting = what_rests_on(starter, found.label_id)
+    (row,) = resting.campaigns
+    assert (row.campaign, row.first_iteration, row.is_charged, row.is_find) == ("small", found.iteration, True, True)
+    (model,) = resting.models
+    assert (model.model_version_id, model.is_held_out) == (al, False)
+    assert (model.n_screenings, model.n_hits, list(model.evaluated_on)) == (1, 2, [])
+    assert resting.evaluations == []
+
+    resting = what_rests_on(starter, int(str(initial)))
+    assert [(row.campaign, row.is_initial) for row in resting.campaigns] == [("small", True)]
+    oracle, *learned = resting.models
+    assert (oracle.kind, list(oracle.campaigns)) == ("oracle", ["small"])
+    assert oracle.n_answers == scalar(starter, "SELECT count(*) FROM label WHERE model_version_id IS NOT NULL")
+    assert [row.model_version_id for row in learned] == [baseline, al]
+    assert list(learned[0].evaluated_on) == ["starter"]
+    assert [(row.model_version_id, row.dataset) for row in resting.evaluations] == [(baseline, "starter")]
+
+    shown = agd("label", "retract", str(initial), "--why", "wrong", "--dry-run")
+    assert shown.exit_code == 0, shown.exception
+    for words in (
+        f"label {initial}: band_gap of ",
+        "from dataset starter, line ",
+        "campaign small started from it",
+        f"oracle random_forest, model version {oracle.model_version_id} (",
+        f"used by small; it gave {oracle.n_answers} answers",
+        "learned from it; it gave 1 screening, 2 hits, an evaluation on starter",
+        f"screener random_forest, model version {baseline}, was judged on dataset starter with it",
+    ):
+        assert words in shown.stdout
+    shown = agd("label", "retract", str(found.label_id), "--why", "wrong", "--dry-run")
+    assert f"campaign small was charged for it in iteration {found.iteration}" in shown.stdout
+    assert ", a find\n" in shown.stdout
+    told = json.loads(agd("label", "retract", str(initial), "--why", "wrong", "--dry-run", "--json").stdout)
+    assert (told["is_retracted"], told["dry_run"], len(told["models"])) == (False, True, 3)
+    assert scalar(starter, "SELECT count(*) FROM retraction") == 0
+
+
+def test_nobody_retracts_by_a_pasted_example(starter: Workspace, agd: Callable[..., Result]) -> None:
+    label_id, formula = 7, scalar(starter, "SELECT reduced_formula FROM v_label WHERE label_id = 7")
+    words = ["label", "retract", str(label_id), "--why", "another phase"]
+    for given in (None, "y\n"):
+        ran = agd(*words, input=given)
+        assert isinstance(ran.exception, InputError)
+        assert f"label 7 of {formula} was not retracted: nobody is here to be asked; --yes" in str(ran.exception)
+        assert "nothing in the record rests on it" in ran.stdout
+    other = agd(*words, "--formula", "Sr Y F5", "--yes")
+    assert f"label 7 is of {formula}, not of Sr Y F5" in str(other.exception)
+    assert isinstance(agd(*words[:3], "--why", " ", "--yes").exception, InputError)
+    assert scalar(starter, "SELECT count(*) FROM retraction") == 0
+    done = agd(*words, "--formula", str(formula), "--yes", "--json")
+    assert json.loads(done.stdout)["is_retracted"]
+    assert scalar(starter, "SELECT reason FROM retraction WHERE label_id = 7") == "another phase"
+    assert "was retracted before" in str(agd(*words, "--dry-run").exception)
+
+
+@pytest.mark.usefixtures("at_terminal")
+def test_a_person_is_asked(starter: Workspace, agd: Callable[..., Result]) -> None:
+    words = ["label", "retract", "7", "--why", "another phase"]
+    for answer in ("n\n", "\n"):
+        declined = agd(*words, input=answer)
+        assert declined.exit_code == 1
+        assert "retract label 7 of" in declined.stderr
+        assert "nothing was retracted" in declined.stderr
+    assert scalar(starter, "SELECT count(*) FROM retraction") == 0
+    done = agd(*words, "--json", input="y\n")
+    assert json.loads(done.stdout[done.stdout.index("{") :])["is_retracted"]  # after the answer
+    assert "label 7: band_gap of" in done.stderr
+    assert scalar(starter, "SELECT count(*) FROM retraction") == 1

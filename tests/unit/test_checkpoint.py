@@ -71,7 +71,7 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     def fail(_descriptor: int) -> None:
         raise OSError(28, "no space left on device")
 
-    monkeypatch.setattr("agd.nets.checkpoint.os.fsync", fail)
+    monkeypatch.setattr("agd.writing.os.fsync", fail)
     with pytest.raises(OSError, match="no space"):
         save_tensors(tmp_path, TENSORS)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
