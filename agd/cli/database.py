@@ -95,12 +95,14 @@ def current() -> None:
 
 @app.command()
 def url() -> None:
-    """Print the database's URL; an embedded server is started and lingers for a while."""
+    """Print the database's URL without its password; an embedded server is started and lingers for a while."""
     from agd.config import load_settings
     from agd.db.connection import open_database
 
     with open_database(load_settings(), check_schema=False) as database:
-        typer.echo(database.url.replace("+psycopg", "", 1))
+        typer.echo(database.address.url)
+        if left_out := ", ".join(database.address.secrets):
+            show.say_aside(f"left out: {left_out}")
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
@@ -109,12 +111,13 @@ def psql(context: typer.Context) -> None:
     import subprocess
 
     from agd.config import load_settings
+    from agd.db.clients import orders
     from agd.db.connection import open_database
-    from agd.db.embedded_cluster import psql_command
+    from agd.db.embedded import binary
 
-    with open_database(load_settings(), check_schema=False) as database:
-        command = psql_command(database.url)
-        raise typer.Exit(subprocess.run([*command, *context.args], check=False).returncode)  # noqa: S603  our psql, the user's arguments
+    with open_database(load_settings(), check_schema=False) as database, orders(database.address) as told:
+        command = [str(binary("psql")), told.conninfo, *context.args]
+        raise typer.Exit(subprocess.run(command, env=told.environment, check=False).returncode)  # noqa: S603  our psql, the user's arguments
 
 
 def _embedded(verb: str) -> "Settings":

@@ -115,12 +115,6 @@ def latest_message(place: Place) -> str:
     return next((line for line in reversed(text.splitlines()) if " LOG:  " in line), "").partition(" LOG:  ")[2]
 
 
-def psql_command(url: str) -> list[str]:
-    """Command of an interactive session with the database of a SQLAlchemy URL, by the wheel's psql."""
-    scheme, separator, rest = url.partition("://")
-    return [str(binary("psql")), f"{scheme.partition('+')[0]}{separator}{rest}"]
-
-
 def _remove_traces(place: Place) -> None:
     """Remove what a killed server left; the lock says none lives, and Linux tells of one started by hand."""
     pid = supervisor.postmaster_pid(place.data)
