@@ -2,13 +2,13 @@
 
 import difflib
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Annotated, Self
-from urllib.parse import urlsplit
 
 import platformdirs
 from pydantic import AfterValidator, Field, ValidationError, model_validator
@@ -21,26 +21,57 @@ DRIVER = "postgresql+psycopg"
 _PREFIX = "AGD_"
 _RESERVED_PREFIX = "AGD_TEST_"
 _SCHEMES = ("postgresql", "postgres", DRIVER)
+_MONGO_SCHEMES = ("mongodb", "mongodb+srv")
+_SPELLED = "in a password write %40 for @, %2F for /, %3F for ?, %23 for # and %25 for %"
+_HOST = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]*)(?::(\d{0,5}))?")
+_LAST_PORT = 65535
+
+
+def checked_url(url: str) -> str:
+    """Return the URL of a server, its @ in a password spelled as it must be; raises ValueError that quotes nothing.
+
+    A password with a sign that has a meaning in URLs would otherwise become part of a host, and so of every message.
+    """
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator or not re.fullmatch(r"[a-z+]+", scheme):
+        raise ValueError("it must read postgresql://user@host:port/database")
+    if not rest.isprintable():
+        raise ValueError("it holds a sign that cannot be printed")
+    if re.search(r"%(?![0-9A-Fa-f]{2})|%00", rest):
+        raise ValueError(f"a % is not followed by two hexadecimal digits ({_SPELLED})")
+    authority, path, query = _parts(rest)
+    who, at, hosts = authority.rpartition("@")
+    if "@" in path or any("@" in part.partition("=")[0] for part in query.split("&")):
+        raise ValueError(f"an @ stands after the host ({_SPELLED})")
+    for host in hosts.split(","):
+        found = _HOST.fullmatch(host)
+        if found is None or int(found[2] or 0) > _LAST_PORT:
+            raise ValueError(
+                "the port is not a number from 0 to 65535, or a bracket in the host is left open"
+                + ("" if at else f" ({_SPELLED})")
+            )
+    return f"{scheme}://{who.replace('@', '%40')}{at}{hosts}{path}{query}"
+
+
+def _parts(rest: str) -> tuple[str, str, str]:
+    """What follows the :// as authority, path and query, the latter two with the sign that begins them."""
+    before, mark, query = rest.partition("?")
+    authority, slash, path = before.partition("/")
+    return authority, slash + path, mark + query
 
 
 def _with_driver(url: str) -> str:
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in _SCHEMES:
+    scheme, _, rest = checked_url(url).partition("://")
+    if scheme not in _SCHEMES:
         raise ValueError("it must read postgresql://user@host:port/database")
-    try:
-        _ = urlsplit(url).port
-    except ValueError:
-        raise ValueError("the port is not a number from 0 to 65535, or a bracket in the host is left open") from None
     return f"{DRIVER}://{rest}"
 
 
-_LAUNCHPADS = (*_SCHEMES, "mongodb", "mongodb+srv")
-
-
 def _launchpad(url: str) -> str:
-    if url.partition("://")[0] not in _LAUNCHPADS or "://" not in url:
+    checked = checked_url(url)
+    if checked.partition("://")[0] not in (*_SCHEMES, *_MONGO_SCHEMES):
         raise ValueError("it must read postgresql://user@host:port/database or mongodb://user@host:port/database")
-    return url
+    return checked
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,15 @@
 """The command line: parses, calls, prints, exits. No logic lives here."""
 
+import os
 import sys
 
 
 def main() -> None:
     """Run `agd`; every error a user can cure is one line on standard error and an exit code."""
     from agd.errors import AgdError
+
+    for name in [name for name in os.environ if name.startswith("PSYCOPG_")]:
+        del os.environ[name]  # another build of the driver, or none: agd brings the one it works with
 
     try:
         from agd.cli.app import app

@@ -96,12 +96,14 @@ def current() -> None:
 
 @app.command()
 def url() -> None:
-    """Print the database's URL; an embedded server is started and lingers for a while."""
+    """Print the database's URL without its password; an embedded server is started and lingers for a while."""
     from agd.config import load_settings
     from agd.db.connection import open_database
 
     with open_database(load_settings(), check_schema=False) as database:
-        typer.echo(database.url.replace("+psycopg", "", 1))
+        typer.echo(database.address.url)
+        if left_out := ", ".join(database.address.secrets):
+            show.say_aside(f"left out: {left_out}")
 
 
 @app.command(name="grant-reader")
@@ -138,14 +140,16 @@ def psql(
     import subprocess
 
     from agd.config import load_settings
+    from agd.db.clients import orders
     from agd.db.connection import open_database
-    from agd.db.embedded_cluster import psql_command
+    from agd.db.embedded import binary
 
-    with open_database(load_settings(), check_schema=False) as database:
-        command = psql_command(database.url, is_read_only=not write)
+    more = {} if write else {"default_transaction_read_only": "on"}
+    with open_database(load_settings(), check_schema=False) as database, orders(database.address, more=more) as told:
+        command = [str(binary("psql")), told.conninfo, *context.args]
         if not write and not context.args and sys.stdin.isatty():
             show.say_aside("read-only: `agd db psql --write` may change things")
-        raise typer.Exit(subprocess.run([*command, *context.args], check=False).returncode)  # noqa: S603  our psql, the user's arguments
+        raise typer.Exit(subprocess.run(command, env=told.environment, check=False).returncode)  # noqa: S603  our psql, the user's arguments
 
 
 def _embedded(verb: str) -> "Settings":

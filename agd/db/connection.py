@@ -5,23 +5,21 @@ from contextlib import contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
-from sqlalchemy import Connection, Engine, Row, create_engine, text
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError, ProgrammingError, SQLAlchemyError
+import psycopg
+from sqlalchemy import Connection, Engine, Row, create_engine, event, text
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from agd.config import Settings
-from agd.db import schema
+from agd.config import DRIVER, Settings
+from agd.db import causes, schema, session
+from agd.db.address import resolve
 from agd.db.embedded import EmbeddedServer
-from agd.errors import BusyError, DatabaseError
+from agd.errors import BusyError
 
 Transaction: TypeAlias = Connection
 """An open transaction: what the functions of `agd.db` work on and never commit."""
 
 AnyRow: TypeAlias = Row[*tuple[Any, ...]]
 """A row whose columns go by the names its function documents."""
-
-_INSUFFICIENT_PRIVILEGE = "42501"
-_OPTIONS = "-c jit=off -c timezone=UTC -c datestyle=ISO -c work_mem=64MB"
 
 _NO_CAMPAIGN = 0
 _LOCK_NAMESPACE = 0x616764  # "agd": keeps our advisory locks apart from those of other programs
@@ -31,17 +29,23 @@ class Database:
     """The record, reached through SQLAlchemy; closes its embedded server's claim when closed."""
 
     def __init__(self, url: str, server: EmbeddedServer | None = None) -> None:
+        """Touch no server yet; for one of the user's own, variables such as PGPASSWORD say what the URL does not.
+
+        Raises:
+            InputError: the URL or such a variable cannot be used.
+        """
         self.url = url
         self.is_embedded = server is not None
+        self.address = resolve(url, heeds_shell=server is None)
         self._server = server
-        self._where = "the embedded server" if server is not None else _shown(url)
-        given = make_url(url).query.get("options", "")
-        self._engine: Engine = create_engine(
-            url,
-            pool_size=2,
-            pool_pre_ping=True,
-            connect_args={"options": f"{_OPTIONS} {given}", "application_name": "agd", "connect_timeout": 10},
-        )
+        self._where = "the embedded server" if server is not None else self.address.where
+        self._engine: Engine = create_engine(f"{DRIVER}://", pool_size=2, pool_pre_ping=True, creator=self._connected)
+        event.listen(self._engine, "checkin", _leave_to_server)
+
+    def _connected(self) -> session.Session:
+        opened = session.connect(self.address)
+        opened.autocommit = False
+        return opened
 
     def __enter__(self) -> Self:
         return self
@@ -157,34 +161,23 @@ def open_database(settings: Settings, *, check_schema: bool = True) -> Database:
     return database
 
 
+def _leave_to_server(connection: session.Session | None, _record: object) -> None:
+    """Let the server say again whether a transaction may write: SQLAlchemy leaves a READ WRITE where a reader was."""
+    if connection is not None and not connection.closed:
+        connection.read_only = None
+
+
 @contextmanager
 def _explained(where: str) -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
-        raise _unreachable(where, error) from error
     except DBAPIError as error:
-        state = getattr(error.orig, "sqlstate", None)
-        if error.connection_invalidated or (isinstance(error, ProgrammingError) and state is None):
-            raise _unreachable(where, error) from error
-        if state == _INSUFFICIENT_PRIVILEGE:
-            raise DatabaseError(
-                f"{where} refuses ({_first_line(error)}): let its owner GRANT ALL ON SCHEMA public TO your role"
-            ) from error
-        raise
-
-
-def _unreachable(where: str, error: DBAPIError) -> DatabaseError:
-    return DatabaseError(
-        f"{where} does not answer ({_first_line(error)}). What was committed is safe: "
-        "see `agd db status`, or check AGD_DATABASE_URL, and run the command again"
-    )
-
-
-def _first_line(error: DBAPIError) -> str:
-    return str(error.orig).strip().partition("\n")[0]
-
-
-def _shown(url: str) -> str:
-    shown = make_url(url).set(query={})  # a password may stand there, too
-    return f"the database at {shown.render_as_string(hide_password=True)}"
+        meaning = causes.explained(error.orig, where, is_lost=error.connection_invalidated)
+        if meaning is None:
+            raise
+        raise meaning from error
+    except psycopg.Error as error:  # of the driver's own cursor, which copies rows
+        meaning = causes.explained(error, where)
+        if meaning is None:
+            raise
+        raise meaning from error

@@ -5,7 +5,6 @@ check of it are one transaction, no meta-command of a script is ever obeyed, and
 a newer one.
 """
 
-import os
 import re
 import shutil
 import subprocess
@@ -17,10 +16,11 @@ from pathlib import Path
 from typing import IO, Any
 
 import psycopg
-from psycopg.conninfo import make_conninfo
-from sqlalchemy import make_url, text
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy import text
 
+from agd.db import causes, session
+from agd.db.address import Address
+from agd.db.clients import orders, own_environment
 from agd.db.connection import Transaction
 from agd.db.embedded_place import MAJOR_VERSION, binary
 from agd.errors import DatabaseError
@@ -71,21 +71,22 @@ def find_program(name: str, major_version: int) -> Program:
     )
 
 
-def dump(url: str, snapshot: str, program: Program) -> Generator[bytes]:
+def dump(address: Address, snapshot: str, program: Program) -> Generator[bytes]:
     """The dump of every schema as the snapshot shows it, in chunks.
 
     Raises:
         DatabaseError: pg_dump failed; what it gave before is of no use.
     """
-    arguments, password = _connection(url)
-    command = [
-        str(program.path),
-        *("--format=custom", f"--snapshot={snapshot}", "--no-owner", "--no-privileges", "--no-tablespaces"),
-        *("--no-publications", "--no-subscriptions", "--no-security-labels", "--no-password", f"--dbname={arguments}"),
-    ]
-    with _output(command, password) as stream:
-        while chunk := stream.read(_CHUNK_BYTES):
-            yield chunk
+    with orders(address) as told:
+        command = [
+            str(program.path),
+            *("--format=custom", f"--snapshot={snapshot}", "--no-owner", "--no-privileges", "--no-tablespaces"),
+            *("--no-publications", "--no-subscriptions", "--no-security-labels", "--no-password"),
+            f"--dbname={told.conninfo}",
+        ]
+        with _output(command, told.environment) as stream:
+            while chunk := stream.read(_CHUNK_BYTES):
+                yield chunk
 
 
 def load(tx: Transaction, path: Path, major_version: int, on_rows: Callable[[int], object]) -> None:
@@ -106,6 +107,7 @@ def load(tx: Transaction, path: Path, major_version: int, on_rows: Callable[[int
                 with _output([*command, f"--section={section}", str(path)]) as lines:
                     _play(cursor, lines, on_rows if section == "data" else None)
             cursor.execute("RESET ALL")
+            session.settle(cursor.connection, "the database")
             cursor.execute("ANALYZE")
 
 
@@ -149,9 +151,9 @@ def _blocks(lines: Iterator[bytes]) -> Iterator[tuple[bytes, int]]:
 
 
 @contextmanager
-def _output(command: Sequence[str], password: str | None = None) -> Iterator[IO[bytes]]:
+def _output(command: Sequence[str], environment: dict[str, str] | None = None) -> Iterator[IO[bytes]]:
     """Standard output of a client program; an exit code other than 0 is an error with its last words."""
-    environment = os.environ | {"LC_ALL": "C"} | ({} if password is None else {"PGPASSWORD": password})
+    environment = (own_environment() if environment is None else environment) | {"LC_ALL": "C", "PG_COLOR": "never"}
     with tempfile.TemporaryFile() as words:
         with subprocess.Popen(  # noqa: S603  own arguments
             command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=words, env=environment
@@ -169,14 +171,6 @@ def _output(command: Sequence[str], password: str | None = None) -> Iterator[IO[
             raise DatabaseError(f"{reason} (exit code {process.returncode} of {command[0]})")
 
 
-def _connection(url: str) -> tuple[str, str | None]:
-    """What a client program takes for the database of a SQLAlchemy URL, and the password, which no `ps` may show."""
-    dialect: Any = PGDialect_psycopg
-    _, options = dialect().create_connect_args(make_url(url))
-    password = options.pop("password", None)
-    return make_conninfo(**options, application_name="agd"), password
-
-
 @contextmanager
 def _driver_cursor(tx: Transaction) -> Iterator[psycopg.Cursor[Any]]:
     """The driver's own cursor on the transaction: it takes several statements at once, and COPY."""
@@ -192,6 +186,10 @@ def _refused_by_server() -> Iterator[None]:
         yield
     except psycopg.Error as error:
         reason = str(error).strip().partition("\n")[0]
+        if isinstance(
+            error, psycopg.OperationalError
+        ):  # a full disk, a lost connection: nothing is wrong with the dump
+            raise causes.explained(error, "the database") or error from error
         raise DatabaseError(
             f"the database does not take the backup ({reason}); nothing was changed: restore into an empty database"
         ) from error

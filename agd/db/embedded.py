@@ -17,11 +17,10 @@ from urllib.parse import quote
 
 from agd.config import DRIVER
 from agd.db import embedded_cluster, supervisor
-from agd.db.embedded_cluster import psql_command
 from agd.db.embedded_place import ROLE, Place, binary, find_place, find_server_user, make_folder, make_place
 from agd.errors import BusyError, DatabaseError, InputError
 
-__all__ = ["EmbeddedServer", "ServerStatus", "binary", "psql_command"]
+__all__ = ["EmbeddedServer", "ServerStatus", "binary"]
 
 _log = logging.getLogger(__name__)
 
@@ -194,10 +193,13 @@ def _answers(place: Place) -> bool:
     """Whether the server accepts connections: neither absent nor starting, recovering or stopping."""
     from psycopg import pq
 
+    from agd.db.address import hidden_shell
+
     if not (place.sockets / f".s.PGSQL.{_PORT}").exists():
         return False
     address = _url(place).replace(DRIVER, "postgresql", 1)
-    return pq.PGconn.ping(f"{address}&connect_timeout=10".encode()) == pq.Ping.OK
+    with hidden_shell():
+        return pq.PGconn.ping(f"{address}&connect_timeout=10".encode()) == pq.Ping.OK
 
 
 def _url(place: Place) -> str:

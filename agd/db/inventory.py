@@ -15,7 +15,7 @@ ORDER BY n.nspname, c.relname
 
 _HASH_FUNCTION = text("""
 SELECT proname FROM pg_proc
-WHERE proname ~ '^agd_content_hash_v[0-9]+$' AND pronamespace = current_schema()::regnamespace
+WHERE proname ~ '^agd_content_hash_v[0-9]+$' AND pronamespace = 'public'::regnamespace
 ORDER BY length(proname) DESC, proname DESC LIMIT 1
 """)
 

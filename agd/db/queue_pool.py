@@ -7,49 +7,42 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, TypeAlias, TypeVar
+from typing import TypeVar
 
 import psycopg
 from psycopg import errors, pq
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from agd.errors import DatabaseError, InputError, SchemaError
+from agd.db import causes
+from agd.db.address import resolve
+from agd.db.session import Session, connect
+from agd.errors import InputError, SchemaError
 
-Session: TypeAlias = psycopg.Connection[tuple[Any, ...]]
-"""A connection on which each statement is its own transaction, unless `QueuePool.transact` has opened one."""
+__all__ = ["QueuePool", "Session"]
 
 _T = TypeVar("_T")
 
 # One plan per statement serves all values, and no plan made while the queue was empty reads all of a full one.
-_OPTIONS = (
-    "-c jit=off -c timezone=UTC -c datestyle=ISO -c plan_cache_mode=force_generic_plan"
-    " -c enable_seqscan=off -c client_min_messages=warning"
-)
+_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+_NAME = "the URL of the queue (AGD_LAUNCHPAD_URL)"
 _ATTEMPTS = 6
 
 
 class QueuePool:
     """Opens connections as threads need them and keeps them for the next; after a fork the child opens its own."""
 
-    def __init__(self, url: str, *, user: str | None = None, password: str | None = None) -> None:
-        """Touch no server yet.
+    def __init__(
+        self, url: str, *, user: str | None = None, password: str | None = None, heeds_shell: bool = True
+    ) -> None:
+        """Touch no server yet; `heeds_shell` as of a server of the user's own.
 
         Raises:
             InputError: the URL cannot be read.
         """
-        scheme, separator, rest = url.partition("://")
-        if not separator or scheme.partition("+")[0] not in {"postgresql", "postgres"}:
+        if url.partition("://")[0].partition("+")[0] not in {"postgresql", "postgres"}:
             raise InputError("a queue in PostgreSQL has a URL such as postgresql://user@host:port/database")
-        try:
-            given = conninfo_to_dict(f"postgresql://{rest}")
-        except psycopg.ProgrammingError as error:
-            raise InputError(f"the URL of the queue cannot be read: {str(error).strip()}") from None
-        given |= {key: value for key, value in (("user", user), ("password", password)) if value}
-        given["options"] = f"{_OPTIONS} {given.get('options') or ''}".strip()
-        given.setdefault("application_name", "agd queue")
-        given.setdefault("connect_timeout", 10)
-        self._conninfo = make_conninfo("", **given)
-        self.where = _shown(given)
+        given = {key: value for key, value in (("user", user), ("password", password)) if value}
+        self._address = resolve(url, heeds_shell=heeds_shell, name=_NAME, what="the queue", given=given)
+        self.where = self._address.where
         self._idle: deque[Session] = deque()
         self._inherited: list[deque[Session]] = []
         self._pid = os.getpid()
@@ -166,7 +159,7 @@ class QueuePool:
             if _is_quiet(session):
                 return session
             session.close()
-        return psycopg.connect(self._conninfo, autocommit=True, prepare_threshold=1)
+        return connect(self._address, application_name="agd queue", more=_SETTINGS, prepare_threshold=1)
 
 
 def _is_undone(error: BaseException | None) -> bool:
@@ -193,11 +186,6 @@ def _close_all(idle: deque[Session], pid: int) -> None:
             idle.pop().close()
 
 
-def _shown(given: dict[str, Any]) -> str:
-    place = f"{given.get('host') or 'localhost'}:{given.get('port') or 5432}"
-    return f"the queue at {place}/{given.get('dbname') or ''}"
-
-
 @contextmanager
 def _explained(where: str) -> Iterator[None]:
     try:
@@ -207,14 +195,8 @@ def _explained(where: str) -> Iterator[None]:
     except errors.CheckViolation as error:
         field = str(error.diag.constraint_name).removeprefix("ck_document_").removesuffix("_is_no_list")
         raise InputError(f"{field} of a document of the queue cannot be a list: name it otherwise") from error
-    except errors.InsufficientPrivilege as error:
-        raise DatabaseError(f"{where} refuses ({_first_line(error)}): let its owner grant your role access") from error
-    except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-        raise DatabaseError(
-            f"{where} does not answer ({_first_line(error)}). What was committed is safe: "
-            "see `agd db status`, or check the URL, and try again"
-        ) from error
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).strip().partition("\n")[0]
+    except psycopg.Error as error:
+        meaning = causes.explained(error, where, _NAME)
+        if meaning is None:
+            raise
+        raise meaning from error

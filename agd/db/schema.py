@@ -8,13 +8,22 @@ from sqlalchemy.exc import OperationalError
 
 from agd.db import queue_tables
 from agd.db.removals import open_removal
-from agd.errors import BusyError, SchemaError
+from agd.errors import BusyError, DatabaseError, SchemaError
 
 SCHEMA_REVISION = "0006"
 
 _LOCK = 0x6167640001
 _CLEAR_PATIENCE_S = 10
 _LOCK_NOT_AVAILABLE = "55P03"
+
+
+_FITNESS = text("""
+SELECT current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS is_standby,
+       current_setting('transaction_read_only') = 'on' AS is_read_only,
+       to_regnamespace('public') IS NOT NULL AS has_public,
+       (SELECT min(v.schemaname::text) FROM pg_tables v JOIN pg_tables c USING (schemaname)
+        WHERE v.tablename = 'alembic_version' AND c.tablename = 'suggestion') AS elsewhere
+""")
 
 
 def current_revision(connection: Connection) -> str | None:
@@ -27,7 +36,7 @@ def current_revision(connection: Connection) -> str | None:
 
 def is_empty(connection: Connection) -> bool:
     """Whether the database holds no table at all."""
-    return not connection.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()"))
+    return not connection.scalar(text("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'"))
 
 
 def require_current(connection: Connection) -> None:
@@ -57,12 +66,40 @@ def upgrade(connection: Connection, revision: str = "head") -> None:
     from alembic.config import Config
 
     found = current_revision(connection)
-    if found is not None and found > SCHEMA_REVISION:
+    if found is None:
+        _require_fit(connection)
+    elif found > SCHEMA_REVISION:
         raise _newer(found)
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "agd_migrations:")
     command.upgrade(config, revision)
+
+
+def _require_fit(connection: Connection) -> None:
+    """Refuse a database that cannot hold the record, before anything is made in it.
+
+    Raises:
+        DatabaseError: it is read-only, its text is not UTF-8, it has no schema public, or the record is in another one.
+    """
+    fitness = connection.execute(_FITNESS).one()
+    if fitness.is_standby or fitness.is_read_only:
+        why = "it is a standby" if fitness.is_standby else "its default_transaction_read_only is on"
+        raise DatabaseError(
+            f"the database is read-only ({why}): name the primary server, or let its owner RESET that setting"
+        )
+    if fitness.encoding != "UTF8":
+        raise DatabaseError(
+            f"the database stores text as {fitness.encoding} and cannot hold the record: make one with "
+            "CREATE DATABASE ... ENCODING 'UTF8' TEMPLATE template0, and name it in AGD_DATABASE_URL"
+        )
+    if fitness.elsewhere is not None:
+        raise DatabaseError(
+            f"the record is in the schema {fitness.elsewhere} of this database, and agd keeps it in public: "
+            f'say ALTER SCHEMA public RENAME TO public_before; ALTER SCHEMA "{fitness.elsewhere}" RENAME TO public'
+        )
+    if not fitness.has_public:
+        raise DatabaseError("the database has no schema public, where the record is kept: let its owner make it")
 
 
 def downgrade(connection: Connection, revision: str) -> None:

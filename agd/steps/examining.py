@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from agd.config import Settings, load_settings
-from agd.db import activities, checks, dumps, inventory, progress, schema, standing
+from agd.db import activities, checks, inventory, progress, schema, standing
 from agd.db.connection import AnyRow, Database, Transaction, locked_campaigns, open_database
 from agd.db.embedded import EmbeddedServer
 from agd.errors import AgdError, InputError
@@ -21,7 +21,6 @@ from agd.writing import PART
 
 Severity: TypeAlias = Literal["ok", "note", "warning", "error"]
 
-OLDEST_SERVER = 14
 _FEW_BYTES = 1_000_000_000
 _TOO_FEW_BYTES = 100_000_000
 _CLOCK_TOLERANCE_S = 2.0
@@ -129,12 +128,7 @@ def _disk(settings: Settings) -> Iterator[Finding]:
 
 
 def _server_version(_: Site, tx: Transaction) -> Iterator[Finding]:
-    version = schema.server_version(tx)
-    if dumps.server_major_version(tx) < OLDEST_SERVER:
-        cure = f"upgrade the server to PostgreSQL {OLDEST_SERVER} or later"
-        yield Finding("error", "server", f"PostgreSQL {version} is too old", cure)
-    else:
-        yield Finding("ok", "server", f"PostgreSQL {version}")
+    yield Finding("ok", "server", f"PostgreSQL {schema.server_version(tx)}")
     if (encoding := checks.encoding(tx)) != "UTF8":
         cure = "create a database with ENCODING 'UTF8' and move the record there with `agd backup` and `agd restore`"
         yield Finding("warning", "server", f"the database stores text as {encoding}", cure)

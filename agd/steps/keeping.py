@@ -86,7 +86,7 @@ def back_up(
         program = dumps.find_program("pg_dump", dumps.server_major_version(tx))
         with _new_file(file, progress, is_forced=is_forced) as part:
             writer = ArchiveWriter(part, time.time())
-            with closing(dumps.dump(workspace.database.url, dumps.export_snapshot(tx), program)) as chunks:
+            with closing(dumps.dump(workspace.database.address, dumps.export_snapshot(tx), program)) as chunks:
                 dump = writer.add(DUMP, _told(chunks, progress))
             model_files = []
             for sha256, path in models.items():

@@ -3,6 +3,8 @@ from pathlib import Path
 import pytest
 
 from agd.db import dumps
+from agd.db.address import resolve
+from agd.db.clients import orders
 from agd.db.connection import Database
 from agd.db.embedded_place import MAJOR_VERSION
 from agd.errors import DatabaseError
@@ -28,18 +30,21 @@ def test_the_program_is_as_new_as_the_server(tmp_path: Path, monkeypatch: pytest
     assert dumps.find_program("pg_dump", newer) == dumps.Program(tmp_path / "pg_dump", newer)
 
 
-def test_no_password_is_seen_among_the_processes() -> None:
-    arguments, password = dumps._connection("postgresql+psycopg://ada:s%20cret@host:5433/agd?sslmode=require")
-    assert password == "s cret"  # noqa: S105  of nobody
-    assert "cret" not in arguments
-    for part in ("user=ada", "host=host", "port=5433", "dbname=agd", "sslmode=require"):
-        assert part in arguments
+def test_no_secret_is_seen_among_the_processes() -> None:
+    url = "postgresql+psycopg://ada:s%20cret@host:5433/agd?sslmode=require&sslpassword=s3cret"
+    with orders(resolve(url, heeds_shell=False)) as told:
+        assert "cret" not in told.conninfo
+        for part in ("user=ada", "host=host", "port=5433", "dbname=agd", "sslmode=require", "client_encoding=UTF8"):
+            assert part in told.conninfo
+        assert told.environment["PGPASSWORD"] == "s cret"
+        assert Path(told.environment["PGSERVICEFILE"]).read_text() == "[agd]\nsslpassword=s3cret\n"
+        assert Path(told.environment["PGSERVICEFILE"]).stat().st_mode & 0o077 == 0
 
 
 def test_what_the_programs_refuse_is_one_line(database: Database, tmp_path: Path) -> None:
     program = dumps.find_program("pg_dump", 14)
     with pytest.raises(DatabaseError, match=r"pg_dump: error: .*snapshot"):
-        list(dumps.dump(database.url, "00000000-00000000-1", program))
+        list(dumps.dump(database.address, "00000000-00000000-1", program))
     (tmp_path / "dump").write_text("nothing of the kind")
     with pytest.raises(DatabaseError, match="pg_restore: error: ") as caught, database.transaction() as tx:
         dumps.load(tx, tmp_path / "dump", 14, lambda _: None)
@@ -49,7 +54,7 @@ def test_what_the_programs_refuse_is_one_line(database: Database, tmp_path: Path
 def test_settings_of_the_session_outlive_a_dump(database: Database, tmp_path: Path) -> None:
     """The script empties the search path and sets much else; who restores goes on as before."""
     with database.read() as tx:
-        chunks = dumps.dump(database.url, dumps.export_snapshot(tx), dumps.find_program("pg_dump", 14))
+        chunks = dumps.dump(database.address, dumps.export_snapshot(tx), dumps.find_program("pg_dump", 14))
         (tmp_path / "dump").write_bytes(b"".join(chunks))
     names = ("search_path", "client_encoding", "TimeZone", "check_function_bodies", "work_mem", "row_security")
     with database.transaction() as tx:

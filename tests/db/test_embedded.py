@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from agd.db import embedded_cluster, embedded_place, supervisor
-from agd.db.embedded import EmbeddedServer, psql_command
+from agd.db.embedded import EmbeddedServer, binary
 from agd.errors import BusyError, DatabaseError, InputError
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -59,8 +59,12 @@ def home(open_folder: Path, template: Path) -> Iterator[Path]:
     shutil.rmtree(folder.parent)
 
 
+def plain(url: str) -> str:
+    return url.replace("+psycopg", "")
+
+
 def execute(url: str, statement: str) -> object:
-    with psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+    with psycopg.connect(plain(url), autocommit=True) as connection:
         cursor = connection.execute(statement)
         return cursor.fetchone() if cursor.description else None
 
@@ -136,7 +140,7 @@ def test_processes_share_one_private_server(home: Path, monkeypatch: pytest.Monk
         for folder in (status.socket_directory, status.data_directory, home / "server"):
             assert folder.stat().st_mode & 0o777 == 0o700
         shown = subprocess.run(
-            [*psql_command(url), "-Atc", "SELECT value FROM fact"], capture_output=True, text=True, check=True
+            [binary("psql"), plain(url), "-Atc", "SELECT value FROM fact"], capture_output=True, text=True, check=True
         )
         assert shown.stdout == "42\n"
     assert [(folder, folder.stat().st_mode) for folder in home.parents] == parents
@@ -372,7 +376,7 @@ def test_other_user_is_refused(home: Path) -> None:
     with server as url:
         nobody = {"user": 65534, "group": 65534, "extra_groups": [], "cwd": "/"}
         psql = embedded_place.server_binary("psql", embedded_place.find_server_user())
-        command = [psql, *psql_command(url)[1:], "-c", "SELECT 1"]
+        command = [psql, plain(url), "-c", "SELECT 1"]
         closed = subprocess.run(command, capture_output=True, text=True, check=False, **nobody)
         assert "Permission denied" in closed.stderr
         sockets = server.status().socket_directory

@@ -13,7 +13,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from agd.cli.app import app
-from agd.db import schema
+from agd.db import schema, session
 from agd.db.removals import open_removal
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
@@ -174,8 +174,9 @@ def test_schema_clock_disk_and_server(installed: Workspace, monkeypatch: pytest.
     server_time = schema.server_time
     monkeypatch.setattr(schema, "server_time", lambda tx: server_time(tx) - timedelta(minutes=1))
     assert "60.0 s behind" in about(examine(), "clock: ").what
-    monkeypatch.setattr(examining, "OLDEST_SERVER", 99)
-    assert about(examine(), "is too old").needs_care
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "OLDEST_SERVER", 99)
+        assert "agd needs 99 or later" in about(examine(), "database: ").what
     change(installed, "UPDATE alembic_version SET version_num = '0001'")
     assert about(examine(), "schema: ").cure == "agd db upgrade"
     change(installed, "UPDATE alembic_version SET version_num = '9999'")

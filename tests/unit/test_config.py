@@ -50,6 +50,11 @@ def test_database_url_gets_the_driver_and_hides_its_password(monkeypatch: pytest
         "postgresql+asyncpg://me:secret@db/agd",
         "db:secret",
         "postgresql://me:secret@db:x/agd",
+        "postgresql://me:secret@db:70000/agd",
+        "postgresql://me:12/secret@db/agd",
+        "postgresql://me:12?secret@db/agd",
+        "postgresql://me:secret%@db/agd",
+        "postgresql://me:secret@db/agd\n?x",
     ],
 )
 def test_malformed_database_url(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -58,6 +63,18 @@ def test_malformed_database_url(monkeypatch: pytest.MonkeyPatch, url: str) -> No
         load_settings()
     assert "secret" not in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_an_at_sign_in_a_password(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AGD_DATABASE_URL", "postgres://me:p@ss@db/agd")
+    monkeypatch.setenv("AGD_LAUNCHPAD_URL", "mongodb://me:p@ss@a:1,b:2/agd?replicaSet=x")
+    settings = load_settings()
+    assert settings.database_url == "postgresql+psycopg://me:p%40ss@db/agd"
+    assert settings.launchpad_url == "mongodb://me:p%40ss@a:1,b:2/agd?replicaSet=x"
+    monkeypatch.setenv("AGD_LAUNCHPAD_URL", "mongodb://me:p/secret@db/agd")
+    with pytest.raises(InputError, match=r"AGD_LAUNCHPAD_URL cannot be used: an @ stands after the host") as caught:
+        load_settings()
+    assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", ["-1", "nan", "soon"])

@@ -20,10 +20,11 @@ class QueueClient(MongoClient):  # type: ignore[misc]  # mongomock has no types
         username: str | None = None,
         password: str | None = None,
         tz_aware: bool = False,
+        heeds_shell: bool = True,
         **_mongo_options: object,
     ) -> None:
         """Touch no server yet; options that mean something to MongoDB alone are not used."""
-        pool = QueuePool(url, user=username, password=password)
+        pool = QueuePool(url, user=username, password=password, heeds_shell=heeds_shell)
         super().__init__("localhost", tz_aware=tz_aware, _store=QueueServer(pool))
         self.host = pool.where
 

@@ -76,9 +76,10 @@ class Share:
 
 def open_queue(workspace: Workspace, settings: Settings | None = None) -> LaunchPad:
     """The queue that belongs to the record: `AGD_LAUNCHPAD_URL`, or the record's own database."""
-    url = (settings or load_settings()).launchpad_url or workspace.database.url
+    own_url = (settings or load_settings()).launchpad_url
     prepare_fireworks(workspace.pace)
-    launchpad = open_launchpad(url)
+    is_embedded = own_url is None and workspace.database.is_embedded
+    launchpad = open_launchpad(own_url or workspace.database.url, heeds_shell=not is_embedded)
     _set_counters(workspace, launchpad)
     return launchpad
 

@@ -1,8 +1,10 @@
 """The launchpad of FireWorks in PostgreSQL: what `MongoClient` gives for a postgresql:// URL."""
 
 import importlib.metadata
+import warnings
 from functools import cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
 
 from agd.errors import DatabaseError, InputError
 
@@ -10,7 +12,7 @@ if TYPE_CHECKING:
     from fireworks import LaunchPad
 
 MONGOMOCK_VERSION = "4.3.0"
-_MONGO = {"mongoclient_kwargs": {"serverSelectionTimeoutMS": 5000}}
+_ANSWER_MS = 5000
 SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
@@ -31,8 +33,10 @@ def install() -> None:
     fireworks.core.rocket.zopen = _zopen  # its offline mode says no mode, which today's monty refuses
 
 
-def open_launchpad(url: str, name: str = "agd", **options: Any) -> "LaunchPad":
+def open_launchpad(url: str, name: str = "agd", *, heeds_shell: bool = True, **options: Any) -> "LaunchPad":
     """A launchpad that logs nothing; `options` are those of fireworks.LaunchPad.
+
+    `heeds_shell` says whether variables such as PGPASSWORD count, as for a server of the user's own.
 
     Raises:
         InputError: the URL is neither postgresql:// nor mongodb://.
@@ -46,19 +50,35 @@ def open_launchpad(url: str, name: str = "agd", **options: Any) -> "LaunchPad":
 
     from agd_workflows.whole import WholeLaunchPad
 
-    kind = WholeLaunchPad if is_postgresql(url) else LaunchPad
+    is_ours = is_postgresql(url)
+    kind = WholeLaunchPad if is_ours else LaunchPad
+    for_client = {"heeds_shell": heeds_shell} if is_ours else {"serverSelectionTimeoutMS": _ANSWER_MS}
+    ours = {"host": url, "name": name, "uri_mode": True, "strm_lvl": "CRITICAL", "mongoclient_kwargs": for_client}
     try:
-        launchpad = kind(**{"host": url, "name": name, "uri_mode": True, "strm_lvl": "CRITICAL", **_MONGO, **options})
-        if is_postgresql(url):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("error", category=UserWarning, module="pymongo")  # an option it does not know
+            launchpad = kind(**{**ours, **options})
+        if is_ours:
             launchpad.connection.list_database_names()
         else:
             launchpad.connection.admin.command("ping")
-    except (ConfigurationError, InvalidURI, ValueError) as error:
-        raise InputError(f"a launchpad has a postgresql:// or mongodb:// URL: {error}") from error
+    except (ConfigurationError, InvalidURI, ValueError, UserWarning) as error:
+        raise InputError(
+            f"a launchpad has a postgresql:// or mongodb:// URL: {_without_password(url, error)}"
+        ) from None
     except PyMongoError as error:
-        words = str(error).partition(",")[0]
+        words = _without_password(url, error).partition(",")[0]
         raise DatabaseError(f"MongoDB does not answer ({words}): start it, or correct AGD_LAUNCHPAD_URL") from error
     return launchpad
+
+
+def _without_password(url: str, error: Exception) -> str:
+    userinfo = url.partition("://")[2].rpartition("@")[0]
+    password = userinfo.partition(":")[2]
+    words = str(error)
+    for spelled in (userinfo, password, unquote(password)):
+        words = words.replace(spelled, "***") if spelled else words
+    return words
 
 
 def is_postgresql(host: object) -> bool:
