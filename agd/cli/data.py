@@ -18,7 +18,9 @@ app = typer.Typer(no_args_is_help=True)
 
 @app.command("import")
 def import_(
-    file: Annotated[Path, typer.Argument(help="CSV or JSON lines, plain or .gz; - reads standard input.")],
+    file: Annotated[
+        Path, typer.Argument(help="A table of CSV, JSON or Parquet, packed or not; - reads standard input.")
+    ],
     name: Annotated[str, typer.Option(help="Name of the data set in the record.")],
     formula_column: Annotated[str, typer.Option(help="Column of the formulas.")] = "composition",
     value_column: Annotated[str | None, typer.Option(help="Column of the values; none for a list of formulas.")] = None,
@@ -147,6 +149,7 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
                 "dataset": summary.dataset,
                 "n_read": summary.n_read,
                 "n_left_out": summary.n_left_out,
+                "read_as": summary.read_as,
                 "n_imported": 0 if dry_run or summary.was_there else summary.n_imported,
                 "n_compositions": summary.n_imported,
                 "n_new_compositions": summary.n_new_compositions,
@@ -167,6 +170,8 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
             f"{summary.dataset}: {verb} {summary.n_imported:,} compositions from {summary.n_read:,} rows"
             + (f", {summary.n_new_compositions:,} of them new to the record" if not dry_run else ""),
         )
+    if summary.read_as:
+        show.say(f"  read as {summary.read_as}")
     if summary.n_left_out:
         show.say(f"  {summary.n_left_out:,} rows left out by --where")
     if summary.n_merged:

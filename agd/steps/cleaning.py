@@ -74,7 +74,7 @@ def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> Clea
     Raises:
         InputError: values conflict and the rule for duplicates is `error`; or nothing is left.
     """
-    rejects = [Reject(line, "broken row", text, "", why) for line, text, why in source.broken]
+    rejects = [Reject(row.line, row.kind, row.text, row.value, row.why) for row in source.broken]
     counts, problems = parse_formulas([row.formula for row in source.rows])
     refusals = {problem.index: (problem.kind, problem.message) for problem in problems}
     values: dict[int, float | None] = {}

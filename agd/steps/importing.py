@@ -14,6 +14,7 @@ from agd.db import activities, datasets
 from agd.errors import BusyError, InputError
 from agd.registry import suggestion
 from agd.spec import NAME
+from agd.steps.cells import normalised
 from agd.steps.cleaning import CleanTable, ImportRules, Kept, Reject, clean
 from agd.steps.tabular import Source, SourceRow, read_source
 from agd.steps.workspace import Workspace, recorded, store_compositions
@@ -31,6 +32,7 @@ class ImportSummary:
     n_new_compositions: int = 0
     was_there: bool = False
     n_left_out: int = 0
+    read_as: str | None = None
 
     def rejects_by_kind(self) -> dict[str, int]:
         """How many rows were refused for each kind of reason, most frequent first."""
@@ -126,6 +128,7 @@ def _summary(source: Source, name: str, table: CleanTable) -> ImportSummary:
         n_merged=sum(row.n_rows - 1 for row in table.kept),
         rejects=tuple(table.rejects),
         n_left_out=source.n_left_out,
+        read_as=source.read_as,
     )
 
 
@@ -167,10 +170,11 @@ def _dataset_values(source: Source, rules: ImportRules, summary: ImportSummary) 
 
 
 def _options(rules: ImportRules) -> dict[str, object]:
-    where = {"where": dict(sorted(rules.where.items()))} if rules.where else {}
+    conditions = {normalised(column): value for column, value in rules.where.items()}
+    where = {"where": dict(sorted(conditions.items()))} if conditions else {}
     return {
-        "formula_column": rules.formula_column,
-        "value_column": rules.value_column,
+        "formula_column": normalised(rules.formula_column),
+        "value_column": None if rules.value_column is None else normalised(rules.value_column),
         "negative": rules.negative,
         "on_duplicate": rules.on_duplicate,
         **where,

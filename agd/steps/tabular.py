@@ -1,19 +1,19 @@
-"""Reading a table of formulas and values: CSV or JSON lines, plain, gzipped or from standard input."""
+"""Reading a table of formulas and values: what a file holds decides how it is read, not its name."""
 
-import csv
-import gzip
-import hashlib
-import io
-import json
-import sys
-import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple
 
 from agd.errors import InputError
-from agd.registry import suggestion
+from agd.steps import delimited, json_rows, parquet_rows
+from agd.steps.cells import Broken, Line, Selection, Where
+from agd.steps.containers import OpenedFile, opened
+
+_JSON_SUFFIXES = (".jsonl", ".ndjson", ".json")
+_PACKED_SUFFIXES = (".gz", ".bz2", ".xz", ".zip")
 
 
 class SourceRow(NamedTuple):
@@ -21,34 +21,22 @@ class SourceRow(NamedTuple):
 
     line: int
     formula: str
-    value: str | None
-
-
-class Broken(NamedTuple):
-    """A line that is no row at all, and why."""
-
-    line: int
-    text: str
-    why: str
-
-
-Line: TypeAlias = tuple[int, dict[str, str]] | Broken
-"""A line with its fields by column, or one that has none."""
+    value: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A table that was read: its bytes' hash, its rows, the lines that are none, and how many were not wanted."""
+    """A table that was read: its bytes' hash, its rows, the lines that are none, and how many were not wanted.
+
+    `read_as` says how a separated table was understood, where it is not plain CSV.
+    """
 
     name: str
     sha256: str
     rows: list[SourceRow]
     broken: list[Broken]
     n_left_out: int = 0
-
-
-Where: TypeAlias = Mapping[str, str]
-"""The text that columns must hold, exactly, in the rows that are wanted."""
+    read_as: str | None = None
 
 
 def parse_where(given: Sequence[str]) -> dict[str, str]:
@@ -64,147 +52,117 @@ def parse_where(given: Sequence[str]) -> dict[str, str]:
     return found
 
 
+@dataclass(frozen=True, slots=True)
+class Table:
+    """An opened table, which can be read as often as wanted; `separators` are words, None for commas and for JSON."""
+
+    names: list[str]
+    rows: Callable[[Selection], Iterator[Line]]
+    separators: str | None = None
+
+
+def table(file: OpenedFile, fits: delimited.Fits) -> Table:
+    """The table in a file, its columns told apart so that those that are looked for are there, if that can be.
+
+    Raises:
+        InputError: the file holds nothing, or no text.
+    """
+    path = file.path
+    if file.parquet is not None:
+        return _parquet(path, file.parquet)
+    lines = file.lines()
+    start = delimited.beginning(lines)
+    first = start.first or ""
+    if json_rows.is_json(first) and json_rows.is_whole(first):
+        return _json(file)
+    header, _ = delimited.find_header(path, start, lines, fits)
+    if not header.is_fit and (json_rows.is_json(first) or _is_named_json(path)):
+        return _json(file)
+
+    def rows(selection: Selection) -> Iterator[Line]:
+        lines = file.lines()
+        found, after = delimited.find_header(path, delimited.beginning(lines), lines, fits)
+        return delimited.rows(path, found, after, selection)
+
+    return Table(header.names, rows, header.words)
+
+
+def _parquet(path: Path, file: BinaryIO) -> Table:
+    return Table(parquet_rows.columns(path, file), partial(parquet_rows.rows, path, file))
+
+
+def _json(file: OpenedFile) -> Table:
+    def rows(selection: Selection) -> Iterator[Line]:
+        lines = file.lines()
+        start = delimited.beginning(lines)
+        first = start.first or ""
+        n_before = start.n_lines - 1
+        by_line, after = json_rows.is_lines(first, lines)
+        every = chain([first], after)
+        if by_line:
+            return json_rows.line_rows(every, n_before, selection)
+        return json_rows.document_rows(file.path, every, n_before, selection)
+
+    lines = file.lines()
+    first = delimited.beginning(lines).first or ""
+    return Table(json_rows.keys_of_first(file.path, lines, first), rows)
+
+
+def _is_named_json(path: Path) -> bool:
+    name = path.name.lower()
+    for suffix in _PACKED_SUFFIXES:
+        name = name.removesuffix(suffix)
+    return name.endswith(_JSON_SUFFIXES)
+
+
 def read_source(path: Path, formula_column: str, value_column: str | None, where: Where | None = None) -> Source:
-    """Read every row that is wanted; `-` is standard input. The format follows from the name, or the first character.
+    """Read every row that is wanted; `-` is standard input.
 
     Raises:
         InputError: the file cannot be read, a column is not in it, or no row is wanted.
     """
-    raw = _read_bytes(path)
-    text = _decode(path, raw)
-    is_json = is_json_lines(path, text)
-    source = Source(path.name, hashlib.sha256(raw).hexdigest(), [], [])
-    wanted = [formula_column] if value_column is None else [formula_column, value_column]
-    lines = io.StringIO(text, newline="")
-    every = json_lines(lines) if is_json else csv_lines(path, lines)
-    sieve = _Sieve(path, where or {})
-    for row in sieve.rows(every):
-        if isinstance(row, Broken):
-            source.broken.append(row)
-            continue
-        line, fields = row
-        missing = next((column for column in wanted if column not in fields), None)
-        if missing is not None and not is_json:
-            raise InputError(f"{path}: no column {missing!r}{suggestion(missing, list(fields))}")
-        if missing is not None:
-            why = f"no key {missing!r}{suggestion(missing, list(fields))}"
-            source.broken.append(Broken(line, json.dumps(fields), why))
-            continue
-        source.rows.append(SourceRow(line, fields[formula_column], fields[value_column] if value_column else None))
-    if not source.rows and not source.broken:
-        raise InputError(f"{path}: holds no rows")
-    return replace(source, n_left_out=sieve.n_left_out)
-
-
-@dataclass(slots=True)
-class _Sieve:
-    """Lets the wanted rows through, and every line that is no row; a JSON object may lack a column that others have."""
-
-    path: Path
-    where: Where
-    n_left_out: int = 0
-    _columns: dict[str, None] = field(default_factory=dict)
-
-    def rows(self, every: Iterable[Line]) -> Iterator[Line]:
-        n_wanted = 0
-        for row in every:
+    columns = (formula_column,) if value_column is None else (formula_column, value_column)
+    selection = Selection(path, columns, where or {})
+    rows: list[SourceRow] = []
+    broken: list[Broken] = []
+    with opened(path) as file:
+        found = table(file, lambda names: all(name in names for name in selection.names))
+        for row in found.rows(selection):
             if isinstance(row, Broken):
-                yield row
-                continue
-            self._columns.update(dict.fromkeys(row[1]))
-            if all(row[1].get(column) == value for column, value in self.where.items()):
-                n_wanted += 1
-                yield row
+                broken.append(row)
             else:
-                self.n_left_out += 1
-        for column in self.where if self._columns else ():
-            if column not in self._columns:
-                raise InputError(f"{self.path}: no column {column!r}{suggestion(column, list(self._columns))}")
-        if self.n_left_out and not n_wanted:
-            words = " and ".join(f"{column} = {value!r}" for column, value in self.where.items())
-            raise InputError(f"{self.path}: no row has {words} ({self.n_left_out:,} rows read)")
+                rows.append(SourceRow(row[0], *row[1][: len(columns)]))
+    if not rows and not broken:
+        raise InputError(f"{path}: holds no rows")
+    source = Source(path.name, file.sha256, rows, broken, selection.n_left_out)
+    return source if value_column is None else _with_plain_numbers(source, found.separators)
+
+
+def _with_plain_numbers(source: Source, separators: str | None) -> Source:
+    """Decimal commas become points where they can be nothing else; a mark that may be either makes no number."""
+    if not any("," in (row.value or "") for row in source.rows):
+        return replace(source, read_as=separators and f"columns separated by {separators}")
+    has_commas = separators is not None and delimited.decimal_commas(row.value or "" for row in source.rows)
+    rows: list[SourceRow] = []
+    broken = list(source.broken)
+    for row in source.rows:
+        value = row.value or ""
+        if has_commas and delimited.COMMA.fullmatch(value):
+            rows.append(row._replace(value=value.replace(",", ".")))
+        elif ("," in value or (has_commas and "." in value)) and delimited.NUMBER_WITH_MARKS.fullmatch(value):
+            why = f"the value {value.strip()!r} has a decimal or a thousands comma: write it with a decimal point alone"
+            if has_commas:
+                why = f"the value {value.strip()!r} has a point where the column has decimal commas"
+            broken.append(Broken(row.line, row.formula, why, "not a number", value))
+        else:
+            rows.append(row)
+    words = separators and f"columns separated by {separators}" + (" with decimal commas" if has_commas else "")
+    return replace(source, rows=rows, broken=broken, read_as=words)
 
 
 def read_formulas(path: Path, formula_column: str) -> list[SourceRow]:
     """The formulas of a file that lists compositions; a broken line is an error here."""
     source = read_source(path, formula_column, None)
-    for line, _, why in source.broken:
+    for line, _, why, *_ in source.broken:
         raise InputError(f"{path}:{line}: {why}")
     return source.rows
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return sys.stdin.buffer.read() if str(path) == "-" else path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from error
-
-
-def _decode(path: Path, raw: bytes) -> str:
-    try:
-        if raw[:2] == b"\x1f\x8b":
-            raw = gzip.decompress(raw)
-        return raw.decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error) as error:
-        raise InputError(f"{path}: not a whole gzip file ({error})") from error
-    except UnicodeDecodeError as error:
-        line = raw.count(b"\n", 0, error.start) + 1
-        raise InputError(
-            f"{path}:{line}: byte {raw[error.start]:#04x} is not UTF-8: save the file as UTF-8 and import it again"
-        ) from error
-
-
-def is_json_lines(path: Path, beginning: str) -> bool:
-    """Whether a table is JSON lines: by its name, or by how it begins where it comes from standard input."""
-    is_named = path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson", ".json"))
-    return is_named or (path.name == "-" and beginning.lstrip().startswith("{"))
-
-
-def csv_lines(path: Path, lines: Iterable[str]) -> Iterator[Line]:
-    """The rows under a header, read as they are asked for; raises InputError where it is not CSV at all."""
-    reader = csv.reader(lines, strict=True)
-    try:
-        header = next(reader, None)
-        if header is None:
-            raise InputError(f"{path}: is empty")
-        names = [name.strip() for name in header]
-        if (twice := next((name for name in names if names.count(name) > 1), None)) is not None:
-            raise InputError(f"{path}:1: column {twice!r} stands twice in the header: rename one of them")
-        after = reader.line_num
-        for fields in reader:
-            line, after = after + 1, reader.line_num
-            if not fields:
-                continue
-            if len(fields) != len(names):
-                why = f"{len(fields)} fields where the header has {len(names)}"
-                yield Broken(line, ",".join(fields), why)
-                continue
-            yield line, dict(zip(names, fields, strict=True))
-    except csv.Error as error:
-        raise InputError(f"{path}:{reader.line_num}: not valid CSV ({error})") from error
-
-
-def _as_text(value: object) -> str:
-    """A JSON value as it is written, a string without its quotes."""
-    if value is None:
-        return ""
-    return json.dumps(value) if isinstance(value, bool) else str(value)
-
-
-def json_lines(lines: Iterable[str]) -> Iterator[Line]:
-    """One JSON object a line, read as they are asked for."""
-    for line, content in enumerate(lines, start=1):
-        text = content.strip("\r\n")
-        if not text.strip():
-            continue
-        try:
-            fields = json.loads(text)
-        except json.JSONDecodeError as error:
-            yield Broken(line, text, f"not valid JSON ({error.msg})")
-            continue
-        if not isinstance(fields, dict):
-            yield Broken(line, text, "not a JSON object")
-            continue
-        yield line, {key: _as_text(value) for key, value in fields.items()}

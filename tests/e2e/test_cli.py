@@ -1,11 +1,13 @@
 """What a person meets at the command line: one clear line for every mistake, exit codes, nothing lost."""
 
 import json
+import lzma
 import os
 import signal
 import subprocess
 import sys
 import time
+import unicodedata
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -99,6 +101,27 @@ def test_wrong_files_and_columns(cli: Cli, tmp_path: Path) -> None:
     wrong[3] = "bandgap"
     fails(cli("data", "import", "t.csv", "--name", "x", *wrong), 2, "did you mean 'band_gap'?")
     fails(cli("data", "show", "x"), 3, "no dataset 'x'")
+
+
+def test_tables_as_spreadsheets_write_them(cli: Cli, environment: dict[str, str], tmp_path: Path) -> None:
+    words = ["--name", "t", "--value-column", "Bandlücke", "--property", "band_gap", "--unit", "eV"]
+    text = unicodedata.normalize("NFD", "sep=;\r\ncomposition;Bandlücke\r\nNaCl;8,5\r\nKCl;1.234,5\r\n")
+    (tmp_path / "t.jsonl").write_bytes(lzma.compress(text.encode("utf-16")))
+    ran = cli("data", "import", "t.jsonl", *words)
+    assert ran.code == 0, ran.err
+    assert "read as columns separated by semicolons with decimal commas" in ran.out
+    assert "line 4: the value '1.234,5' has a point where the column has decimal commas" in ran.err
+    assert json.loads(cli("data", "import", "t.jsonl", *words, "--json").out)["was_there"]
+    (tmp_path / "two.jsonl").write_text('{"composition": "ZnO", "Bandlücke": 3.4, "Bandlücke": 3.2}\n')
+    fails(cli("data", "import", "two.jsonl", *words), 2, "line 1: key 'Bandlücke' stands twice")
+    ran = subprocess.run(  # closed, as a shell's `<&-` does
+        ["sh", "-c", '"$0" -m agd data import - --name x <&-', sys.executable],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ran.returncode, ran.stderr) == (2, "agd: -: standard input is closed: name a file, or pipe one into it\n")
 
 
 def test_importing_twice_adds_nothing_and_rejects_are_named(cli: Cli, tmp_path: Path, database: Database) -> None:

@@ -1,5 +1,6 @@
 """Screening a pool by screeners trained on a campaign's labels, training by hand, and what `agd why` says of a hit."""
 
+import bz2
 import gzip
 import hashlib
 import json
@@ -569,6 +570,18 @@ def test_standard_input(cli: Callable[..., Result]) -> None:
         "screen", "small", "--pool", "-", "-o", "n_trees=5", "--json", input='{"formula": "NaF"}\n{"formula": "KF"}\n'
     )
     assert json.loads(ran.stdout)["screenings"][0]["stages"]["read"] == 2
+
+
+def test_a_pool_is_told_by_its_content(cli: Callable[..., Result]) -> None:
+    text = "# our own list\nid;formula;note\n1;NaF;\n2;KF;" + "x" * 200_000 + "\n3\n"
+    Path("p.csv").write_bytes(bz2.compress(text.encode("utf-16")))
+    ran = cli("screen", "small", "--pool", "p.csv", "-o", "n_trees=5", "--json")
+    assert ran.exit_code == 0, ran.output
+    assert json.loads(ran.stdout)["screenings"][0]["stages"]["read"] == 3
+    Path("empty.csv").write_text("formula\n\n")
+    fails(cli("screen", "small", "--pool", "empty.csv"), InputError, "holds no rows")
+    Path("book.csv").write_bytes(b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(90))
+    fails(cli("screen", "small", "--pool", "book.csv", "-o", "n_trees=5"), InputError, "save the sheet as CSV")
 
 
 def test_seen_tells_compositions_apart() -> None:
