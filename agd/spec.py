@@ -18,6 +18,9 @@ from agd.protocols import Options
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names of campaigns and data sets: fit for a file, a shell and a URL."""
 
+_MAX_BYTES, _MAX_DEPTH = 2**20, 20
+"""Of a specification; the sections that there are have a depth of 3."""
+
 _Model = TypeVar("_Model", bound=BaseModel)
 
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
@@ -291,12 +294,21 @@ def read(path: Path) -> ResolvedSpec:
         SpecError: the file is missing or wrong; the message has file, line and key.
     """
     try:
-        text = path.read_text(encoding="utf-8")
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
     except FileNotFoundError:
         raise SpecError(f"{path}: no such file; `agd init {path}` writes a commented one") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise SpecError(f"{path}: cannot be read ({error})") from error
-    return parse(text, path)
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(raw) > _MAX_BYTES:
+        raise SpecError(f"{path}: is larger than {_MAX_BYTES:,} bytes: this is no specification")
+    try:
+        text = raw.decode("utf-8-sig")  # Windows editors put a byte-order mark first
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        byte = f"byte {raw[error.start]:#04x}"
+        raise SpecError(f"{path}:{line}: {byte} is not UTF-8: save the file as UTF-8") from error
+    return parse(text.replace("\r\n", "\n").replace("\r", "\n"), path)
 
 
 def parse(text: str, path: Path) -> ResolvedSpec:
@@ -305,12 +317,7 @@ def parse(text: str, path: Path) -> ResolvedSpec:
     Raises:
         SpecError: it is wrong; the message has file, line and key.
     """
-    try:
-        values = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise SpecError(f"{path}: not valid TOML: {error}") from error
-    if any("\x00" in words for words in _texts(values)):
-        raise SpecError(f"{path}: a text holds the null character, which no record can keep: leave it out")
+    values = _loaded(text, path)
     if values.get("mode") == "paper":
         values = {"autoencoder": {}, **values}
         if isinstance(values["autoencoder"], dict):
@@ -324,6 +331,23 @@ def parse(text: str, path: Path) -> ResolvedSpec:
     _check_pool(path, text, spec.sampler)
     content = resolve(spec, path.parent.resolve(), path, text)
     return ResolvedSpec(spec=spec, text=text, path=path, content=content, sha256=hash_of(content))
+
+
+def _loaded(text: str, path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(text)
+        if any("\x00" in words for words in _texts(values)):
+            raise SpecError(f"{path}: a text holds the null character, which no record can keep: leave it out")
+        json.dumps(values, default=str)  # as it will be kept
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError:
+        raise SpecError(f"{path}: lists or tables in it are nested too deeply: a specification has sections") from None
+    except ValueError as error:  # Python reads and writes no integer of more than some thousand digits
+        lines = enumerate(text.splitlines(), start=1)
+        line = next((number for number, words in lines if re.search(r"[\da-fA-F_]{1000}", words)), 1)
+        raise SpecError(f"{path}:{line}: a number of too many digits: no key takes one") from error
+    return values
 
 
 def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
@@ -340,14 +364,16 @@ def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
     return parse("\n".join(lines) + "\n", folder / "specification")
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Every text within a value of TOML, keys included."""
+def _texts(value: object, depth: int = 0) -> Iterator[str]:
+    """Every text within a value of TOML, keys included; raises RecursionError where it is deeper than any is."""
+    if depth > _MAX_DEPTH:
+        raise RecursionError
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
-        yield from (words for pair in value.items() for part in pair for words in _texts(part))
+        yield from (words for pair in value.items() for part in pair for words in _texts(part, depth + 1))
     elif isinstance(value, list):
-        yield from (words for item in value for words in _texts(item))
+        yield from (words for item in value for words in _texts(item, depth + 1))
 
 
 def _toml(value: object) -> str:
@@ -455,7 +481,7 @@ def _explain(
         elif problem["type"] == "missing":
             message = "this key is needed"
         elif problem["type"] != "value_error":
-            message = f"{message[0].lower()}{message[1:]}, not {problem['input']!r}"
+            message = f"{message[0].lower()}{message[1:]}, not {_brief(repr(problem['input']))}"
         lines.append(f"{_place(path, text, key)}: {message}")
     return "\n".join(lines)
 
@@ -468,7 +494,11 @@ def _known_keys(section: Sequence[str]) -> list[str]:
 
 
 def _place(path: Path, text: str, key: Sequence[str]) -> str:
-    return f"{path}:{_line_of(text, key)}: {'.'.join(key)}"
+    return f"{path}:{_line_of(text, key)}: {_brief('.'.join(key))}"
+
+
+def _brief(words: str, most: int = 200) -> str:
+    return words if len(words) <= most else f"{words[:most]}..."
 
 
 def _line_of(text: str, key: Sequence[str]) -> int:

@@ -109,7 +109,7 @@ class AuthorsFiles:
             reader = csv.DictReader(file)
             try:
                 return [Row(int(row["id"]), row["composition"], float(row["Eg"])) for row in reader]
-            except (KeyError, ValueError, TypeError) as error:
+            except (KeyError, ValueError, TypeError, csv.Error) as error:
                 raise InputError(
                     f"{path}:{reader.line_num}: not a row of id, composition, Eg ({error}): get the file from {URL}"
                 ) from error
@@ -117,9 +117,9 @@ class AuthorsFiles:
     def kappa_log(self, kappa: int) -> list[tuple[str, float]]:
         """The labelled records of a control run in their order: reduced formula and band gap, repeats included."""
         path = self.path(f"exp3_roost_recommandation_budget1000_kappa{kappa}_2nd.txt")
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
-        pairs = [line.rpartition(",") for line in lines]
         try:
+            lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line]
+            pairs = [line.rpartition(",") for line in lines]
             values = [float(value) for _, _, value in pairs]
         except ValueError as error:
             raise InputError(f"{path}: a record is not 'formula,Eg' ({error}): get the file from {URL}") from error

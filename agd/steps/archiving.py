@@ -200,7 +200,7 @@ def _manifest(path: Path, file: BinaryIO, member: tarfile.TarInfo) -> Manifest:
         raise InputError(f"{path} has a manifest of {member.size:,} bytes, which no backup of agd has")
     file.seek(member.offset_data)
     content = file.read(member.size)
-    found = re.search(rb'"format": *(\d+)', content)
+    found = re.search(rb'"format": *(\d{1,9})\b', content)
     if found is not None and int(found[1]) != FORMAT:
         raise InputError(
             f"{path} is of format {int(found[1])}, this agd reads {FORMAT}: restore it with the agd that wrote it"

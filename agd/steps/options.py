@@ -47,7 +47,7 @@ def _value(word: str) -> Any:
     """A number, a boolean, null or a list as JSON writes it; anything else is text."""
     try:
         return json.loads(word, parse_constant=_refuse)
-    except ValueError:
+    except (ValueError, RecursionError):
         return word
 
 

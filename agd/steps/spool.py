@@ -5,6 +5,7 @@ import io
 import json
 import os
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -19,6 +20,12 @@ from agd.steps.workspace import ModelRef
 FORMAT = "agd step 1"
 
 _HEADER = "header"
+_DAMAGE = (
+    *(ValueError, KeyError, TypeError, AttributeError, EOFError, OverflowError, MemoryError, RecursionError),
+    *(zipfile.BadZipFile, zlib.error, RuntimeError, NotImplementedError),  # the last two: encrypted, or another zip
+)
+"""What reading a file raises that is not as it was written."""
+
 _T = TypeVar("_T")
 
 
@@ -92,7 +99,7 @@ def read(path: Path) -> Parcel:
             is_whole = parcel is None or parcel.sha256 == header["sha256"]
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror or error})") from error
-    except (ValueError, KeyError, TypeError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except _DAMAGE as error:
         raise InputError(f"{path}: damaged, or not a file of agd ({error}): have the step computed again") from error
     if parcel is None:
         raise InputError(f"{path}: not a step of this version of agd ({FORMAT!r} is wanted)")

@@ -149,3 +149,30 @@ def test_a_null_character_is_refused_and_its_name_is_not(tmp_path: Path) -> None
     with pytest.raises(SpecError, match="holds the null character"):
         spec.read(write(tmp_path, GOOD.replace('"mp"', r'"m\u0000p"')))
     assert spec.read(write(tmp_path, GOOD.replace('"mp"', r"'m\u0000p'"))).spec.data.dataset == r"m\u0000p"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("kappa = 3", f"kappa = {'7' * 5000}", r"spec.toml:\d+: a number of too many digits"),
+        ("kappa = 3", f"kappa = 0x{'f' * 5000}", r"spec.toml:\d+: a number of too many digits"),
+        ("kappa = 3", f"kappa = {'[' * 5000}{']' * 5000}", "nested too deeply"),
+        ("kappa = 3", f"kappa = {'[' * 50}{']' * 50}", "nested too deeply"),
+        ("kappa = 3", f"{'.'.join(['a'] * 5000)} = 1", "nested too deeply"),
+        ("kappa = 3", "#" * 2**20, "is larger than 1,048,576 bytes"),
+        ("kappa = 3", f"{'k' * 5000} = 1", r"spec.toml:\d+: sampler.k+\.\.\.: unknown key"),
+        ("kappa = 3", "kappa = 3 # caf\udce9", r"spec.toml:\d+: byte 0xe9 is not UTF-8: save the file as UTF-8"),
+    ],
+)
+def test_what_no_parser_bears_is_an_error_of_the_file(tmp_path: Path, old: str, new: str, message: str) -> None:
+    path = tmp_path / "spec.toml"
+    path.write_bytes(GOOD.replace(old, new).encode("utf-8", "surrogateescape"))
+    with pytest.raises(SpecError, match=message) as caught:
+        spec.read(path)
+    assert len(str(caught.value)) < 1000
+
+
+def test_a_specification_as_windows_writes_it(tmp_path: Path) -> None:
+    path = tmp_path / "spec.toml"
+    path.write_bytes(GOOD.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert spec.read(path).text == GOOD

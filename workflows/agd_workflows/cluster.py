@@ -261,8 +261,10 @@ def _read(kind: str, file: Path | None) -> dict[str, Any]:
     except MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InputError(f"{where}:{line}: not valid YAML: {error.problem}") from error
-    except YAMLError as error:
+    except (YAMLError, ValueError) as error:  # the latter: a number of too many digits
         raise InputError(f"{where}: not valid YAML: {error}") from error
+    except RecursionError:
+        raise InputError(f"{where}: not valid YAML: it is nested too deeply") from None
     if not isinstance(values, dict):
         raise InputError(f"{where}: it must hold `key: value` lines")
     wanted = {"_fw_name": "CommonAdapter", "_fw_q_type": KINDS[kind]}
