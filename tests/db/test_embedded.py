@@ -408,6 +408,21 @@ def test_home_that_the_server_user_cannot_enter(tmp_path: Path) -> None:
     shutil.rmtree(anew.parent)
 
 
+@pytest.mark.parametrize("name", ["Smith, John", " a'b\"c %41 $HOME \\ -D @;#=&?[x]{y}:*~ é🎉"])
+def test_any_name(home: Path, name: str) -> None:
+    odd = home.rename(home.with_name(name))
+    try:
+        with EmbeddedServer(odd, linger_s=0) as url:
+            assert value_of(url) == (42,)
+            shown = subprocess.run(
+                [*psql_command(url), "-Atc", "TABLE fact"], capture_output=True, text=True, check=True
+            )
+            assert shown.stdout == "42\n"
+        EmbeddedServer(odd).stop()
+    finally:
+        odd.rename(home)
+
+
 @root_only
 def test_programs_that_the_server_user_cannot_reach_are_copied(
     open_folder: Path, monkeypatch: pytest.MonkeyPatch
