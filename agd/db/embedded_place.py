@@ -54,7 +54,7 @@ class ServerUser:
         surroundings: dict[str, Any] = {"cwd": "/", "umask": 0o077, "env": {"PATH": os.defpath, "LC_ALL": "C"}}
         try:
             outcome: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 - own arguments
-                command, check=False, text=True, **surroundings, **identity, **options
+                command, check=False, text=True, errors="replace", **surroundings, **identity, **options
             )
         except PermissionError as error:
             raise DatabaseError(f"cannot run {command[0]} as user {self.name}: {error.strerror}") from error
