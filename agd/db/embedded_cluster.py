@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from agd.db import supervisor
-from agd.db.embedded_place import ROLE, Place, ServerUser, binary, require_owner, server_binary
+from agd.db.embedded_place import ROLE, Place, ServerUser, binary, server_binary
 from agd.errors import BusyError, DatabaseError
 
 _SETTINGS = {
@@ -60,7 +60,7 @@ def launch(place: Place, user: ServerUser, linger_s: float, cluster_lock: int) -
     """
     if place.data.is_dir():
         _refuse_other_host(place.folder)
-        require_owner(place.data, user)
+        user.own_folder(place.data)
         _remove_traces(place)
     else:
         make_cluster(place, user, cluster_lock)

@@ -619,6 +619,63 @@ def test_home_that_the_server_user_cannot_enter(tmp_path: Path) -> None:
     shutil.rmtree(anew.parent)
 
 
+@root_only
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_any_umask(tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch, umask: int) -> None:
+    shared = open_folder / f"shared-{umask:o}"
+    monkeypatch.setattr(embedded_place, "_SHARED_ROOT", shared)
+    user = embedded_place.find_server_user()
+    before = os.umask(umask)
+    try:
+        home = tmp_path / "home"
+        home.mkdir()
+        folder = embedded_place.make_folder(home)
+        for spoilt in (0o755, 0o700, 0o000):
+            shared.mkdir(exist_ok=True)
+            shared.chmod(spoilt)
+            folder.chmod(0o500)
+            embedded_place.make_folder(home)
+            place = embedded_place.make_place(home, user)
+            assert place.cluster.parent == shared
+            modes = [path.stat().st_mode & 0o777 for path in (shared, place.cluster, place.sockets, folder)]
+            assert modes == [0o755, 0o700, 0o700, 0o700]
+            assert user.can_enter(place.sockets)
+    finally:
+        os.umask(before)
+
+
+@root_only
+def test_copies_by_root(home: Path) -> None:
+    subprocess.run(["cp", "-r", home, home.with_name("copy")], check=True)  # all of it is root's, and open
+    for copy in (home.with_name("copy"), home):
+        with EmbeddedServer(copy, linger_s=0) as url:
+            assert value_of(url) == (42,)
+            assert EmbeddedServer(copy).status().data_directory.stat().st_mode & 0o777 == 0o700
+        EmbeddedServer(copy).stop()
+    home.chmod(0o700)
+    with pytest.raises(DatabaseError, match=rf"user agd, who cannot enter {home}: `chmod o\+x`"):
+        EmbeddedServer(home, linger_s=0).acquire()
+    home.chmod(0o755)
+
+
+@root_only
+def test_two_homes_never_share_a_database(tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_place, "_SHARED_ROOT", open_folder / "shared-copies")
+    user = embedded_place.find_server_user()
+    home = tmp_path / "home"
+    home.mkdir()
+    embedded_place.make_folder(home)
+    place = embedded_place.make_place(home, user)
+    (tmp_path / "link").symlink_to(home)
+    assert embedded_place.make_place(tmp_path / "link", user) == place
+    shutil.copytree(home, tmp_path / "copy")
+    with pytest.raises(DatabaseError, match="are copies, and both name"):
+        embedded_place.make_place(tmp_path / "copy", user)
+    shutil.rmtree(tmp_path / "copy")
+    home.rename(tmp_path / "moved")
+    assert embedded_place.make_place(tmp_path / "moved", user).cluster == place.cluster
+
+
 @pytest.mark.parametrize("name", ["Smith, John", " a'b\"c %41 $HOME \\ -D @;#=&?[x]{y}:*~ é🎉"])
 def test_any_name(home: Path, name: str) -> None:
     odd = home.rename(home.with_name(name))
