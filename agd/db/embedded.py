@@ -19,6 +19,7 @@ from agd.config import DRIVER
 from agd.db import embedded_cluster, supervisor
 from agd.db.embedded_cluster import psql_command
 from agd.db.embedded_door import Door, knock
+from agd.db.embedded_limits import widest_limits
 from agd.db.embedded_place import PORT, ROLE, Place, binary, find_place, find_server_user, make_folder, make_place
 from agd.db.waiting import Waiting
 from agd.errors import BusyError, DatabaseError, InputError
@@ -184,9 +185,10 @@ class EmbeddedServer:
                 if not supervisor.try_lock(cluster_lock):
                     return []
                 waiting.reason = f"the data directory of {self._home} to be made"
-                user = find_server_user()
-                place = make_place(self._home, user)
-                return [embedded_cluster.launch(place, user, self._linger_s, cluster_lock)]
+                with widest_limits():
+                    user = find_server_user()
+                    place = make_place(self._home, user)
+                    return [embedded_cluster.launch(place, user, self._linger_s, cluster_lock)]
             finally:
                 os.close(cluster_lock)
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agd.db import embedded, embedded_cluster, embedded_door, embedded_place, supervisor, waiting
+from agd.db import embedded, embedded_cluster, embedded_door, embedded_limits, embedded_place, supervisor, waiting
 from agd.db.embedded import EmbeddedServer, psql_command
 from agd.errors import BusyError, DatabaseError, InputError
 
@@ -394,6 +394,50 @@ def test_deleted_home_takes_its_server_with_it(home: Path, template: Path, what:
             assert len(supervisors(deep)) == 1
     anew.stop(force=True)
     sockets.rmdir()
+
+
+@linux_only
+def test_limits_of_the_shell_are_not_the_servers(home: Path) -> None:
+    limits = "ulimit -S -n 64 -f 2000 -t 3600 -u 100 2>/dev/null || ulimit -S -n 64"
+    narrow = "trap '' INT HUP CHLD; cd /; umask 000; exec taskset -c 0"
+    command = ["/bin/bash", "-c", f'{limits}; {narrow} "$0" "$@"', sys.executable, "-c", CLIENT, str(home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert value_of(url_of(process)) == (42,)
+            server = EmbeddedServer(home).status()
+            own = Path(f"/proc/{server.pid}/limits").read_text()
+            assert "Max cpu time              unlimited" in own
+            assert "Max file size             unlimited" in own
+            open_files = next(line.split()[3] for line in own.splitlines() if line.startswith("Max open files"))
+            assert int(open_files) >= 1000
+            assert server.pid is not None
+            assert os.sched_getaffinity(server.pid) == os.sched_getaffinity(0)
+            theirs = Path(f"/proc/{process.pid}/limits").read_text()
+            assert "Max open files            64 " in theirs
+        finally:
+            process.kill()
+    assert eventually(lambda: is_stopped(home))
+
+
+def test_limit_that_cannot_be_lifted_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import resource
+
+    def limit(kind: int) -> tuple[int, int]:
+        return (50, 50) if kind == resource.RLIMIT_NPROC else (-1, -1)
+
+    def refuse(kind: int, pair: tuple[int, int]) -> None:
+        if pair != limit(kind):
+            raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", limit)
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    with embedded_limits.widest_limits():
+        pass
+    (message,) = caplog.messages
+    assert ": `ulimit -u` 50. To be rid" in message
+    assert "agd db stop" in message
 
 
 @linux_only
