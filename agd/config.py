@@ -20,6 +20,9 @@ DRIVER = "postgresql+psycopg"
 
 _PREFIX = "AGD_"
 _RESERVED_PREFIX = "AGD_TEST_"
+_MAX_HOME_BYTES = 900
+"""PostgreSQL's longest path has 1,023, those of its files in the folder included."""
+
 _SCHEMES = ("postgresql", "postgres", DRIVER)
 _MONGO_SCHEMES = ("mongodb", "mongodb+srv")
 _SPELLED = "in a password write %40 for @, %2F for /, %3F for ?, %23 for # and %25 for %"
@@ -67,6 +70,22 @@ def _with_driver(url: str) -> str:
     return f"{DRIVER}://{rest}"
 
 
+def _usable_home(path: Path) -> Path:
+    """The absolute path, where PostgreSQL can spell it in its files and a terminal can show it."""
+    try:
+        home = path.expanduser().absolute()
+        size = len(str(home).encode())
+    except RuntimeError:
+        raise ValueError(f"{path.parts[0]} stands for no folder here; name one in full") from None
+    except UnicodeEncodeError:
+        raise ValueError("the path is not UTF-8 text; name another folder") from None
+    if re.search(r"[\x00-\x1f\x7f-\x9f]", str(home)):
+        raise ValueError(f"the path {str(home)!r} holds a control character; name another folder")
+    if size > _MAX_HOME_BYTES:
+        raise ValueError(f"the path has {size} bytes and PostgreSQL takes {_MAX_HOME_BYTES}; name another folder")
+    return home
+
+
 def _launchpad(url: str) -> str:
     checked = checked_url(url)
     if checked.partition("://")[0] not in (*_SCHEMES, *_MONGO_SCHEMES):
@@ -101,8 +120,8 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[str, AfterValidator(_with_driver)] | None = Field(None, repr=False)
-    home: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Field(
-        default_factory=lambda: platformdirs.user_data_path("agd")
+    home: Annotated[Path, AfterValidator(_usable_home)] = Field(
+        default_factory=lambda: platformdirs.user_data_path("agd"), validate_default=True
     )
     server_linger_s: float = Field(10.0, ge=0, allow_inf_nan=False)
     launchpad_url: Annotated[str, AfterValidator(_launchpad)] | None = Field(None, repr=False)

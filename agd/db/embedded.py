@@ -17,19 +17,21 @@ from urllib.parse import quote
 
 from agd.config import DRIVER
 from agd.db import embedded_cluster, supervisor
-from agd.db.embedded_place import ROLE, Place, binary, find_place, find_server_user, make_folder, make_place
+from agd.db.embedded_door import Door, knock
+from agd.db.embedded_limits import widest_limits
+from agd.db.embedded_place import PORT, ROLE, Place, binary, find_place, find_server_user, make_folder, make_place
+from agd.db.waiting import Waiting
 from agd.errors import BusyError, DatabaseError, InputError
 
 __all__ = ["EmbeddedServer", "ServerStatus", "binary"]
 
 _log = logging.getLogger(__name__)
 
-_PORT = 5432
-_STALL_S = 60.0
+_STALL_S = 90.0
 _LAUNCHES = 3
 _START_LOCK_S = 180.0
-_NOTICE_S = 5.0
-_ORPHAN_GRACE_S = 2.0
+_AILING_GRACE_S = 2.0
+_RESTART_PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +66,16 @@ class EmbeddedServer:
 
         Called again, it restarts a server that died. Raises DatabaseError, InputError or BusyError.
         """
-        with self._mutex, _system_errors(self._home):
+        with self._mutex, _system_errors(self._home), Waiting(f"the server of {self._home}") as waiting:
             folder = make_folder(self._home)
             if self._client_lock is None:
-                self._client_lock = _share(folder / supervisor.CLIENTS)
+                self._client_lock = _share(folder / supervisor.CLIENTS, waiting)
             try:
-                self._ensure_running()
-                self._watch(find_place(self._home))
+                place = self._ensure_running(waiting)
             except BaseException:
                 self._drop()
                 raise
-            return _url(find_place(self._home))
+            return _url(place)
 
     def release(self) -> None:
         """Stop counting as a client."""
@@ -106,7 +107,13 @@ class EmbeddedServer:
         place = find_place(self._home)
         if not place.folder.is_dir():
             return
-        with _system_errors(self._home), _starting(place.folder), _shut(place.folder, force=force):
+        with (
+            _system_errors(self._home),
+            Waiting(f"the server of {self._home}") as waiting,
+            _starting(place.folder, waiting),
+            _shut(place.folder, force=force),
+        ):
+            waiting.reason = _ending(place)
             (place.folder / supervisor.PINNED).unlink(missing_ok=True)
             if not supervisor.stop_server(place.folder, place.data):
                 pid = supervisor.postmaster_pid(place.data)
@@ -134,91 +141,116 @@ class EmbeddedServer:
             os.close(self._client_lock)
             self._client_lock = None
 
-    def _watch(self, place: Place) -> None:
-        """See that a supervisor lives."""
-        own_lock = supervisor.open_lock(place.folder / supervisor.SUPERVISOR)
-        try:
-            if supervisor.try_lock(own_lock):
-                embedded_cluster.spawn_supervisor(place, self._linger_s, own_lock)
-        finally:
-            os.close(own_lock)
+    def _ensure_running(self, waiting: Waiting) -> Place:
+        """Wait until the server answers: launched where none lives, started anew where nobody can come in.
 
-    def _ensure_running(self) -> None:
-        """Wait until the server answers, launched anew if killed meanwhile; give up after `_STALL_S` of standstill."""
-        started = moved = time.monotonic()
-        noticed, message = started, ""
+        Gives up after `_STALL_S` of standstill, and leaves a server alone that starts, recovers or stops.
+        """
+        started = moved = well = time.monotonic()
+        said = ""
         launches: list[int] = []
-        while not _answers(place := find_place(self._home)):
+        while True:
+            place = find_place(self._home)
+            door = knock(place.socket)
             now = time.monotonic()
             if not supervisor.is_held(place.folder / supervisor.SERVER):
                 if len(launches) == _LAUNCHES:
                     tail = embedded_cluster.log_tail(place, launches[-1])
                     raise DatabaseError(f"PostgreSQL did not start in {place.data}: {tail} (log: {_log_path(place)})")
-                launches += self._launch()
-                moved = time.monotonic()
+                launches += self._launch(waiting)
+                moved = well = time.monotonic()
                 continue
-            if now - moved > _ORPHAN_GRACE_S and supervisor.postmaster_pid(place.data) is None:
-                supervisor.kill_orphans(place.data)
-            if (latest := embedded_cluster.latest_message(place)) != message:
-                message, moved = latest, now
+            if not _ailment(place, door):
+                if door is Door.OPEN:
+                    return place
+                well = now
+            elif now - well > _AILING_GRACE_S:
+                self._restart(waiting)
+                moved = well = time.monotonic()
+                continue
+            if (latest := embedded_cluster.latest_message(place)) != said:
+                said, moved = latest, now
+            waiting.reason = _condition(place, said)
             if now - moved > _STALL_S:
-                raise DatabaseError(
-                    f"the server of {place.data} does not answer at {place.sockets}, no progress for {_STALL_S:.0f} s: "
-                    f"see {_log_path(place)}, or stop it with `agd db stop --force`"
-                )
-            if now - noticed > _NOTICE_S:
-                noticed = now
-                _log.warning(
-                    "waiting for PostgreSQL (%.0f s): %s", now - started, message or "its data directory is being made"
-                )
+                raise DatabaseError(f"no progress for {_STALL_S:.0f} s: {waiting.reason} (log: {_log_path(place)})")
             time.sleep(0.01 if now - started < 1 else 0.2)
 
-    def _launch(self) -> list[int]:
+    def _launch(self, waiting: Waiting) -> list[int]:
         """Launch unless another process just did; returns the log's size before, nothing if another did."""
         folder = find_place(self._home).folder
-        with _starting(folder):
+        with _starting(folder, waiting):
             cluster_lock = supervisor.open_lock(folder / supervisor.SERVER)
             try:
                 if not supervisor.try_lock(cluster_lock):
                     return []
-                user = find_server_user()
-                place = make_place(self._home, user)
-                self._watch(place)
-                return [embedded_cluster.launch(place, user, cluster_lock)]
+                waiting.reason = f"the data directory of {self._home} to be made"
+                with widest_limits():
+                    user = find_server_user()
+                    place = make_place(self._home, user)
+                    return [embedded_cluster.launch(place, user, self._linger_s, cluster_lock)]
             finally:
                 os.close(cluster_lock)
 
+    def _restart(self, waiting: Waiting) -> None:
+        """Stop a server that nobody can use, unless another process just did or a look at its folders mends it."""
+        with _starting(find_place(self._home).folder, waiting):
+            place = make_place(self._home, find_server_user())
+            ailment = _ailment(place, knock(place.socket))
+            if not ailment:
+                return
+            _log.warning("%s: starting it anew", ailment)
+            waiting.reason = _ending(place)
+            if supervisor.postmaster_pid(place.data) is None:
+                supervisor.kill_orphans(place.data.stat())
+            else:
+                supervisor.stop_server(place.folder, place.data, patience_s=_RESTART_PATIENCE_S)
 
-def _answers(place: Place) -> bool:
-    """Whether the server accepts connections: neither absent nor starting, recovering or stopping."""
-    from psycopg import pq
 
-    from agd.db.address import hidden_shell
+def _ailment(place: Place, door: Door) -> str:
+    """What is wrong with a live server that will not pass by itself; empty where it may."""
+    is_watched = supervisor.is_held(place.folder / supervisor.SUPERVISOR, by_sharers=True)
+    pid = supervisor.postmaster_pid(place.data)
+    name = f"the server of {place.folder.parent} (process {pid})"
+    if pid is None:
+        is_left_alone = not is_watched and door is not Door.OPEN and place.data.is_dir()  # or a killed client makes it
+        return f"what is left of a killed server holds {place.data}" if is_left_alone else ""
+    if door is Door.OPEN:
+        return "" if is_watched else f"{name} has lost the process that watches over it"
+    if door is Door.MISSING and supervisor.postmaster_state(place.data) == "ready":
+        return f"{name} lives and cannot be reached, its socket {place.socket} is gone or closed"
+    return ""
 
-    if not (place.sockets / f".s.PGSQL.{_PORT}").exists():
-        return False
-    address = _url(place).replace(DRIVER, "postgresql", 1)
-    with hidden_shell():
-        return pq.PGconn.ping(f"{address}&connect_timeout=10".encode()) == pq.Ping.OK
+
+def _condition(place: Place, said: str) -> str:
+    """Name whom a client waits for, and what it does."""
+    pid = supervisor.postmaster_pid(place.data)
+    if pid is None:
+        return f"the server of {place.folder.parent} to start or end"
+    if supervisor.is_suspended(pid):
+        return f"the server of {place.folder.parent}, which is suspended: `kill -CONT {pid}` lets it go on"
+    state = supervisor.postmaster_state(place.data) or "starting"
+    return f"the server of {place.folder.parent} (process {pid}, {state}): {said or 'it has said nothing yet'}"
+
+
+def _ending(place: Place) -> str:
+    pid = supervisor.postmaster_pid(place.data)
+    return f"the server of {place.folder.parent} (process {pid}) to write down what it holds, and end"
 
 
 def _url(place: Place) -> str:
-    return f"{DRIVER}://{ROLE}@/{ROLE}?host={quote(str(place.sockets), safe='')}&port={_PORT}"
+    return f"{DRIVER}://{ROLE}@/{ROLE}?host={quote(str(place.sockets), safe='')}&port={PORT}"
 
 
 def _log_path(place: Place) -> Path:
     return place.folder / supervisor.LOG
 
 
-def _share(path: Path) -> int:
+def _share(path: Path, waiting: Waiting) -> int:
     """Register as a client; waits while a supervisor stops the server."""
     descriptor = supervisor.open_lock(path)
-    noticed = time.monotonic()
+    waiting.reason = f"the server of {path.parent.parent} to stop before it starts again"
     try:
         while not supervisor.try_lock(descriptor, is_shared=True):
-            if time.monotonic() - noticed > _NOTICE_S:
-                noticed = time.monotonic()
-                _log.warning("waiting for the server of %s to stop before it starts again", path.parent.parent)
             time.sleep(0.005)
     except BaseException:
         os.close(descriptor)
@@ -253,19 +285,20 @@ def _holders(descriptor: int) -> list[int]:
 
 
 @contextmanager
-def _starting(folder: Path) -> Iterator[None]:
+def _starting(folder: Path, waiting: Waiting) -> Iterator[None]:
     """One process at a time makes, launches or stops the server."""
-    from filelock import FileLock, Timeout
-
-    lock = FileLock(folder / "start.lock", timeout=_START_LOCK_S, poll_interval=0.01, mode=0o600)
+    lock = supervisor.open_lock(folder / "start.lock")
+    end = time.monotonic() + _START_LOCK_S
     try:
-        lock.acquire()
-    except Timeout as error:
-        raise BusyError(f"another process has been starting or stopping {folder} for {_START_LOCK_S:.0f} s") from error
-    try:
+        while not supervisor.try_lock(lock):
+            holders = ", ".join(map(str, _holders(lock))) or "unknown"
+            waiting.reason = f"process {holders}, which starts or stops the server of {folder.parent}"
+            if time.monotonic() > end:
+                raise BusyError(f"{_START_LOCK_S:.0f} s were not enough for {waiting.reason}: end it, or try again")
+            time.sleep(0.01)
         yield
     finally:
-        lock.release()
+        os.close(lock)
 
 
 @contextmanager

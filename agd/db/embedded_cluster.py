@@ -4,10 +4,11 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from agd.db import supervisor
-from agd.db.embedded_place import ROLE, Place, ServerUser, binary, require_owner, server_binary
+from agd.db.embedded_place import ROLE, Place, ServerUser, binary, server_binary
 from agd.errors import BusyError, DatabaseError
 
 _SETTINGS = {
@@ -23,6 +24,8 @@ _SETTINGS = {
 _LOG_LIMIT_AT_LAUNCH_BYTES = 1 << 20
 _LOG_WINDOW_BYTES = 1 << 16
 _HOST_IS_GONE_S = 60.0
+_LEAVING_S = 5.0
+_LOOK_S = 1.0  # others look at a lock for moments
 
 
 def make_cluster(place: Place, user: ServerUser, cluster_lock: int) -> None:
@@ -50,43 +53,60 @@ def make_cluster(place: Place, user: ServerUser, cluster_lock: int) -> None:
     _sync_folder(place.cluster)
 
 
-def launch(place: Place, user: ServerUser, cluster_lock: int) -> int:
-    """Start the server of a cluster whose lock the caller holds; it and its children inherit the lock.
+def launch(place: Place, user: ServerUser, linger_s: float, cluster_lock: int) -> int:
+    """Have the server of a cluster started, whose lock the caller holds and it and its children inherit.
 
     Returns the size of the log before, in bytes.
     """
     if place.data.is_dir():
         _refuse_other_host(place.folder)
-        require_owner(place.data, user)
+        user.own_folder(place.data)
         _remove_traces(place)
     else:
         make_cluster(place, user, cluster_lock)
     (place.folder / supervisor.HOST).write_text(_host())
     log_path = place.folder / supervisor.LOG
     supervisor.bound_log(log_path, _LOG_LIMIT_AT_LAUNCH_BYTES)
-    postgres = server_binary("postgres", user)
-    with log_path.open("ab") as log:
-        before = log.tell()
-        user.run(
-            [
-                "/bin/sh",
-                "-c",
-                '"$@" </dev/null &',
-                "sh",
-                postgres,
-                "-D",
-                place.data,
-                "-k",
-                place.sockets,
-                "-c",
-                "listen_addresses=",
-            ],
-            stdout=log,
-            stderr=log,
-            pass_fds=(cluster_lock,),
-            start_new_session=True,
-        )
+    before = log_path.stat().st_size if log_path.exists() else 0
+    _start_supervisor(place, user, linger_s, cluster_lock)
     return before
+
+
+def _start_supervisor(place: Place, user: ServerUser, linger_s: float, cluster_lock: int) -> None:
+    """Start the process that starts the server, watches over it and stops it."""
+    postgres: list[str | Path] = [
+        server_binary("postgres", user),
+        "-D",
+        place.data,
+        "-k",
+        place.sockets,
+        "-c",
+        "listen_addresses=",
+    ]
+    own_lock = supervisor.open_lock(place.folder / supervisor.SUPERVISOR)
+    try:
+        end = time.monotonic() + _LOOK_S
+        while not supervisor.try_lock(own_lock, is_shared=True) and time.monotonic() < end:
+            time.sleep(0.005)
+        numbers = (linger_s, cluster_lock, user.uid, user.gid)
+        with (place.folder / supervisor.LOG).open("ab") as log:
+            outcome = subprocess.run(  # noqa: S603 - own arguments
+                [sys.executable, "-I", "-S", supervisor.__file__, place.folder, *map(str, numbers), *postgres],
+                check=False,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd="/",
+                pass_fds=(own_lock, cluster_lock),
+                start_new_session=True,
+            )
+    finally:
+        os.close(own_lock)
+    if outcome.returncode != 0:
+        raise DatabaseError(
+            f"the process that starts the server of {place.data} did not start (exit {outcome.returncode}): try again, "
+            f"and see {place.folder / supervisor.LOG}"
+        )
 
 
 def server_version() -> str:
@@ -116,10 +136,17 @@ def latest_message(place: Place) -> str:
 
 
 def _remove_traces(place: Place) -> None:
-    """Remove what a killed server left; the lock says none lives, and Linux tells of one started by hand."""
-    pid = supervisor.postmaster_pid(place.data)
-    if pid is not None and sys.platform == "linux":
-        raise BusyError(f"process {pid}, not started by agd, serves {place.data}: stop it first")
+    """Remove what a killed server left; the lock says that none lives, and Linux tells of one that has no part in it.
+
+    One whose locks were removed is about to end, and takes what it finds at its socket's path with it.
+    """
+    data = place.data.stat()
+    end = time.monotonic() + _LEAVING_S
+    while pids := supervisor.residents(data):
+        if time.monotonic() > end:
+            pid = supervisor.postmaster_pid(place.data) or pids[0]
+            raise BusyError(f"process {pid}, not started by agd, serves {place.data}: stop it first")
+        time.sleep(0.02)
     for trace in (place.data / "postmaster.pid", *place.sockets.glob(".s.PGSQL.*")):
         trace.unlink(missing_ok=True)
 
@@ -171,24 +198,3 @@ def _sync_folder(folder: Path) -> None:
 def _last_lines(text: str, n: int = 4) -> str:
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     return " / ".join(lines[-n:]) or "it wrote nothing"
-
-
-def spawn_supervisor(place: Place, linger_s: float, own_lock: int) -> None:
-    """Start the process that will stop the server; it inherits its lock, so there is never a second one."""
-    with (place.folder / supervisor.LOG).open("ab") as log:
-        arguments = [str(place.folder), str(place.data), str(linger_s), str(own_lock)]
-        outcome = subprocess.run(  # noqa: S603 - own arguments
-            [sys.executable, "-I", "-S", supervisor.__file__, *arguments],
-            check=False,
-            stdin=subprocess.DEVNULL,
-            stdout=log,
-            stderr=log,
-            cwd="/",
-            pass_fds=(own_lock,),
-            start_new_session=True,
-        )
-    if outcome.returncode != 0:
-        raise DatabaseError(
-            f"the process that stops the server of {place.data} did not start (exit {outcome.returncode}): try again, "
-            f"and see {place.folder / supervisor.LOG}"
-        )

