@@ -43,6 +43,20 @@ def _launchpad(url: str) -> str:
     return url
 
 
+def _absolute(path: Path) -> Path:
+    try:
+        return path.expanduser().absolute()
+    except RuntimeError:
+        raise ValueError(f"nobody knows the home folder that {path} begins with: write the whole path") from None
+
+
+def _default_home() -> Path:
+    folder = platformdirs.user_data_path("agd")
+    if not folder.is_absolute():
+        raise InputError("this user has no home folder: set AGD_HOME to a folder you can write")
+    return folder
+
+
 @dataclass(frozen=True)
 class Pace:
     """How work is watched, in seconds.
@@ -70,9 +84,7 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[str, AfterValidator(_with_driver)] | None = Field(None, repr=False)
-    home: Annotated[Path, AfterValidator(lambda path: path.expanduser().absolute())] = Field(
-        default_factory=lambda: platformdirs.user_data_path("agd")
-    )
+    home: Annotated[Path, AfterValidator(_absolute)] = Field(default_factory=_default_home)
     server_linger_s: float = Field(10.0, ge=0, allow_inf_nan=False)
     launchpad_url: Annotated[str, AfterValidator(_launchpad)] | None = Field(None, repr=False)
     heartbeat_s: float = Field(Pace.heartbeat_s, gt=0, allow_inf_nan=False)

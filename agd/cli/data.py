@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agd.cli import show
-from agd.cli.show import Json, console, notices
+from agd.cli.show import Json, console
 from agd.errors import NotFoundError
 from agd.policies import DuplicatePolicy, NegativePolicy
 
@@ -175,4 +175,4 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
         show.say_aside(f"  {len(summary.rejects):,} rows refused, each with its line and reason in {rejects}:")
         for kind, n in summary.rejects_by_kind().items():
             first = next(reject for reject in summary.rejects if reject.kind == kind)
-            notices.print(f"    {n:>6,}  {kind:<22} e.g. line {first.line}: {first.message}")
+            show.say_aside(f"    {n:>6,}  {kind:<22} e.g. line {first.line}: {first.message}")

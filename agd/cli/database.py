@@ -7,6 +7,7 @@ import typer
 from agd.cli import show
 from agd.cli.show import Json
 from agd.errors import InputError
+from agd.waiting import waiting
 
 if TYPE_CHECKING:
     from agd.config import Settings
@@ -114,7 +115,8 @@ def psql(context: typer.Context) -> None:
 
     with open_database(load_settings(), check_schema=False) as database:
         command = psql_command(database.url)
-        raise typer.Exit(subprocess.run([*command, *context.args], check=False).returncode)  # noqa: S603  our psql, the user's arguments
+        with waiting(lambda: None, is_last_word=True):
+            raise typer.Exit(subprocess.run([*command, *context.args], check=False).returncode)  # noqa: S603  our psql, the user's arguments
 
 
 def _embedded(verb: str) -> "Settings":

@@ -13,7 +13,9 @@ import psycopg
 from psycopg import errors, pq
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
+from agd.db.blockers import BLOCKER, blocked_by
 from agd.errors import DatabaseError, InputError, SchemaError
+from agd.waiting import waiting
 
 Session: TypeAlias = psycopg.Connection[tuple[Any, ...]]
 """A connection on which each statement is its own transaction, unless `QueuePool.transact` has opened one."""
@@ -140,8 +142,16 @@ class QueuePool:
     @contextmanager
     def _lent(self) -> Iterator[Session]:
         session = self._take()
+        pid = session.info.backend_pid
+
+        def words() -> str | None:
+            with psycopg.connect(self._conninfo, autocommit=True) as other:
+                row = other.execute(BLOCKER.format(pid=pid)).fetchone()
+            return None if row is None else blocked_by(*row)
+
         try:
-            yield session
+            with waiting(words, is_urgent=True):
+                yield session
         finally:
             if not session.closed and session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
                 with suppress(psycopg.Error):
