@@ -33,8 +33,8 @@ _reasons: list[_Reason] = []
 def waiting(words: str | Words, *, is_last_word: bool = False, is_urgent: bool = False) -> Iterator[None]:
     """Name what this block may have to wait for.
 
-    It is said when nothing else was for a while, by the innermost block that has words; with `is_last_word` no block
-    around is asked. What `is_urgent` is said beside anything else, bars that move among it.
+    It is said when nothing else was for a while, by the innermost block that has lasted and has words; with
+    `is_last_word` no block around is asked. What `is_urgent` is said beside anything else, bars that move among it.
     """
     found: Words = (lambda: words) if isinstance(words, str) else words
     reason = _Reason(found, is_last_word, is_urgent, time.monotonic() + FIRST_S)
@@ -88,7 +88,7 @@ def _urgent() -> Iterator[str]:
 def _innermost() -> str | None:
     for reason in reversed(_reasons.copy()):
         if not reason.is_urgent:
-            found = _found(reason)
+            found = _found(reason) if time.monotonic() >= reason.next_look else None
             if found is not None or reason.is_last_word:
                 return found
     return None

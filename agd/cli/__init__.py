@@ -42,9 +42,9 @@ def _run() -> int:
     surroundings.settle(sys.argv)
     from agd.cli.app import app
     from agd.cli.show import say_aside
-    from agd.waiting import waiting, watched
+    from agd.waiting import watched
 
-    with watched(say_aside), waiting(surroundings.at_work(sys.argv)):
+    with watched(say_aside):
         try:
             app()
         except SystemExit as left:

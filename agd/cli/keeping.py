@@ -9,6 +9,7 @@ import typer
 from agd.cli import show
 from agd.cli.campaign import Quiet
 from agd.cli.show import Json, console
+from agd.waiting import waiting
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -91,7 +92,8 @@ def doctor(
     from agd.steps.examining import examine
     from agd_workflows.examining import queue_against_record
 
-    findings = examine(is_quick=quick, more=[queue_against_record])
+    with waiting("agd doctor: still looking; --quick spares the reading of every model file"):
+        findings = examine(is_quick=quick, more=[queue_against_record])
     needs_care = any(finding.needs_care for finding in findings)
     shown = [finding for finding in findings if finding.needs_care or not quiet]
     if json:

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -17,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agd.streams import printable
+from agd.waiting import waiting
 
 if TYPE_CHECKING:
     from agd.steps.workspace import Workspace
@@ -56,7 +58,11 @@ def workspace() -> Iterator["Workspace"]:
 
     settings = load_settings()
     home = settings.require_home()
-    with open_database(settings) as database:
+    started = time.monotonic()
+    with (
+        waiting(lambda: f"agd: at work for {duration(time.monotonic() - started)}"),
+        open_database(settings) as database,
+    ):
         yield Workspace(database, home / "artifacts", settings.pace)
 
 

@@ -3,8 +3,7 @@
 import os
 import re
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from agd.errors import InputError
@@ -28,19 +27,6 @@ def settle(arguments: Sequence[str]) -> None:
         if re.fullmatch(r"[2-9]\d|[1-9]\d{2,4}", os.environ.get(name, ""), re.ASCII) is None:
             os.environ.pop(name, None)
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"  # other packages' plug-ins, read whenever a model is declared
-
-
-def at_work(arguments: Sequence[str]) -> Callable[[], str]:
-    """What to say where nothing better is known: the verb, and for how long it has been at it."""
-    verb = next((one for one in arguments[1:] if not one.startswith("-")), "")
-    started = time.monotonic()
-
-    def words() -> str:
-        from agd.cli.show import duration
-
-        return f"agd {verb}: at work for {duration(time.monotonic() - started)}"
-
-    return words
 
 
 def _refuse_what_is_not_text(arguments: Sequence[str]) -> None:
