@@ -93,6 +93,13 @@ def _launchpad(url: str) -> str:
     return checked
 
 
+def _default_home() -> Path:
+    folder = platformdirs.user_data_path("agd")
+    if not folder.is_absolute():
+        raise InputError("this user has no home folder: set AGD_HOME to a folder you can write")
+    return folder
+
+
 @dataclass(frozen=True)
 class Pace:
     """How work is watched, in seconds.
@@ -120,9 +127,7 @@ class Settings(BaseSettings):
     )
 
     database_url: Annotated[str, AfterValidator(_with_driver)] | None = Field(None, repr=False)
-    home: Annotated[Path, AfterValidator(_usable_home)] = Field(
-        default_factory=lambda: platformdirs.user_data_path("agd"), validate_default=True
-    )
+    home: Annotated[Path, AfterValidator(_usable_home)] = Field(default_factory=_default_home, validate_default=True)
     server_linger_s: float = Field(10.0, ge=0, allow_inf_nan=False)
     launchpad_url: Annotated[str, AfterValidator(_launchpad)] | None = Field(None, repr=False)
     heartbeat_s: float = Field(Pace.heartbeat_s, gt=0, allow_inf_nan=False)

@@ -34,6 +34,10 @@ class NotFoundError(AgdError):
     exit_code = 3
 
 
+class PluginError(NotFoundError):
+    """A plug-in is installed under that name and cannot be used; the message names package, reason and cure."""
+
+
 class DatabaseError(AgdError):
     """The database cannot be reached, started or used."""
 

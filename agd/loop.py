@@ -14,6 +14,7 @@ from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, next_step, perform
 from agd.steps.workspace import Campaign, Step, Workspace
+from agd.waiting import waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,26 +80,35 @@ class LocalEngine:
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into a wish; the second one falls back to what it did before."""
+    """Turn the first SIGINT, SIGTERM or SIGHUP into a wish; the second falls back to what it did before.
+
+    What the caller's parent has ignored (`nohup`) stays ignored, and a terminal that goes away may say so twice.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
     wished = False
-    handled = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.getsignal(number) for number in handled}
+    handled = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: old for number in handled if (old := signal.getsignal(number)) is not signal.SIG_IGN}
 
     def wish(_number: int, _frame: FrameType | None) -> None:
         nonlocal wished
         wished = True
         restore()
+        if signal.SIGHUP in before:
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    for number in handled:
+    for number in before:
         signal.signal(number, wish)
     try:
-        yield lambda: wished
+        with waiting(lambda: _LEAVING if wished else None, is_urgent=True):
+            yield lambda: wished
     finally:
         restore()
+
+
+_LEAVING = "finishing the step at hand, then leaving; Ctrl-C again ends it at once"

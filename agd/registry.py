@@ -1,17 +1,51 @@
 """Plug-ins, found by entry point and loaded on use."""
 
 import difflib
-from importlib.metadata import entry_points
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stdout, suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
-from agd.errors import NotFoundError
+from agd.errors import NotFoundError, PluginError
 
-GROUPS = ("agd.generators", "agd.formula_generators", "agd.oracles", "agd.samplers", "agd.engines")
+_OWN = "agd"
+
+_MODEL = ("options_type", "architecture_version", "fit", "load")
+
+MEMBERS = {
+    "agd.generators": (*_MODEL, "n_latent", "is_encodable", "encode", "decode"),
+    "agd.formula_generators": (*_MODEL, "is_representable", "sample"),
+    "agd.oracles": (*_MODEL, "label"),
+    "agd.samplers": ("options_type", "suggest"),
+    "agd.engines": ("run",),
+}
+"""What a class must have to be a plug-in of a group; an attribute that only instances get may be an annotation."""
+
+GROUPS = tuple(MEMBERS)
+
+
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """An installed plug-in, not loaded yet, and the distribution that brought it."""
+
+    entry: EntryPoint
+    distribution: str
+
+    def __str__(self) -> str:
+        return f"{_word(self.entry.group)} {self.entry.name!r} of {self.distribution}"
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is part of agd."""
+        return self.distribution.partition(" ")[0] == _OWN
 
 
 def names(group: str) -> list[str]:
     """The installed plug-ins of a group, without loading any."""
-    return sorted(entry_points(group=group).names)
+    return sorted({plugin.entry.name for plugin in installed() if plugin.entry.group == group})
 
 
 def load(group: str, name: str) -> Any:
@@ -19,12 +53,110 @@ def load(group: str, name: str) -> Any:
 
     Raises:
         NotFoundError: none is installed under that name; the message lists those that are.
+        PluginError: it cannot be loaded, is no plug-in of this group, or two packages claim the name.
     """
-    found = entry_points(group=group, name=name)
+    found = [plugin for plugin in installed() if (plugin.entry.group, plugin.entry.name) == (group, name)]
     if not found:
-        word = group.removeprefix("agd.").removesuffix("s").replace("_", " ")
-        raise NotFoundError(f"no {word} {name!r}{suggestion(name, names(group))}")
-    return next(iter(found)).load()
+        raise NotFoundError(f"no {_word(group)} {name!r}{suggestion(name, names(group))}")
+    if len(found) > 1:
+        claimants = " and ".join(plugin.distribution for plugin in found)
+        raise PluginError(f"the {_word(group)} {name!r} is claimed by {claimants}: uninstall all but one of them")
+    return _loaded(found[0])
+
+
+def troubles(*, is_own: bool | None = None) -> Iterator[tuple[str, str]]:
+    """What is wrong with the installed plug-ins, with its cure; each is loaded for that.
+
+    `is_own`: only those of agd, or only those of others.
+    """
+    for plugin in installed():
+        if is_own is None or plugin.is_own == is_own:
+            try:
+                load(plugin.entry.group, plugin.entry.name)
+            except PluginError as error:
+                what, _, cure = str(error).rpartition(": ")
+                yield what, cure
+
+
+@cache
+def installed() -> Sequence[Plugin]:
+    """Every plug-in that any installed distribution declares; a distribution that cannot be read declares none.
+
+    Of two copies of one distribution the first on the path counts.
+    """
+    found: dict[tuple[str, EntryPoint], Plugin] = {}
+    seen: set[str] = set()
+    for distribution in distributions():
+        declared = _declared(distribution)
+        if not declared:
+            continue
+        name, version = _title(distribution)
+        if name not in seen:
+            seen.add(name)
+            found |= {(name, entry): Plugin(entry, f"{name} {version}".strip()) for entry in declared}
+    return tuple(found.values())
+
+
+def _declared(distribution: Distribution) -> list[EntryPoint]:
+    with suppress(OSError, ValueError, TypeError):  # a file that nobody can read, or that holds no entry points
+        if "agd." in (distribution.read_text("entry_points.txt") or ""):
+            return [entry for entry in distribution.entry_points if entry.group in GROUPS]
+    return []
+
+
+def _title(distribution: Distribution) -> tuple[str, str]:
+    """Name and version, as far as its metadata say."""
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        return str(distribution.metadata["Name"]), str(distribution.metadata["Version"] or "")
+    return "an unnamed distribution", ""
+
+
+def _loaded(plugin: Plugin) -> Any:
+    try:
+        with redirect_stdout(sys.stderr):  # what a module says while it loads is no output of ours
+            loaded = plugin.entry.load()
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # another package's module may raise anything, SystemExit too
+        raise PluginError(f"{_broken(plugin)} ({_reason(error)}): {_cure(plugin, error)}") from error
+    lacking = [name for name in MEMBERS[plugin.entry.group] if not _has(loaded, name)]
+    if not isinstance(loaded, type):
+        wrong = "it is no class"
+    elif lacking:
+        wrong = f"it has no {', '.join(lacking)}"
+    elif not hasattr(getattr(loaded, "options_type", None), "model_fields") and plugin.entry.group != "agd.engines":
+        wrong = "its options_type is no class of options"
+    else:
+        return loaded
+    raise PluginError(f"{_broken(plugin)} ({wrong}, see agd.protocols): {_cure(plugin)}")
+
+
+def _has(loaded: Any, name: str) -> bool:
+    return hasattr(loaded, name) or any(
+        name in vars(kind).get("__annotations__", {}) for kind in getattr(loaded, "__mro__", ())
+    )
+
+
+def _broken(plugin: Plugin) -> str:
+    return f"the {plugin} cannot be loaded from {plugin.entry.value}"
+
+
+def _reason(error: BaseException) -> str:
+    words = str(error).strip().partition("\n")[0]
+    if isinstance(error, SyntaxError) and error.filename:
+        words = f"{error.msg}, {error.filename}:{error.lineno}"
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def _cure(plugin: Plugin, error: BaseException | None = None) -> str:
+    package = plugin.distribution.partition(" ")[0]
+    if isinstance(error, ModuleNotFoundError) and error.name and not plugin.entry.value.startswith(error.name):
+        return f"install the package {error.name}, or uninstall {package}"
+    return f"install another version of {package}, or uninstall it"
+
+
+def _word(group: str) -> str:
+    return group.removeprefix("agd.").removesuffix("s").replace("_", " ")
 
 
 def suggestion(wrong: str, known: list[str]) -> str:

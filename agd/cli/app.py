@@ -9,8 +9,8 @@ from agd.cli import campaign, data, database, generate, keeping, labels, report,
 from agd.cli.demo import demo
 
 EXIT_CODES = """\b
-Exit codes: 0 done, 1 something needs care (`agd doctor`), 2 wrong input, 3 not found, 4 database, 5 busy,
-6 model files, 7 a step failed, 8 waiting for labels from outside (see `agd ask NAME`),
+Exit codes: 0 done, 1 something needs care (`agd doctor`), 2 wrong input or lost output, 3 not found,
+4 database, 5 busy, 6 model files, 7 a step failed, 8 waiting for labels from outside (see `agd ask NAME`),
 130 stopped before the end of the budget (resume with `agd resume NAME`).
 """
 

@@ -10,6 +10,8 @@ import typer
 from agd.cli import show
 from agd.cli.show import Force, Json, console
 from agd.errors import InputError
+from agd.streams import is_output_lost
+from agd.waiting import waiting
 
 EXIT_WAITING = 8
 EXIT_STOPPED = 130
@@ -178,9 +180,13 @@ def status(
         if not watch:
             console.print(_status_view(_status(workspace, name, iterations)))
             return
-        with Live(console=console, auto_refresh=False) as live:
-            while True:
-                live.update(_status_view(_status(workspace, name, iterations)), refresh=True)
+        with waiting(lambda: None, is_last_word=True), Live(console=console, auto_refresh=False) as live:
+            while not is_output_lost():
+                view = _status_view(_status(workspace, name, iterations))
+                if console.is_terminal:
+                    live.update(view, refresh=True)
+                else:
+                    console.print(view)
                 time.sleep(1)
 
 
@@ -396,6 +402,7 @@ def _queued(workspace: Any, campaigns: Sequence[dict[str, Any]]) -> dict[str, di
 
 def _status_view(values: dict[str, Any]) -> Any:
     from rich.console import Group
+    from rich.text import Text
 
     columns = ["campaign", "state", "calls", "budget", "finds", "best", "suggested", "undecodable", "seen before"]
     columns += ["rejected", "iterations", "last active"]
@@ -426,7 +433,7 @@ def _status_view(values: dict[str, Any]) -> Any:
         titles = ["at work on", "step", "iteration", "host", "process", "firework", "since", "lease until"]
         parts.append(show.table(titles, ([row[key] for key in keys] for row in values["at_work"])))
     parts += [
-        f"{row['campaign']}: {row['parked_reason'] or row['last_error']}"
+        Text(f"{row['campaign']}: {row['parked_reason'] or row['last_error']}")
         for row in values["campaigns"]
         if row["state"] == "failed"
     ]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agd.cli import show
-from agd.cli.show import Force, Json, console, notices
+from agd.cli.show import Force, Json, console
 from agd.errors import InputError, NotFoundError
 from agd.policies import DuplicatePolicy, NegativePolicy
 
@@ -207,4 +207,4 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
         show.say_aside(f"  {len(summary.rejects):,} rows refused{where}:")
         for kind, n in summary.rejects_by_kind().items():
             first = next(reject for reject in summary.rejects if reject.kind == kind)
-            notices.print(f"    {n:>6,}  {kind:<22} e.g. line {first.line}: {first.message}")
+            show.say_aside(f"    {n:>6,}  {kind:<22} e.g. line {first.line}: {first.message}")

@@ -8,6 +8,7 @@ import typer
 from agd.cli import show
 from agd.cli.show import Json
 from agd.errors import InputError
+from agd.waiting import waiting
 
 if TYPE_CHECKING:
     from agd.config import Settings
@@ -149,7 +150,8 @@ def psql(
         command = [str(binary("psql")), told.conninfo, *context.args]
         if not write and not context.args and sys.stdin.isatty():
             show.say_aside("read-only: `agd db psql --write` may change things")
-        raise typer.Exit(subprocess.run(command, env=told.environment, check=False).returncode)  # noqa: S603  our psql, the user's arguments
+        with waiting(lambda: None, is_last_word=True):
+            raise typer.Exit(subprocess.run(command, env=told.environment, check=False).returncode)  # noqa: S603  our psql, the user's arguments
 
 
 def _embedded(verb: str) -> "Settings":

@@ -1,6 +1,5 @@
 """`agd backup`, `agd restore`, `agd doctor`: keeping what there is, and seeing that it is sound."""
 
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,12 +8,12 @@ import typer
 
 from agd.cli import show
 from agd.cli.campaign import Quiet
-from agd.cli.show import Force, Json, console, notices
+from agd.cli.show import Force, Json, console
+from agd.waiting import waiting
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
-    from agd.protocols import Progress
     from agd.steps.keeping import Backup, Restored
 
 EXIT_UNSOUND = 1
@@ -31,10 +30,11 @@ def backup(
     json: Json = False,
 ) -> None:
     """Write record, queue and model files into one verified file; campaigns may run meanwhile."""
+    from agd.cli.live import training_bar
     from agd.steps.keeping import back_up
 
     show.require_outputs(file, force=force, takes_streams=False)
-    with show.workspace() as workspace, _bar("backup", is_shown=not quiet) as progress:
+    with show.workspace() as workspace, training_bar("backup", is_shown=not quiet, has_units=False) as progress:
         kept = back_up(
             workspace,
             file,
@@ -60,13 +60,14 @@ def restore(
 
     An older schema is upgraded. What is there is replaced only with --force.
     """
+    from agd.cli.live import training_bar
     from agd.config import load_settings
     from agd.db.connection import open_database
     from agd.steps import keeping
     from agd.steps.workspace import Workspace
 
     settings = load_settings()
-    with _bar("restore", is_shown=not quiet) as progress:
+    with training_bar("restore", is_shown=not quiet, has_units=False) as progress:
         archive = keeping.open_backup(file, progress)
         home = settings.require_home()
         with open_database(settings, check_schema=False) as database:
@@ -92,7 +93,8 @@ def doctor(
     from agd.steps.examining import examine
     from agd_workflows.examining import queue_against_record
 
-    findings = examine(is_quick=quick, more=[queue_against_record])
+    with waiting("agd doctor: still looking; --quick spares the reading of every model file"):
+        findings = examine(is_quick=quick, more=[queue_against_record])
     needs_care = any(finding.needs_care for finding in findings)
     shown = [finding for finding in findings if finding.needs_care or not quiet]
     if json:
@@ -141,17 +143,3 @@ def _campaigns(n: int) -> str:
 def _print_absent(absent: "Sequence[str]") -> None:
     for sha256 in absent:
         show.say_aside(f"  model file {sha256[:12]} is not in it: make it again with `agd retrain {sha256[:12]}`")
-
-
-@contextmanager
-def _bar(title: str, *, is_shown: bool) -> "Iterator[Progress]":
-    """One bar for stages of different units, which the note names."""
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(bar_width=24), TimeElapsedColumn())
-    shown = Progress(
-        *columns, TextColumn("{task.fields[note]}"), console=notices, disable=not (is_shown and notices.is_terminal)
-    )
-    with shown as bars:
-        task = bars.add_task(title, total=None, note="")
-        yield lambda done, total, note="": bars.update(task, completed=done, total=total or None, note=note)

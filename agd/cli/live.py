@@ -2,16 +2,26 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from agd.cli.show import duration, notices, text
 from agd.db import progress
 from agd.protocols import Progress as Reporter
 from agd.steps.workspace import Campaign, Step, Workspace
+from agd.waiting import waiting
 
 _LOG_INTERVAL_S = 10.0
 
@@ -29,8 +39,11 @@ class Watcher:
         self._calls: TaskID | None = None
         self._training: TaskID | None = None
         self._step: Step | None = None
+        self._step_began = self._started
+        self._said_while_silent = ExitStack()
 
     def __enter__(self) -> Self:
+        self._said_while_silent.enter_context(waiting(self._words, is_last_word=True))
         self._bars.start()
         return self
 
@@ -40,13 +53,14 @@ class Watcher:
                 self._show_calls()
         finally:
             self._bars.stop()
+            self._said_while_silent.close()
 
     def on_step(self, step: Step) -> None:
         """A step begins."""
         if self._training is not None:
             self._bars.update(self._training, completed=self._bars.tasks[self._training].total)
             self._training = None
-        self._step = step
+        self._step, self._step_began = step, time.monotonic()
         if step.iteration is None:
             self._log(step.kind, force=True)
             if step.kind.startswith("train"):
@@ -60,6 +74,11 @@ class Watcher:
             self._bars.update(self._training, completed=done, total=total, note=note)
         if self._step is not None:
             self._log(f"{self._step.kind}: {done}/{total} {note}", force=done == total)
+
+    def _words(self) -> str | None:
+        if self._quiet or self._step is None:
+            return None
+        return f"{self._campaign.name}: {self._step}, due for {duration(time.monotonic() - self._step_began)}"
 
     def _show_calls(self) -> None:
         with self._workspace.database.read() as tx:
@@ -79,24 +98,30 @@ class Watcher:
 
 
 @contextmanager
-def training_bar(title: str) -> Iterator[Reporter]:
-    """A bar for one training."""
-    with _bars(is_shown=True) as bars:
+def training_bar(title: str, *, is_shown: bool = True, has_units: bool = True) -> Iterator[Reporter]:
+    """A bar for one training, or for stages of different units, which the note names."""
+    told = ""
+
+    def words() -> str | None:
+        return f"{title}: {told or 'begun'}" if is_shown else None
+
+    with waiting(words, is_last_word=True), _bars(is_shown=is_shown, has_units=has_units) as bars:
         task = bars.add_task(title, total=None, note="")
-        yield lambda done, total, note="": bars.update(task, completed=done, total=total, note=note)
+
+        def report(done: int, total: int, note: str = "") -> None:
+            nonlocal told
+            told = (f"{done:,}/{total:,} {note}" if has_units else note).strip()
+            bars.update(task, completed=done, total=total or None, note=note)
+
+        yield report
 
 
-def _bars(*, is_shown: bool) -> Progress:
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=notices,
-        disable=not (is_shown and notices.is_terminal),
-    )
+def _bars(*, is_shown: bool, has_units: bool = True) -> Progress:
+    spinner = "dots" if notices.encoding.startswith("utf") else "line"
+    columns: list[ProgressColumn] = [SpinnerColumn(spinner), TextColumn("{task.description}", markup=False)]
+    columns += [BarColumn(bar_width=24), *([MofNCompleteColumn()] if has_units else []), TimeElapsedColumn()]
+    columns.append(TextColumn("{task.fields[note]}", markup=False))
+    return Progress(*columns, console=notices, disable=not (is_shown and notices.is_terminal))
 
 
 def counters(row: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
 """How things are shown: tables for people, JSON for programs."""
 
 import json
+import math
 import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
@@ -11,17 +13,35 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich import box
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
+
+from agd.streams import printable
+from agd.waiting import waiting
 
 if TYPE_CHECKING:
     from agd.steps.workspace import Workspace
 
 _LOG_WIDTH = 160
 
-console = Console(highlight=False, width=None if sys.stdout.isatty() else _LOG_WIDTH)
-notices = Console(stderr=True, highlight=False, width=None if sys.stderr.isatty() else _LOG_WIDTH)
+
+class _Screen(Console):
+    """A console that lets no text steer the terminal: what is shown may have come from anybody's file."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        for segment in super().render(renderable, options):
+            words = segment.text if segment.control else printable(segment.text)
+            yield segment if words == segment.text else Segment(words, segment.style)
+
+
+def _screen(*, is_stderr: bool) -> _Screen:
+    is_terminal = (sys.stderr if is_stderr else sys.stdout).isatty()
+    return _Screen(stderr=is_stderr, highlight=False, emoji=False, width=None if is_terminal else _LOG_WIDTH)
+
+
+console, notices = _screen(is_stderr=False), _screen(is_stderr=True)
 
 MAX_INT = 2**31 - 1
 """Largest number of rows an option may name: what the record counts with."""
@@ -40,7 +60,11 @@ def workspace() -> Iterator["Workspace"]:
 
     settings = load_settings()
     home = settings.require_home()
-    with open_database(settings) as database:
+    started = time.monotonic()
+    with (
+        waiting(lambda: f"agd: at work for {duration(time.monotonic() - started)}"),
+        open_database(settings) as database,
+    ):
         yield Workspace(database, home / "artifacts", settings.pace)
 
 
@@ -79,9 +103,13 @@ def say_aside(words: str) -> None:
 
 
 def print_json(value: object) -> None:
-    """Print a value as indented JSON."""
-    json.dump(value, sys.stdout, indent=2, default=_plain, ensure_ascii=False)
-    sys.stdout.write("\n")
+    """Print a value as indented JSON, all of it or nothing; what is not finite is null, for JSON has no word for it."""
+    is_ascii = not (sys.stdout.encoding or "").lower().startswith("utf")
+    try:
+        words = json.dumps(value, indent=2, default=_plain, ensure_ascii=is_ascii, allow_nan=False)
+    except ValueError:
+        words = json.dumps(_finite(value), indent=2, default=_plain, ensure_ascii=is_ascii)
+    sys.stdout.write(f"{words}\n")
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
@@ -118,7 +146,7 @@ def text(value: object) -> str:
         case timedelta():
             shown = duration(value.total_seconds())
         case _:
-            shown = str(value)
+            shown = printable(str(value))
     return shown
 
 
@@ -133,6 +161,18 @@ def duration(seconds: float) -> str:
 
 def _is_numeric(cell: str) -> bool:
     return cell == "-" or cell.replace(",", "").lstrip("+-").replace(".", "", 1).replace("e-", "").isdigit()
+
+
+def _finite(value: Any) -> Any:
+    match value:
+        case dict():
+            return {key: _finite(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_finite(one) for one in value]
+        case float() | Decimal():
+            return value if math.isfinite(value) else None
+        case _:
+            return value
 
 
 def _plain(value: Any) -> object:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -10,6 +11,7 @@ import typer
 from agd.cli import show
 from agd.cli.show import Json
 from agd.errors import BusyError, InputError
+from agd.waiting import waiting
 
 if TYPE_CHECKING:
     from agd_workflows.reconciling import Reconciler
@@ -57,13 +59,14 @@ def worker(
     from agd_workflows.launching import Share, open_queue
     from agd_workflows.offline import Sender
     from agd_workflows.reconciling import Reconciler
+    from agd_workflows.standstill import why_idle
     from agd_workflows.worker import Crew, work
 
     say: Callable[[str], object] = (lambda _: None) if quiet else show.say_aside
     folder = (launch_dir or load_settings().home / "jobs").absolute()
     if offline or queue is not None:
         check_folder(folder)
-    with show.workspace() as workspace, stop_signals() as is_stopped:
+    with show.workspace() as workspace, stop_signals() as is_stopped, ExitStack() as said:
         if campaign is not None:
             get_campaign(workspace, campaign)
         if unknown := set(category or ()) - set(build.CATEGORIES):
@@ -72,6 +75,8 @@ def worker(
         adapter = None if queue is None else cluster.load_qadapter(queue, qadapter, share.job_words())
         launchpad = open_queue(workspace)
         reconciler = Reconciler(workspace, launchpad)
+        said.enter_context(waiting(lambda: None, is_last_word=True))
+        said.enter_context(waiting(why_idle(launchpad, share), is_urgent=True))
         if offline:
             lend(workspace)
             lease_s = load_settings().offline_lease_s
@@ -145,7 +150,14 @@ def lpad(context: typer.Context) -> None:
     if {"--help", "-h"} & set(context.args):
         raise typer.Exit(run_lpad(None, context.args))
     with show.workspace() as workspace:
-        raise typer.Exit(run_lpad(open_queue(workspace), context.args))
+        launchpad = open_queue(workspace)
+
+        def words() -> str | None:
+            locked = [row["name"] for row in launchpad.workflows.find({"locked": True}, {"name": 1})]
+            return f"waiting for locked workflows: {', '.join(locked)}; `agd reconcile` unlocks" if locked else None
+
+        with waiting(words, is_urgent=True), waiting(lambda: None, is_last_word=True):
+            raise typer.Exit(run_lpad(launchpad, context.args))
 
 
 def compute(folder: Annotated[Path, typer.Argument(help="Folder of a prepared step.")]) -> None:

@@ -1,7 +1,7 @@
 """Opening the record: one `Database` per process, short transactions, errors a user can act on."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
@@ -12,8 +12,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from agd.config import DRIVER, Settings
 from agd.db import causes, schema, session
 from agd.db.address import resolve
+from agd.db.blockers import BLOCKER, blocked_by
 from agd.db.embedded import EmbeddedServer
 from agd.errors import BusyError
+from agd.waiting import waiting
 
 Transaction: TypeAlias = Connection
 """An open transaction: what the functions of `agd.db` work on and never commit."""
@@ -62,14 +64,14 @@ class Database:
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Commit at the end, roll back on any error."""
-        with _explained(self._where), self._engine.begin() as connection:
+        with _explained(self._where), self._engine.begin() as connection, self._said_when_blocked(connection):
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Transaction]:
         """One consistent, read-only view of the record."""
         engine = self._engine.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with _explained(self._where), engine.begin() as connection:
+        with _explained(self._where), engine.begin() as connection, self._said_when_blocked(connection):
             yield connection
 
     @contextmanager
@@ -113,13 +115,25 @@ class Database:
         key = {"space": _LOCK_NAMESPACE, "key": _NO_CAMPAIGN}
         with _explained(self._where), engine.connect() as connection:
             if waits:
-                connection.execute(text("SELECT pg_advisory_lock(:space, :key)"), key)
+                with self._said_when_blocked(connection):
+                    connection.execute(text("SELECT pg_advisory_lock(:space, :key)"), key)
             is_ours = waits or bool(connection.scalar(text("SELECT pg_try_advisory_lock(:space, :key)"), key))
             try:
                 yield is_ours
             finally:
                 with suppress(SQLAlchemyError):
                     connection.execute(text("SELECT pg_advisory_unlock_all()"))
+
+    def _said_when_blocked(self, connection: Connection) -> AbstractContextManager[None]:
+        """Name who holds what this connection waits for, where the wait is long."""
+        pid = getattr(connection.connection.dbapi_connection, "info").backend_pid  # noqa: B009  psycopg's own
+
+        def words() -> str | None:
+            with self._engine.connect() as other:
+                row = other.execute(text(BLOCKER.format(pid=pid))).first()
+            return None if row is None else blocked_by(*row)
+
+        return waiting(words, is_urgent=True)
 
 
 def locked_campaigns(connection: Transaction, *, alone: bool = False) -> set[int]:

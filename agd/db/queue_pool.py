@@ -14,8 +14,10 @@ from psycopg import errors, pq
 
 from agd.db import causes
 from agd.db.address import resolve
+from agd.db.blockers import BLOCKER, blocked_by
 from agd.db.session import Session, connect
 from agd.errors import InputError, SchemaError
+from agd.waiting import waiting
 
 __all__ = ["QueuePool", "Session"]
 
@@ -133,8 +135,16 @@ class QueuePool:
     @contextmanager
     def _lent(self) -> Iterator[Session]:
         session = self._take()
+        pid = session.info.backend_pid
+
+        def words() -> str | None:
+            with connect(self._address) as other:
+                row = other.execute(BLOCKER.format(pid=pid)).fetchone()
+            return None if row is None else blocked_by(*row)
+
         try:
-            yield session
+            with waiting(words, is_urgent=True):
+                yield session
         finally:
             if not session.closed and session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
                 with suppress(psycopg.Error):

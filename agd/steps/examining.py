@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, TypeAlias
 
+from agd import registry
 from agd.config import Settings, load_settings
 from agd.db import activities, checks, inventory, progress, schema, standing
 from agd.db.connection import AnyRow, Database, Transaction, locked_campaigns, open_database
@@ -125,6 +126,14 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         severity: Severity = "error" if free < _TOO_FEW_BYTES else "warning" if free < _FEW_BYTES else "ok"
         cure = "" if severity == "ok" else "free some space, or move AGD_HOME (with its server stopped)"
         yield Finding(severity, "disk", f"{free / 1e9:,.1f} GB free for the {name} ({there})", cure)
+
+
+def _plugins(_: Settings) -> Iterator[Finding]:
+    troubles = dict(registry.troubles())
+    for what, cure in troubles.items():
+        yield Finding("warning", "plug-in", what, cure)
+    if not troubles:
+        yield Finding("ok", "plug-ins", f"{len(registry.installed())} installed, each can be loaded")
 
 
 def _server_version(_: Site, tx: Transaction) -> Iterator[Finding]:
@@ -274,7 +283,7 @@ def _campaigns(_: Site, tx: Transaction) -> Iterator[Finding]:
     yield Finding("ok", "campaigns", f"{len(rows)} in the record")
 
 
-HOST_CHECKS: tuple[HostCheck, ...] = (_home, _server_state, _disk)
+HOST_CHECKS: tuple[HostCheck, ...] = (_home, _server_state, _disk, _plugins)
 SERVER_CHECKS: tuple[Check, ...] = (_server_version, _extensions, _clock, _revision)
 RECORD_CHECKS: tuple[Check, ...] = (
     _activities,

@@ -30,7 +30,14 @@ def cli(environment: dict[str, str], tmp_path: Path) -> Cli:
     def call(*words: str) -> SimpleNamespace:
         command = [sys.executable, "-m", "agd", *words]
         ran = subprocess.run(
-            command, env=environment, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240
+            command,
+            env=environment,
+            cwd=tmp_path,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=240,
         )
         assert "Traceback" not in ran.stderr, ran.stderr
         return SimpleNamespace(code=ran.returncode, out=ran.stdout, err=ran.stderr)
@@ -117,6 +124,28 @@ def test_fireworks_own_pages_show_the_queue(
             pages.terminate()
             pages.communicate(timeout=30)
     assert "train autoencoder" in page
+
+
+def test_settings_of_fireworks_that_lie_about_change_nothing(
+    cli: Cli, environment: dict[str, str], make_spec: Callable[..., object], tmp_path: Path
+) -> None:
+    make_spec()
+    cli("run", "small.toml", "--engine", "fireworks", "--detach")
+    (tmp_path / "FW_config.yaml").write_text("NOSUCH_SETTING: 1\n")
+    (tmp_path / "my_launchpad.yaml").write_text("- no: launchpad\n")
+    environment |= {"FW_CONFIG_FILE": str(tmp_path / "nowhere.yaml"), "MONGOMOCK_SERVERSTORE_FILE": "nowhere.json"}
+    assert json.loads(cli("status", "small", "--json").out)["queue"] == {"small": {"READY": 2, "WAITING": 5}}
+    assert json.loads(cli("reconcile", "--json").out) == []
+    for words, why in (
+        (("get_wflows", "-t"), "lpad get_wflows needs the package prettytable, which is not installed: run "),
+        (("-l", "my_launchpad.yaml", "reset"), "works on the queue of this record: leave that out"),
+        (("reset",), "lpad reset: EOF"),
+        (("add", "nowhere.yaml"), "lpad add: "),
+    ):
+        refused = cli("lpad", *words)
+        assert refused.code == 2, refused
+        assert why in refused.err
+        assert len(refused.err.splitlines()) == 1
 
 
 def _fetched(url: str) -> str:

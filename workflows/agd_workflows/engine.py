@@ -14,9 +14,11 @@ from agd.loop import Outcome, stop_signals
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, due_steps
 from agd.steps.workspace import Campaign, Step, Workspace
+from agd.waiting import waiting
 from agd_workflows.hands import ENGINE
 from agd_workflows.launching import Share, open_queue
 from agd_workflows.reconciling import Reconciler
+from agd_workflows.standstill import why_still
 from agd_workflows.worker import Crew
 
 _LOOK_S = 0.2
@@ -65,12 +67,17 @@ class FireWorksEngine:
         if before:
             raise StepError("only the local engine stops before a step")
         started = time.monotonic()
-        reconciler = Reconciler(workspace, self.submit(workspace, campaign))
+        launchpad = self.submit(workspace, campaign)
+        reconciler = Reconciler(workspace, launchpad)
         watch = _Watch(workspace, campaign, on_step)
         log = workspace.artifacts.parent / "launches" / f"{campaign.name}.log"
         crew = Crew(workspace, Share(campaign=campaign.name), self.n_workers, log)
         next_look = time.monotonic() + workspace.pace.reconcile_s
-        with stop_signals() as is_stopped:
+
+        def why() -> str | None:
+            return why_still(workspace, launchpad, campaign, crew.pids)
+
+        with stop_signals() as is_stopped, waiting(why, is_urgent=True):
             try:
                 while not is_stopped() and watch.goes_on():
                     crew.look()

@@ -17,7 +17,7 @@ from fireworks import FWorker, LaunchPad, fw_config
 from fireworks.core import rocket
 from fireworks.utilities import fw_serializers
 
-from agd import registry
+from agd import registry, streams
 from agd.config import Pace, Settings, load_settings
 from agd.db import activities
 from agd.db.connection import open_database
@@ -137,6 +137,7 @@ def launch_all(launchpad: LaunchPad, share: Share, is_stopped: Callable[[], bool
 
 def main(words: Sequence[str]) -> int:
     """Work until SIGTERM, or until the process that started this one is gone; the firework at hand is finished."""
+    streams.prepare()
     share = Share.of(words)
     _log_to_stderr(logging.ERROR if share.is_quiet else logging.INFO)
     asked_to_stop = False
@@ -148,7 +149,8 @@ def main(words: Sequence[str]) -> int:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     signal.signal(signal.SIGTERM, stop)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent says what it means
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # both reach the whole group; the parent says what they mean
     try:
         settings = load_settings()
         folder = settings.require_home() / "launches"
@@ -178,11 +180,12 @@ def _log_to_stderr(level: int) -> None:
 
 
 def _warm_up() -> None:
-    """Load what steps need before one is checked out: loading holds up the heartbeat, and costs a launch its time."""
-    for group in registry.GROUPS:
-        for name in registry.names(group):
-            with suppress(ImportError):  # a plug-in may want a library that is not there
-                registry.load(group, name)
+    """Load what steps need before one is checked out: loading holds up the heartbeat, and costs a launch its time.
+
+    Plug-ins of other packages are loaded by the steps that name them, and are the concern of nobody else.
+    """
+    for _ in registry.troubles(is_own=True):
+        pass  # said by the step that needs it
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import IO, Any
 
 from agd.errors import AgdError, DatabaseError
 from agd.steps.workspace import Workspace
+from agd.waiting import waiting
 from agd_workflows.launching import Share
 from agd_workflows.reconciling import Reconciler
 
@@ -70,8 +71,9 @@ class Crew:
         at_work = [child.process for child in self._children if child.process is not None]
         for process in at_work:
             process.terminate()
-        for process in at_work:
-            process.wait()
+        with waiting(lambda: f"waiting for {_counted(at_work)} to finish the step at hand", is_urgent=True):
+            for process in at_work:
+                process.wait()
 
     def kill(self) -> None:
         """End everybody at once; what they were at is lost, and done again."""
@@ -80,6 +82,11 @@ class Crew:
             if child.process is not None:
                 child.process.kill()
                 child.process.wait()
+
+    @property
+    def pids(self) -> set[int]:
+        """Who is at work now."""
+        return {child.process.pid for child in self._children if child.process is not None}
 
     @property
     def n_failures(self) -> int:
@@ -105,6 +112,11 @@ def environment(workspace: Workspace) -> dict[str, str]:
     if not workspace.database.is_embedded:
         ours["AGD_DATABASE_URL"] = workspace.database.url
     return {**os.environ, **ours}
+
+
+def _counted(processes: Sequence["subprocess.Popen[bytes]"]) -> str:
+    left = [process for process in processes if process.poll() is None]
+    return f"{len(left)} process{'' if len(left) == 1 else 'es'}"
 
 
 @contextmanager

@@ -1,0 +1,43 @@
+"""What keeps a queue from moving is named with its cure."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import text
+
+from agd.spec import ResolvedSpec
+from agd_workflows.launching import Share
+from agd_workflows.standstill import why_idle, why_still
+
+
+def test_what_holds_a_campaign(queue: Any, make_spec: Callable[..., ResolvedSpec]) -> None:
+    campaign = queue.submit(make_spec())
+    workspace, launchpad = queue.workspace, queue.launchpad
+    assert why_still(workspace, launchpad, campaign, ()) is None, "ready, and a worker will come"
+    launchpad.pause_fw(1)
+    said = why_still(workspace, launchpad, campaign, ()) or ""
+    assert "paused in the queue: firework 1 (small: train autoencoder): `agd lpad resume_fws -i 1`" in said
+    assert "resume_fws -i 1" in (why_idle(launchpad, Share())() or "")
+    launchpad.resume_fw(1)
+    launchpad.update_spec([2], {"_fworker": "elsewhere"})
+    assert "kept for FireWorks' worker elsewhere" in (why_still(workspace, launchpad, campaign, ()) or "")
+    assert "for workers of category train" in (why_idle(launchpad, Share(categories=("label",)))() or "")
+    launchpad.defuse_wf(1)
+    said = why_still(workspace, launchpad, campaign, ()) or ""
+    assert "train autoencoder, train oracle: not in the queue any more" in said
+    idle = why_idle(launchpad, Share())
+    assert (idle(), idle()) == ("nothing is queued: waiting for work", None), "said once"
+
+
+def test_a_lease_is_named_with_its_holder(queue: Any, make_spec: Callable[..., ResolvedSpec]) -> None:
+    campaign = queue.submit(make_spec())
+    with queue.workspace.database.transaction() as tx:
+        tx.execute(
+            text(
+                "INSERT INTO activity (kind, campaign_id, pid, host, agd_version, cpu, threads, lease_expires_at)"
+                " VALUES ('train oracle', :id, 7, 'far', '0', '', 1, clock_timestamp() + interval '1 hour')"
+            ),
+            {"id": campaign.id},
+        )
+    said = why_still(queue.workspace, queue.launchpad, campaign, ()) or ""
+    assert "train oracle is leased to process 7 on far, until " in said
