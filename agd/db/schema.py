@@ -9,7 +9,7 @@ from sqlalchemy.exc import OperationalError
 from agd.db import queue_tables
 from agd.errors import BusyError, SchemaError
 
-SCHEMA_REVISION = "0005"
+SCHEMA_REVISION = "0007"
 
 _LOCK = 0x6167640001
 _CLEAR_PATIENCE_S = 10
