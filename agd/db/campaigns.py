@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 import numpy as np
-from sqlalchemy import case, func, insert, select, text, update
+from sqlalchemy import case, column, func, insert, literal, select, table, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db import latents
@@ -18,12 +18,20 @@ from agd.db.tables import (
     campaign_set,
     composition,
     decode_failure,
+    given_up,
     iteration,
     label,
     latent,
     retraction,
     suggestion,
     training_set_member,
+)
+
+# The suggestions as they stand; the table holds them as they were decoded and first labelled.
+suggested = table(
+    "v_suggestion_state",
+    *map(column, ("suggestion_id", "campaign_id", "iteration_id", "rank", "proposed", "latent_id", "posterior_mean")),
+    *map(column, ("posterior_sd", "acquisition", "outcome", "reason", "composition_id", "label_id")),
 )
 
 OVER_BUDGET = "the budget was spent"
@@ -164,9 +172,9 @@ def open_iteration(tx: Transaction, campaign_id: int, number: int) -> int:
 
 def n_calls(tx: Transaction, campaign_id: int, mode: str) -> int:
     """Calls charged so far: distinct compositions, or in the published mode every labelled suggestion."""
-    found = select(func.count()).where(suggestion.c.campaign_id == campaign_id, suggestion.c.label_id.is_not(None))
+    found = select(func.count()).where(suggested.c.campaign_id == campaign_id, suggested.c.label_id.is_not(None))
     if mode != "paper":
-        found = found.where(suggestion.c.outcome == "new")
+        found = found.where(suggested.c.outcome == "new")
     return int(tx.execute(found).scalar_one())
 
 
@@ -174,8 +182,8 @@ def n_barren_iterations(tx: Transaction, campaign_id: int, last: int) -> int:
     """How many iterations up to number `last` have gone by since one brought a new composition."""
     found = (
         select(func.max(iteration.c.number))
-        .join(suggestion, suggestion.c.iteration_id == iteration.c.id)
-        .where(iteration.c.campaign_id == campaign_id, suggestion.c.outcome == "new")
+        .join(suggested, suggested.c.iteration_id == iteration.c.id)
+        .where(iteration.c.campaign_id == campaign_id, suggested.c.outcome == "new")
     )
     return last - int(tx.scalar(found) or 0)
 
@@ -231,14 +239,14 @@ def suggested_points(tx: Transaction, campaign_id: int, before: int) -> Sequence
     """
     statement = (
         select(latent.c.vector, _standing_value(), composition.c.reduced_formula)
-        .select_from(suggestion)
-        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
-        .join(latent, latent.c.id == suggestion.c.latent_id)
-        .outerjoin(composition, composition.c.id == suggestion.c.composition_id)
-        .outerjoin(label, label.c.id == suggestion.c.label_id)
+        .select_from(suggested)
+        .join(iteration, iteration.c.id == suggested.c.iteration_id)
+        .join(latent, latent.c.id == suggested.c.latent_id)
+        .outerjoin(composition, composition.c.id == suggested.c.composition_id)
+        .outerjoin(label, label.c.id == suggested.c.label_id)
         .outerjoin(retraction, retraction.c.label_id == label.c.id)
-        .where(suggestion.c.campaign_id == campaign_id, iteration.c.number < before)
-        .order_by(iteration.c.number, suggestion.c.rank)
+        .where(suggested.c.campaign_id == campaign_id, iteration.c.number < before)
+        .order_by(iteration.c.number, suggested.c.rank)
     )
     return tx.execute(statement).all()
 
@@ -247,19 +255,19 @@ def suggestions_of(tx: Transaction, campaign_id: int, number: int) -> Sequence[A
     """The suggestions of an iteration, by its number, with vector and reduced formula, in order of rank."""
     statement = (
         select(
-            suggestion.c.id,
-            suggestion.c.rank,
-            suggestion.c.proposed,
-            suggestion.c.outcome,
-            suggestion.c.composition_id,
+            suggested.c.suggestion_id.label("id"),
+            suggested.c.rank,
+            suggested.c.proposed,
+            suggested.c.outcome,
+            suggested.c.composition_id,
             composition.c.reduced_formula,
             latent.c.vector,
         )
-        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
-        .join(latent, latent.c.id == suggestion.c.latent_id)
-        .outerjoin(composition, composition.c.id == suggestion.c.composition_id)
-        .where(suggestion.c.campaign_id == campaign_id, iteration.c.number == number)
-        .order_by(suggestion.c.rank)
+        .join(iteration, iteration.c.id == suggested.c.iteration_id)
+        .join(latent, latent.c.id == suggested.c.latent_id)
+        .outerjoin(composition, composition.c.id == suggested.c.composition_id)
+        .where(suggested.c.campaign_id == campaign_id, iteration.c.number == number)
+        .order_by(suggested.c.rank)
     )
     return tx.execute(statement).all()
 
@@ -277,15 +285,15 @@ def initial_labels(tx: Transaction, campaign_id: int) -> dict[int, int]:
 def decoded_before(tx: Transaction, campaign_id: int, number: int) -> dict[int, int | None]:
     """Label id (None where there is none) by composition id of everything decoded before iteration `number`."""
     found = (
-        select(suggestion.c.composition_id, func.max(suggestion.c.label_id))
-        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
+        select(suggested.c.composition_id, func.max(suggested.c.label_id))
+        .join(iteration, iteration.c.id == suggested.c.iteration_id)
         .where(
-            suggestion.c.campaign_id == campaign_id,
+            suggested.c.campaign_id == campaign_id,
             iteration.c.number < number,
-            suggestion.c.composition_id.is_not(None),
-            suggestion.c.reason.is_distinct_from(OVER_BUDGET),
+            suggested.c.composition_id.is_not(None),
+            suggested.c.reason.is_distinct_from(OVER_BUDGET),
         )
-        .group_by(suggestion.c.composition_id)
+        .group_by(suggested.c.composition_id)
     )
     return dict(tx.execute(found).all())
 
@@ -300,12 +308,12 @@ def seen_formulas(tx: Transaction, campaign_id: int, before: int) -> set[str]:
     )
     decoded = (
         select(composition.c.reduced_formula)
-        .join(suggestion, suggestion.c.composition_id == composition.c.id)
-        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
+        .join(suggested, suggested.c.composition_id == composition.c.id)
+        .join(iteration, iteration.c.id == suggested.c.iteration_id)
         .where(
-            suggestion.c.campaign_id == campaign_id,
+            suggested.c.campaign_id == campaign_id,
             iteration.c.number < before,
-            suggestion.c.reason.is_distinct_from(OVER_BUDGET),
+            suggested.c.reason.is_distinct_from(OVER_BUDGET),
         )
     )
     return set(tx.execute(initial.union(decoded)).scalars())
@@ -366,19 +374,19 @@ def waiting(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
     """Suggestions that were charged to the campaign and have no label yet, in order, with what the sampler expected."""
     statement = (
         select(
-            suggestion.c.id,
+            suggested.c.suggestion_id.label("id"),
             iteration.c.number.label("iteration"),
-            suggestion.c.rank,
+            suggested.c.rank,
             composition.c.reduced_formula,
-            suggestion.c.posterior_mean,
-            suggestion.c.posterior_sd,
-            suggestion.c.acquisition,
-            suggestion.c.composition_id,
+            suggested.c.posterior_mean,
+            suggested.c.posterior_sd,
+            suggested.c.acquisition,
+            suggested.c.composition_id,
         )
-        .join(iteration, iteration.c.id == suggestion.c.iteration_id)
-        .join(composition, composition.c.id == suggestion.c.composition_id)
-        .where(suggestion.c.campaign_id == campaign_id, suggestion.c.outcome == "new", suggestion.c.label_id.is_(None))
-        .order_by(iteration.c.number, suggestion.c.rank)
+        .join(iteration, iteration.c.id == suggested.c.iteration_id)
+        .join(composition, composition.c.id == suggested.c.composition_id)
+        .where(suggested.c.campaign_id == campaign_id, suggested.c.outcome == "new", suggested.c.label_id.is_(None))
+        .order_by(iteration.c.number, suggested.c.rank)
     )
     return tx.execute(statement).all()
 
@@ -386,23 +394,26 @@ def waiting(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
 def has_asked(tx: Transaction, campaign_id: int, reduced_formula: str) -> bool:
     """Whether the campaign was charged for this composition, or has given it up."""
     found = (
-        select(suggestion.c.id)
-        .join(composition, composition.c.id == suggestion.c.composition_id)
+        select(suggested.c.suggestion_id)
+        .join(composition, composition.c.id == suggested.c.composition_id)
         .where(
-            suggestion.c.campaign_id == campaign_id,
-            suggestion.c.outcome.in_(("new", "unanswered")),
+            suggested.c.campaign_id == campaign_id,
+            suggested.c.outcome.in_(("new", "unanswered")),
             composition.c.reduced_formula == reduced_formula,
         )
     )
     return tx.execute(found.limit(1)).first() is not None
 
 
-def give_up(tx: Transaction, suggestion_id: int, reason: str) -> bool:
-    """Mark a suggestion that waits for a label as unanswered; whether it was still waiting."""
-    asked = update(suggestion).where(
-        suggestion.c.id == suggestion_id, suggestion.c.outcome == "new", suggestion.c.label_id.is_(None)
+def give_up(tx: Transaction, activity_id: int, suggestion_id: int, reason: str) -> bool:
+    """Record that a suggestion that waits for a label gets none; whether it was still waiting."""
+    tx.execute(select(suggestion.c.id).where(suggestion.c.id == suggestion_id).with_for_update(key_share=True))
+    row = (suggested.c.suggestion_id, literal(reason), literal(activity_id))
+    waits = select(*row).where(
+        suggested.c.suggestion_id == suggestion_id, suggested.c.outcome == "new", suggested.c.label_id.is_(None)
     )
-    return tx.execute(asked.values(outcome="unanswered", reason=reason)).rowcount == 1
+    new = insert(given_up).from_select(("suggestion_id", "reason", "activity_id"), waits)
+    return tx.scalar(new.returning(given_up.c.suggestion_id)) is not None
 
 
 def labels_in_set(tx: Transaction, training_set_id: int, composition_ids: Iterable[int]) -> dict[int, int]:
@@ -419,16 +430,33 @@ def store_oracle_labels(tx: Transaction, rows: Sequence[Mapping[str, object]]) -
     tx.execute(upsert(label).on_conflict_do_nothing(), [dict(row) for row in rows])
 
 
-def replace_retracted(tx: Transaction, campaign_id: int, label_id: int) -> None:
-    """Point the campaign's suggestions of the label's composition to it, where theirs was retracted and it was not."""
+def to_replace(tx: Transaction, campaign_id: int, label_id: int) -> list[int]:
+    """The campaign's suggestions of the label's composition whose own label was retracted, and this one was not.
+
+    Nobody else replaces theirs before the transaction ends.
+    """
+    found = text(
+        "SELECT s.id FROM suggestion s JOIN label l ON l.composition_id = s.composition_id"
+        " WHERE l.id = :label AND s.campaign_id = :campaign ORDER BY s.id FOR NO KEY UPDATE OF s"
+    )
+    ids = list(tx.execute(found, {"label": label_id, "campaign": campaign_id}).scalars())
+    theirs = select(suggested.c.suggestion_id, suggested.c.label_id).where(
+        suggested.c.suggestion_id.in_(ids), suggested.c.label_id.is_not(None)
+    )
+    label_ids = dict(tx.execute(theirs).all())
+    withdrawn = retracted(tx, [label_id, *label_ids.values()])
+    return [] if label_id in withdrawn else [row for row, its in label_ids.items() if its in withdrawn]
+
+
+def replace_labels(tx: Transaction, activity_id: int, suggestion_ids: Iterable[int], label_id: int) -> None:
+    """Give suggestions another label than their last."""
     tx.execute(
         text(
-            "UPDATE suggestion s SET label_id = l.id FROM label l WHERE l.id = :label AND s.campaign_id = :campaign"
-            " AND s.composition_id = l.composition_id AND s.label_id <> l.id"
-            " AND EXISTS (SELECT FROM retraction x WHERE x.label_id = s.label_id)"
-            " AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id)"
+            "INSERT INTO label_replacement (suggestion_id, number, label_id, composition_id, activity_id)"
+            " SELECT s.id, (SELECT count(*) + 1 FROM label_replacement r WHERE r.suggestion_id = s.id), :label,"
+            " s.composition_id, :activity FROM suggestion s WHERE s.id = ANY (:ids)"
         ),
-        {"label": label_id, "campaign": campaign_id},
+        {"ids": list(suggestion_ids), "label": label_id, "activity": activity_id},
     )
 
 

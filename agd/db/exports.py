@@ -23,7 +23,7 @@ SELECT v.campaign, v.iteration, v.rank, v.proposed, v.outcome, v.reason, v.decod
        v.autoencoder_sha256, v.latent_id,
        q.is_charge_neutral, q.is_electronegativity_balanced, w.is_electronegativity_balanced AS is_smact_valid{latent}
 FROM v_suggestion v
-JOIN suggestion s ON s.id = v.suggestion_id
+JOIN v_suggestion_state s ON s.suggestion_id = v.suggestion_id
 JOIN latent z ON z.id = v.latent_id
 LEFT JOIN composition c ON c.id = v.composition_id
 LEFT JOIN label l ON l.id = v.label_id

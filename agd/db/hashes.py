@@ -42,7 +42,8 @@ SELECT k.id, :function, now.n_steps, agd_content_hash_v3(k.name, now.n_steps), l
 FROM campaign k
 CROSS JOIN LATERAL (SELECT agd_search_progress(k.id) AS n_steps) now
 CROSS JOIN LATERAL (SELECT coalesce(
-    (SELECT max(a.id) FROM activity a WHERE a.campaign_id = k.id AND a.outcome = 'done'),
+    (SELECT max(a.id) FROM activity a WHERE a.campaign_id = k.id AND a.outcome = 'done'
+     AND a.lease_expires_at IS NOT NULL),
     (SELECT max(q.activity_id) FROM campaign_set q WHERE q.campaign_id = k.id)) AS activity_id) last
 WHERE {which} AND NOT EXISTS (SELECT FROM campaign_hash h
                               WHERE h.campaign_id = k.id AND h.function = :function AND h.n_steps = now.n_steps)

@@ -72,7 +72,7 @@ WHERE t.model_version_id = :model GROUP BY t.iteration ORDER BY t.iteration NULL
 
 _LABELS_BY_ITERATION = text("""
 SELECT i.number AS iteration, count(s.label_id) FILTER (WHERE s.outcome = 'new') AS n_labels
-FROM iteration i JOIN suggestion s ON s.iteration_id = i.id
+FROM iteration i JOIN v_suggestion_state s ON s.iteration_id = i.id
 WHERE i.campaign_id = :campaign GROUP BY i.number ORDER BY i.number
 """)
 

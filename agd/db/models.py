@@ -37,7 +37,7 @@ _LEARNED_LABELS = text("""
 SELECT s.composition_id, c.reduced_formula, s.label_id, l.value, i.number AS iteration,
        coalesce('dataset ' || d.recipe_sha256, 'model ' || m.tensors_sha256,
                 concat_ws('|', 'measured', e.operator, to_char(e.measured_on, 'YYYY-MM-DD'), e.replicate)) AS label_key
-FROM suggestion s
+FROM v_suggestion_state s
 JOIN iteration i ON i.id = s.iteration_id
 JOIN composition c ON c.id = s.composition_id
 JOIN label l ON l.id = s.label_id

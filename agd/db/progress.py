@@ -18,7 +18,7 @@ _STATE = """
 SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
        spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
        k.spec #>> '{{oracle,kind}}' = 'external' AND EXISTS (
-           SELECT FROM suggestion s WHERE s.campaign_id = k.id AND s.outcome = 'new' AND s.label_id IS NULL
+           SELECT FROM v_suggestion_state s WHERE s.campaign_id = k.id AND s.outcome = 'new' AND s.label_id IS NULL
            AND NOT EXISTS (SELECT FROM label l LEFT JOIN retraction x ON x.label_id = l.id
                            WHERE l.composition_id = s.composition_id AND l.property = k.property
                            AND l.measurement_id IS NOT NULL AND x.label_id IS NULL)) AS is_waiting

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from agd.db import queue_tables
+from agd.db.removals import open_removal
 from agd.errors import BusyError, SchemaError
 
 SCHEMA_REVISION = "0007"
@@ -90,6 +91,7 @@ def clear(connection: Connection) -> None:
         raise _newer(found)
     tables = queue_tables.document.metadata.tables
     there = [name for name in tables if connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})]
+    open_removal(connection, "the record is cleared")
     connection.execute(text(f"SET LOCAL lock_timeout = '{_CLEAR_PATIENCE_S}s'"))
     try:
         connection.execute(text(f"TRUNCATE {', '.join(there)} CASCADE"))

@@ -490,6 +490,7 @@ suggestion = Table(
     ForeignKeyConstraint(["iteration_id", "campaign_id"], ["iteration.id", "iteration.campaign_id"]),
     ForeignKeyConstraint(["label_id", "composition_id"], ["label.id", "label.composition_id"]),
     UniqueConstraint("iteration_id", "rank"),
+    UniqueConstraint("id", "composition_id"),
     CheckConstraint("proposed IN ('latent', 'composition')", name="proposed_is_known"),
     CheckConstraint(
         "outcome IN ('new', 'duplicate', 'known', 'undecodable', 'rejected', 'unanswered')", name="outcome_is_known"
@@ -507,6 +508,7 @@ suggestion = Table(
     Index(
         "uq_suggestion_new_once", "campaign_id", "composition_id", unique=True, postgresql_where=text("outcome = 'new'")
     ),
+    Index("ix_suggestion_campaign", "campaign_id"),
     Index("ix_suggestion_composition", "composition_id"),
     Index("ix_suggestion_label", "label_id"),
 )
@@ -517,6 +519,51 @@ decode_failure = Table(
     _ref("suggestion_id", "suggestion.id", primary_key=True),
     Column("reason", Text, nullable=False),
     _made_by(),
+)
+
+given_up = Table(
+    "given_up",
+    metadata,
+    _ref("suggestion_id", "suggestion.id", primary_key=True),
+    Column("reason", Text, CheckConstraint("reason <> ''", name="reason_is_given"), nullable=False),
+    _made_by(),
+)
+
+label_replacement = Table(
+    "label_replacement",
+    metadata,
+    Column("suggestion_id", BigInteger, primary_key=True),
+    Column(
+        "number",
+        Integer,
+        CheckConstraint("number > 0", name="number_is_positive"),
+        primary_key=True,
+        autoincrement=False,
+        comment="the highest one holds",
+    ),
+    Column("label_id", BigInteger, nullable=False),
+    Column("composition_id", BigInteger, nullable=False),
+    _made_by(),
+    ForeignKeyConstraint(["suggestion_id", "composition_id"], ["suggestion.id", "suggestion.composition_id"]),
+    ForeignKeyConstraint(["label_id", "composition_id"], ["label.id", "label.composition_id"]),
+    UniqueConstraint("suggestion_id", "label_id"),
+    Index("ix_label_replacement_label", "label_id"),
+)
+
+removal = Table(
+    "removal",
+    metadata,
+    _id(),
+    Column("reason", Text, CheckConstraint("reason <> ''", name="reason_is_given"), nullable=False),
+    Column("role", Text, nullable=False, server_default=text("session_user")),
+    Column("at", DateTime(timezone=True), nullable=False, server_default=func.clock_timestamp()),
+    Column(
+        "transaction",
+        Text,
+        nullable=False,
+        server_default=text("pg_current_xact_id()"),
+        comment="the only one that may remove or change rows for this reason",
+    ),
 )
 
 screening = Table(

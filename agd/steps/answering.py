@@ -125,7 +125,7 @@ def _write_labels(
     labels |= answered
     for row in charged:
         if row.composition_id in silent:
-            campaigns.give_up(tx, row.id, silent[row.composition_id])
+            campaigns.give_up(tx, activity_id, row.id, silent[row.composition_id])
     attached = [
         (row.id, labels[row.composition_id])
         for row in rows

@@ -39,7 +39,11 @@ def tell(
     _find(workspace, campaign, formula)
     added = add_label(workspace, formula, campaign.spec.target.property, measurement, measured_on=measured_on)
     with workspace.database.transaction() as tx:
-        campaigns.replace_retracted(tx, campaign.id, added.label_id)
+        withdrawn = campaigns.to_replace(tx, campaign.id, added.label_id)
+        if withdrawn:
+            activity_id = activities.start(tx, "replace label", threads=campaign.spec.threads, campaign_id=campaign.id)
+            campaigns.replace_labels(tx, activity_id, withdrawn, added.label_id)
+            activities.finish(tx, activity_id)
     return added
 
 
@@ -57,7 +61,7 @@ def give_up(workspace: Workspace, campaign: Campaign, formula: str, reason: str)
             f"campaign {campaign.name!r} has an answer for {formula} already: `agd why {formula}` shows it"
         )
     with recorded(workspace, "give up", campaign=campaign) as activity_id, workspace.database.transaction() as tx:
-        if not campaigns.give_up(tx, waiting.id, reason.strip()):
+        if not campaigns.give_up(tx, activity_id, waiting.id, reason.strip()):
             raise InputError(f"campaign {campaign.name!r} has got an answer for {formula} meanwhile")
         activities.finish(tx, activity_id)
 

@@ -17,6 +17,7 @@ from agd.chem.identity import Identities, identify
 from agd.db import activities, datasets
 from agd.db.connection import Database, Transaction
 from agd.db.datasets import CompositionRow
+from agd.db.removals import open_removal
 from agd.steps import workspace
 
 TABLES = ("composition", "verdict")
@@ -40,6 +41,7 @@ def rows_of(named: Identities) -> list[CompositionRow]:
 def into_empty_tables(database: Database, store: Callable[[Transaction], object]) -> float:
     """Seconds of one transaction, its commit included."""
     with database.transaction() as tx:
+        open_removal(tx, "a benchmark")
         tx.execute(text("TRUNCATE composition CASCADE"))
 
     def run() -> None:

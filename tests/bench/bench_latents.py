@@ -12,6 +12,7 @@ from support import alternate, copy_back, copy_out, empty_record, wall_seconds
 
 from agd.db import campaigns
 from agd.db.connection import Database, Transaction
+from agd.db.removals import open_removal
 from agd.db.tables import latent
 from agd.types import Latents
 
@@ -81,6 +82,7 @@ def _seconds(database: Database, run: Callable[[Transaction], object], *, into_e
     """Seconds of one transaction, its commit included."""
     if into_empty:
         with database.transaction() as tx:
+            open_removal(tx, "a benchmark")
             tx.execute(text("TRUNCATE latent CASCADE"))
 
     def compute() -> None:

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from agd.db import checks, generations, lineage
 from agd.db.connection import Database, Transaction
 from agd.db.generations import GeneratedRow
+from agd.db.removals import open_removal
 
 SETUP = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);
@@ -70,6 +71,7 @@ def tx(database: Database) -> Iterator[Transaction]:
         generations.store_stages(opened, dataset_id, [("sampled", 5), ("distinct", 2)])
         generations.bring(opened, iter(ROWS))
         assert generations.store_rows(opened, dataset_id, ("rule", 1, {}), 1) == 1
+        open_removal(opened, "breaches of other laws")
         yield opened
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from agd.db.connection import Database, Transaction
+from agd.db.removals import open_removal
 
 SETUP = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);
@@ -132,6 +133,7 @@ def tx(database: Database) -> Iterator[Transaction]:
         for statement in SETUP.split(";\n"):
             if statement.strip():
                 opened.execute(text(statement))
+        open_removal(opened, "breaches of other laws")
         yield opened
 
 

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError
 from agd.db import lineage, models, screenings
 from agd.db.connection import Database, Transaction
 from agd.db.models import FromCampaign, FromDataset, Member, Part
+from agd.db.removals import open_removal
 
 SETUP = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);
@@ -88,6 +89,7 @@ def tx(database: Database) -> Iterator[Transaction]:
         assert made is not None
         screenings.store_stages(opened, made, [("read", 2), ("predicted in target", 1)])
         screenings.store_hits(opened, made, [(1, 7, "Cl1Na1", 6.2, 0.3)])
+        open_removal(opened, "breaches of other laws")
         yield opened
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from agd import registry
 from agd.db import activities, campaigns, progress
+from agd.db.removals import open_removal
 from agd.errors import BusyError, DatabaseError, ModelError, SpecChangedError, SpecError
 from agd.loop import LocalEngine
 from agd.protocols import Options
@@ -74,6 +75,7 @@ def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeS
     run(starter, make_spec("other"))
     assert content_hash(starter, "other") != first
     with starter.database.transaction() as tx:  # the same rows under other ids: forget the campaign and run it again
+        open_removal(tx, "a test")
         for table in ("decode_failure", "suggestion", "latent", "campaign_model", "campaign_set"):
             tx.execute(text(f"DELETE FROM {table}"))
         tx.execute(text("DELETE FROM label WHERE model_version_id IS NOT NULL"))
@@ -268,6 +270,7 @@ def test_a_changed_specification_is_refused(starter: Workspace, make_spec: MakeS
 def test_another_major_version_is_refused(starter: Workspace, make_spec: MakeSpec) -> None:
     open_campaign(starter, make_spec())
     with starter.database.transaction() as tx:
+        open_removal(tx, "a test")
         tx.execute(text("UPDATE campaign SET agd_version = '7.1.0'"))
     with pytest.raises(SpecChangedError, match=r"agd 7.1.0.*agd==7"):
         reopen_campaign(starter, "small")

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 
 from agd.cli.app import app
 from agd.db import schema
+from agd.db.removals import open_removal
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps import examining, next_step, perform
@@ -42,6 +43,7 @@ def searched(installed: Workspace, make_spec: MakeSpec) -> Workspace:
 
 def change(workspace: Workspace, statement: str, **values: object) -> None:
     with workspace.database.transaction() as tx:
+        open_removal(tx, "a test")
         tx.execute(text(statement), values)
 
 

@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from agd import spec
 from agd.db import progress
+from agd.db.removals import open_removal
 from agd.errors import SpecError
 from agd.loop import LocalEngine
 from agd.plugins.published import labelled
@@ -178,6 +179,7 @@ def test_a_specification_stays_the_same_when_a_key_with_a_default_is_added(
         " || '{\"minimum\": 0.0}')"
     )
     with starter.database.transaction() as tx:
+        open_removal(tx, "a test")
         tx.execute(text(younger))
     assert open_campaign(starter, resolved).name == "small"
     with pytest.raises(SpecError, match=r"budget\.oracle_calls: 25 -> 26"):

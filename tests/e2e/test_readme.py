@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from agd.db.removals import open_removal
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps.evaluating import evaluate
@@ -45,6 +46,7 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
     campaign = open_campaign(starter, make_spec("demo", target="band_gap > 1 eV", more=more))
     LocalEngine().run(starter, campaign)
     with starter.database.transaction() as tx:  # make what is asked for exist
+        open_removal(tx, "a test")
         best = tx.scalar(text("SELECT reduced_formula FROM v_suggestion WHERE outcome = 'new' AND is_find LIMIT 1"))
         tx.execute(
             text("UPDATE composition SET chemical_system = 'F-Na' WHERE reduced_formula = :best"), {"best": best}

@@ -14,6 +14,7 @@ from fireworks.utilities.fw_serializers import load_object
 
 from agd.config import Pace, load_settings
 from agd.db import activities, campaigns
+from agd.db.removals import open_removal
 from agd.errors import BusyError, InputError
 from agd.loop import LocalEngine
 from agd.plugins.oracles import RandomForest
@@ -345,6 +346,7 @@ def test_a_parked_campaign_is_resumed_as_often_as_it_takes(
 def test_a_campaign_that_cannot_be_read_is_no_other_ones_trouble(queue: Any, make_spec: MakeSpec) -> None:
     queue.submit(make_spec("broken"))
     with queue.workspace.database.transaction() as tx:
+        open_removal(tx, "a test")
         tx.exec_driver_sql("UPDATE campaign SET spec = spec || '{\"unheard\": 1}'")
     queue.submit(make_spec())
     found = [str(one) for one in queue.reconcile()]

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from agd.config import Pace
+from agd.db.removals import open_removal
 from agd.errors import BusyError, InputError, ModelError, NotFoundError, StepError
 from agd.nets.checkpoint import damage, tensors_path
 from agd.spec import ResolvedSpec
@@ -168,6 +169,7 @@ def test_an_answer_to_another_question_is_refused(queue: Any, campaign: Campaign
     prepare(queue.workspace, campaign, step, tmp_path / "one", 0.0)
     compute(tmp_path / "one")
     with queue.workspace.database.transaction() as tx:
+        open_removal(tx, "a test")
         tx.exec_driver_sql("UPDATE label SET value = value + 1 WHERE dataset_id IS NOT NULL")
     prepare(queue.workspace, campaign, step, tmp_path / "two", 0.0)
     with pytest.raises(InputError, match="the record has changed"):

@@ -1,14 +1,14 @@
 """Hashes of a search and of a dataset, kept as rows, so that what is changed by hand is found.
 
 Revision ID: 0007
-Revises: 0005
+Revises: 0006
 """
 
 import sqlalchemy as sa
 from alembic import op
 
 revision = "0007"
-down_revision = "0005"
+down_revision = "0006"
 branch_labels = None
 depends_on = None
 
@@ -87,6 +87,11 @@ line AS (
     JOIN label l ON l.id = s.label_id
     {_LABEL_SOURCES}
     WHERE 4 * i.number <= k.n
+    UNION ALL
+    SELECT json_build_array('no answer', i.number, s.rank)::text
+    FROM k JOIN suggestion s ON s.campaign_id = k.id JOIN iteration i ON i.id = s.iteration_id
+    JOIN given_up g ON g.suggestion_id = s.id
+    WHERE 4 * i.number <= k.n
 )
 SELECT encode(sha256(convert_to(string_agg(line, E'\\n' ORDER BY line COLLATE "C"), 'UTF8')), 'hex') FROM line
 $$
@@ -97,6 +102,9 @@ CREATE FUNCTION agd_content_hash_v3_with_later(campaign_name text) RETURNS text 
 WITH k AS (SELECT id FROM campaign WHERE name = $1),
 used AS (
     SELECT s.label_id FROM k JOIN suggestion s ON s.campaign_id = k.id WHERE s.label_id IS NOT NULL
+    UNION
+    SELECT r.label_id FROM k JOIN suggestion s ON s.campaign_id = k.id
+    JOIN label_replacement r ON r.suggestion_id = s.id
     UNION
     SELECT t.label_id FROM k JOIN campaign_set q ON q.campaign_id = k.id
     JOIN training_set_member t USING (training_set_id)
@@ -111,6 +119,15 @@ line AS (
     FROM used JOIN retraction x USING (label_id) JOIN label l ON l.id = x.label_id
     JOIN composition c ON c.id = l.composition_id
     {_LABEL_SOURCES}
+    UNION ALL
+    SELECT json_build_array('answer anew', i.number, s.rank, r.number, {_LABEL})::text
+    FROM k JOIN suggestion s ON s.campaign_id = k.id JOIN iteration i ON i.id = s.iteration_id
+    JOIN label_replacement r ON r.suggestion_id = s.id JOIN label l ON l.id = r.label_id
+    {_LABEL_SOURCES}
+    UNION ALL
+    SELECT json_build_array('given up', i.number, s.rank, g.reason)::text
+    FROM k JOIN suggestion s ON s.campaign_id = k.id JOIN iteration i ON i.id = s.iteration_id
+    JOIN given_up g ON g.suggestion_id = s.id
     UNION ALL
     SELECT json_build_array('screening', g.recipe_sha256, m.recipe_sha256, m.tensors_sha256)::text
     FROM k JOIN screening g ON g.campaign_id = k.id JOIN model_version m ON m.id = g.model_version_id
@@ -191,6 +208,17 @@ A dataset as it was imported or generated: its rows, labels and rejects; neither
 """,
 }
 
+# As far as each has come, with the last step that the hash covers; a campaign that nobody opened has none.
+KEEP_SEARCHES = """
+INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id)
+SELECT k.id, 'agd_content_hash_v3', agd_search_progress(k.id), agd_content_hash_v3(k.name), last.activity_id
+FROM campaign k CROSS JOIN LATERAL (SELECT coalesce(
+    (SELECT max(a.id) FROM activity a WHERE a.campaign_id = k.id AND a.outcome = 'done'
+     AND a.lease_expires_at IS NOT NULL),
+    (SELECT max(q.activity_id) FROM campaign_set q WHERE q.campaign_id = k.id)) AS activity_id) last
+WHERE last.activity_id IS NOT NULL ORDER BY k.id
+"""
+
 TABLES = ("campaign_hash", "dataset_hash")
 
 
@@ -211,13 +239,15 @@ def upgrade() -> None:
         op.execute(function)
         op.execute(f"COMMENT ON FUNCTION {name} IS '{' '.join(COVERS[name].split())}'")
     _create_tables()
-    op.execute(
-        "INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id)"
-        " SELECT k.id, 'agd_content_hash_v3', agd_search_progress(k.id), agd_content_hash_v3(k.name), last.activity_id"
-        " FROM campaign k CROSS JOIN LATERAL (SELECT coalesce((SELECT max(a.id) FROM activity a"
-        " WHERE a.campaign_id = k.id AND a.outcome = 'done'), (SELECT max(q.activity_id) FROM campaign_set q"
-        " WHERE q.campaign_id = k.id)) AS activity_id) last WHERE last.activity_id IS NOT NULL ORDER BY k.id"
-    )
+    for table in TABLES:
+        op.execute(
+            f"CREATE TRIGGER defend_table BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION agd_defend()"
+        )
+        op.execute(
+            f"CREATE TRIGGER defend_rows BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW"
+            " EXECUTE FUNCTION agd_defend('', '')"
+        )
+    op.execute(KEEP_SEARCHES)
     op.execute(
         "INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id)"
         " SELECT id, 'agd_dataset_hash_v1', agd_dataset_hash_v1(id), activity_id FROM dataset ORDER BY id"

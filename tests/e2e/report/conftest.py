@@ -13,6 +13,7 @@ from sqlalchemy import NullPool, create_engine, make_url, text
 
 from agd import spec
 from agd.db.connection import Database
+from agd.db.removals import open_removal
 from agd.loop import LocalEngine
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
@@ -127,6 +128,7 @@ def found(server_url: str, template: str, tmp_path_factory: pytest.TempPathFacto
             assert LocalEngine().run(workspace, open_campaign(workspace, spec.read(path))).is_ended
         twin = "(SELECT id FROM campaign WHERE name = 'small')"
         with database.transaction() as tx:
+            open_removal(tx, "a test")
             tx.execute(text(f"UPDATE campaign SET twin_of_id = {twin} WHERE name = 'small-random'"))
         database.close()
         yield url, folder

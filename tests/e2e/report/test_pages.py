@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from agd.db.removals import open_removal
 from agd.loop import LocalEngine
 from agd.report.comparison import compare
 from agd.report.exporting import export
@@ -46,6 +47,7 @@ def until(workspace: Workspace, resolved: ResolvedSpec, kind: str, iteration: in
 
 def change(workspace: Workspace, statement: str, **values: object) -> None:
     with workspace.database.transaction() as tx:
+        open_removal(tx, "a test")
         tx.execute(text(statement), values)
 
 
