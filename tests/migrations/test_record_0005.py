@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import text
 
 from agd.api import Campaign
-from agd.db import activities, progress, schema
+from agd.db import activities, definitions, hashes, progress, schema
 from agd.db.connection import Database
 from agd.loop import LocalEngine
 from agd.steps import next_step, perform
@@ -64,7 +64,15 @@ def test_every_campaign_keeps_its_hash_and_its_state(record: Workspace) -> None:
     assert {name: content_hash(record, name) for name in TOLD["kept"]} == TOLD["kept"]
     assert {name: state(record, name) for name in TOLD["states"]} == TOLD["states"]
     with record.database.read() as tx:
+        assert {hashes.of_campaign(tx, name).function for name in TOLD["kept"]} == {TOLD["hash_function"]}
         assert schema.differences(tx) == []
+        here = definitions.definitions(tx)
+        for row in hashes.searches(tx):  # kept by the upgrade
+            assert hashes.search_now(tx, row.name, row.n_steps) == row.sha256
+        assert {row.name for row in hashes.searches(tx)} == set(TOLD["kept"])
+        assert all(hashes.dataset_now(tx, row.id) == row.sha256 for row in hashes.datasets(tx))
+        assert hashes.ended_without(tx) == []
+    assert definitions.differences(here, definitions.freshly_made(record.database)) == []
 
 
 @pytest.mark.parametrize("name", TOLD["resumed"])

@@ -159,25 +159,21 @@ WITH block AS (
            n_rejected)::text AS hash FROM dataset WHERE id = $1
     UNION ALL
     SELECT 1, r.line / 10000, encode(sha256(convert_to(string_agg(json_build_array(r.line, c.reduced_formula, r.formula,
-           r.n_rows)::text, E'\\n' ORDER BY r.line, c.reduced_formula COLLATE "C"), 'UTF8')), 'hex')
-    FROM dataset_row r JOIN composition c ON c.id = r.composition_id WHERE r.dataset_id = $1 GROUP BY 2
+           r.n_rows, l.property, {_hex("l.value")}, {_hex("l.uncertainty")})::text, E'\\n'
+           ORDER BY r.line, c.reduced_formula COLLATE "C"), 'UTF8')), 'hex')
+    FROM (SELECT * FROM dataset_row WHERE dataset_id = $1) r
+    FULL JOIN (SELECT * FROM label WHERE dataset_id = $1) l USING (composition_id)
+    JOIN composition c ON c.id = composition_id GROUP BY 2
     UNION ALL
-    SELECT 2, r.line / 10000, encode(sha256(convert_to(string_agg(json_build_array(c.reduced_formula, l.property,
-           {_hex("l.value")}, {_hex("l.uncertainty")})::text, E'\\n' ORDER BY r.line, c.reduced_formula COLLATE "C"),
-           'UTF8')), 'hex')
-    FROM label l JOIN composition c ON c.id = l.composition_id
-    LEFT JOIN dataset_row r ON r.dataset_id = l.dataset_id AND r.composition_id = l.composition_id
-    WHERE l.dataset_id = $1 GROUP BY 2
-    UNION ALL
-    SELECT 3, line / 10000, encode(sha256(convert_to(string_agg(json_build_array(line, kind, formula, value,
+    SELECT 2, line / 10000, encode(sha256(convert_to(string_agg(json_build_array(line, kind, formula, value,
            message)::text, E'\\n' ORDER BY line), 'UTF8')), 'hex')
     FROM dataset_reject WHERE dataset_id = $1 GROUP BY 2
     UNION ALL
-    SELECT 4, 0, json_build_array(m.tensors_sha256, g.seed, g.first_sample, g.n_samples)::text
+    SELECT 3, 0, json_build_array(m.tensors_sha256, g.seed, g.first_sample, g.n_samples)::text
     FROM generation g JOIN model_version m ON m.id = g.model_version_id WHERE g.dataset_id = $1
 )
-SELECT encode(sha256(convert_to(string_agg(concat_ws(' ', part, block, hash), E'\\n' ORDER BY part, block), 'UTF8')),
-              'hex') FROM block
+SELECT encode(sha256(convert_to(string_agg(json_build_array(part, block, hash)::text, E'\\n' ORDER BY part, block),
+              'UTF8')), 'hex') FROM block
 $$
 """
 
@@ -219,10 +215,20 @@ FROM campaign k CROSS JOIN LATERAL (SELECT coalesce(
 WHERE last.activity_id IS NOT NULL ORDER BY k.id
 """
 
+# Rules that the tables have stated since the first revision and that no revision made.
+CHECKS = (
+    ("campaign", "budget_is_positive", "budget_calls > 0"),
+    ("campaign", "end_reason_is_known", "end_reason IN ('budget spent', 'stalled')"),
+    ("iteration", "number_is_positive", "number > 0"),
+    ("suggestion", "rank_is_positive", "rank > 0"),
+)
+
 TABLES = ("campaign_hash", "dataset_hash")
 
 
 def upgrade() -> None:
+    for table, name, condition in CHECKS:
+        op.create_check_constraint(op.f(f"ck_{table}_{name}"), table, condition)
     op.add_column(
         "campaign",
         sa.Column(
@@ -262,6 +268,8 @@ def downgrade() -> None:
         op.execute(f"DROP FUNCTION {name}")
     op.drop_constraint(op.f("ck_campaign_hash_version_is_known"), "campaign")
     op.drop_column("campaign", "hash_version")
+    for table, name, _ in CHECKS:
+        op.drop_constraint(op.f(f"ck_{table}_{name}"), table)
 
 
 def _create_tables() -> None:
