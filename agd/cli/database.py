@@ -1,5 +1,6 @@
 """`agd db`: the database, whoever serves it."""
 
+import sys
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -103,9 +104,37 @@ def url() -> None:
         typer.echo(database.url.replace("+psycopg", "", 1))
 
 
+@app.command(name="grant-reader")
+def grant_reader(
+    role: Annotated[str, typer.Argument(metavar="ROLE", help="Name of the role, made where it is missing.")],
+) -> None:
+    """Let a role of the server read the record and the queue, and nothing else; again changes nothing."""
+    from agd.config import load_settings
+    from agd.db.connection import open_database
+    from agd.db.readers import grant_reader
+
+    with open_database(load_settings()) as database:
+        with database.transaction() as tx:
+            is_new = grant_reader(tx, role)
+        show.say(
+            f"role {role} {'was made and ' if is_new else ''}can read the record and the queue, and change nothing"
+        )
+        if database.is_embedded:
+            show.say("the embedded server lets in your account alone: `SET ROLE` in `agd db psql` reads as that role")
+        elif is_new:
+            show.say("it has no password yet: `\\password` in `agd db psql --write` sets one")
+
+
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
-def psql(context: typer.Context) -> None:
-    """Open psql on the record; arguments go to psql, e.g. `agd db psql -c 'SELECT * FROM v_campaign_progress'`."""
+def psql(
+    context: typer.Context,
+    write: Annotated[bool, typer.Option("--write", help="Let the session change what the record lets change.")] = False,
+) -> None:
+    """Open psql on the record, read-only; arguments go to psql, e.g. `-c 'SELECT * FROM v_campaign_progress'`.
+
+    Read-only is a default against slips, which a session can switch off: for people who shall only read, see
+    `agd db grant-reader`.
+    """
     import subprocess
 
     from agd.config import load_settings
@@ -113,7 +142,9 @@ def psql(context: typer.Context) -> None:
     from agd.db.embedded_cluster import psql_command
 
     with open_database(load_settings(), check_schema=False) as database:
-        command = psql_command(database.url)
+        command = psql_command(database.url, is_read_only=not write)
+        if not write and not context.args and sys.stdin.isatty():
+            show.say_aside("read-only: `agd db psql --write` may change things")
         raise typer.Exit(subprocess.run([*command, *context.args], check=False).returncode)  # noqa: S603  our psql, the user's arguments
 
 

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
 from agd.db import supervisor
 from agd.db.embedded_place import ROLE, Place, ServerUser, binary, require_owner, server_binary
 from agd.errors import BusyError, DatabaseError
@@ -115,10 +117,14 @@ def latest_message(place: Place) -> str:
     return next((line for line in reversed(text.splitlines()) if " LOG:  " in line), "").partition(" LOG:  ")[2]
 
 
-def psql_command(url: str) -> list[str]:
+def psql_command(url: str, *, is_read_only: bool = False) -> list[str]:
     """Command of an interactive session with the database of a SQLAlchemy URL, by the wheel's psql."""
     scheme, separator, rest = url.partition("://")
-    return [str(binary("psql")), f"{scheme.partition('+')[0]}{separator}{rest}"]
+    conninfo = f"{scheme.partition('+')[0]}{separator}{rest}"
+    if is_read_only:
+        given = conninfo_to_dict(conninfo).get("options") or ""
+        conninfo = make_conninfo(conninfo, options=f"{given} -c default_transaction_read_only=on".strip())
+    return [str(binary("psql")), conninfo]
 
 
 def _remove_traces(place: Place) -> None:

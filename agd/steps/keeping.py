@@ -14,6 +14,7 @@ from typing import BinaryIO
 import agd
 from agd.db import dumps, inventory, schema
 from agd.db.connection import Transaction, locked_campaigns
+from agd.db.removals import open_removal
 from agd.errors import BusyError, DatabaseError, InputError, ModelError, SchemaError
 from agd.nets.checkpoint import PART, damage, place_file, tensors_path
 from agd.protocols import Progress, silent
@@ -167,6 +168,8 @@ def restore(
         _load(tx, archive, folder, progress)
         _require_equal(tx, manifest)
         schema.upgrade(tx)
+        if has_record:
+            open_removal(tx, f"{archive.path} took the place of another record")
         for n, entry in enumerate(manifest.model_files, start=1):
             place_file(folder, entry.sha256, archive.read(model_member(entry.sha256)))
             progress(n, len(manifest.model_files), f"model file {n} of {len(manifest.model_files)}")

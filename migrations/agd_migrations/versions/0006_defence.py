@@ -82,7 +82,7 @@ SELECT k.name AS campaign, i.number AS iteration,
        i.id AS iteration_id, i.campaign_id
 FROM iteration i
 JOIN campaign k ON k.id = i.campaign_id
-LEFT JOIN v_suggestion_state s ON s.iteration_id = i.id
+LEFT JOIN v_suggestion_state s ON s.iteration_id = i.id AND s.campaign_id = i.campaign_id
 LEFT JOIN label l ON l.id = s.label_id
 LEFT JOIN retraction x ON x.label_id = s.label_id
 LEFT JOIN LATERAL (SELECT l.value >= coalesce(k.target_low, '-Infinity')
@@ -262,9 +262,16 @@ def upgrade() -> None:
         op.execute(
             f"CREATE TRIGGER defend_table BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION agd_defend()"
         )
+        _defend("defend_rows", "DELETE", table)
     for table in DEFENDED:
-        _defend("defend_rows", "UPDATE OR DELETE", table, filled=FILLED.get(table, ""), free=FREE.get(table, ""))
-    _defend_activities()
+        _defend_values("defend_values", table, filled=FILLED.get(table, ""), free=FREE.get(table, ""))
+    # A running activity ends once, renews its lease and may be taken over by the process that computes; then it stands.
+    running = {
+        "filled": "ended_at error error_class",
+        "free": "outcome lease_expires_at agd_version git_commit host cpu pid",
+    }
+    _defend_values("defend_running", "activity", **running, when="OLD.outcome = 'running'")
+    _defend_values("defend_ended", "activity", when="OLD.outcome <> 'running'")
     op.execute("CREATE TRIGGER given_up_waits BEFORE INSERT ON given_up FOR EACH ROW EXECUTE FUNCTION agd_giving_up()")
     op.execute(
         "CREATE TRIGGER given_up_waits BEFORE UPDATE ON suggestion FOR EACH ROW"
@@ -294,21 +301,23 @@ def _replacing(text: str) -> str:
     return text.replace("CREATE ", "CREATE OR REPLACE ", 1)
 
 
-def _defend(name: str, event: str, table: str, *, filled: str = "", free: str = "", when: str = "") -> None:
-    condition = f"WHEN ({when}) " if when else ""
+def _defend(name: str, event: str, table: str, condition: str = "", arguments: str = "") -> None:
     op.execute(
         f"CREATE TRIGGER {name} BEFORE {event} ON {table} FOR EACH ROW {condition}"
-        f"EXECUTE FUNCTION agd_defend('{filled}', '{free}')"
+        f" EXECUTE FUNCTION agd_defend({arguments})"
     )
 
 
-def _defend_activities() -> None:
-    """A running one ends once, renews its lease and may be taken over by the process that computes; then it stands."""
-    filled = "ended_at error error_class"
-    free = "outcome lease_expires_at agd_version git_commit host cpu pid"
-    _defend("defend_rows", "DELETE", "activity")
-    _defend("defend_running", "UPDATE", "activity", filled=filled, free=free, when="OLD.outcome = 'running'")
-    _defend("defend_ended", "UPDATE", "activity", when="OLD.outcome <> 'running'")
+def _defend_values(name: str, table: str, *, filled: str = "", free: str = "", when: str = "true") -> None:
+    """The condition spares the steps the function, which is called for what it will refuse alone."""
+    columns = [column["name"] for column in sa.inspect(op.get_bind()).get_columns(table)]
+    changed = " OR ".join(
+        (f"OLD.{column} IS NOT NULL AND " if column in filled.split() else "")
+        + f"record_image_ne(ROW(OLD.{column}), ROW(NEW.{column}))"
+        for column in columns
+        if column not in free.split()
+    )
+    _defend(name, "UPDATE", table, f"WHEN ({when} AND ({changed}))", f"'{filled}', '{free}'")
 
 
 def _create_tables() -> None:

@@ -4,6 +4,8 @@ Revision ID: 0007
 Revises: 0006
 """
 
+from importlib import import_module
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -11,6 +13,8 @@ revision = "0007"
 down_revision = "0006"
 branch_labels = None
 depends_on = None
+
+_DEFENCE = import_module("agd_migrations.versions.0006_defence")
 
 SEARCH_PROGRESS = """
 CREATE FUNCTION agd_search_progress(of_campaign bigint) RETURNS integer LANGUAGE sql STABLE AS $$
@@ -240,6 +244,11 @@ def upgrade() -> None:
         ),
     )
     op.alter_column("campaign", "hash_version", server_default="3")
+    op.execute(
+        "CREATE TRIGGER defend_hash_version BEFORE UPDATE ON campaign FOR EACH ROW"
+        " WHEN (OLD.hash_version <> NEW.hash_version)"
+        f" EXECUTE FUNCTION agd_defend('{_DEFENCE.FILLED['campaign']}', '{_DEFENCE.FREE['campaign']}')"
+    )
     op.create_check_constraint(op.f("ck_campaign_hash_version_is_known"), "campaign", "hash_version IN (2, 3)")
     for name, function in FUNCTIONS.items():
         op.execute(function)
@@ -250,8 +259,10 @@ def upgrade() -> None:
             f"CREATE TRIGGER defend_table BEFORE TRUNCATE ON {table} FOR EACH STATEMENT EXECUTE FUNCTION agd_defend()"
         )
         op.execute(
-            f"CREATE TRIGGER defend_rows BEFORE UPDATE OR DELETE ON {table} FOR EACH ROW"
-            " EXECUTE FUNCTION agd_defend('', '')"
+            f"CREATE TRIGGER defend_rows BEFORE DELETE ON {table} FOR EACH ROW EXECUTE FUNCTION agd_defend('', '')"
+        )
+        op.execute(
+            f"CREATE TRIGGER defend_values BEFORE UPDATE ON {table} FOR EACH ROW EXECUTE FUNCTION agd_defend('', '')"
         )
     op.execute(KEEP_SEARCHES)
     op.execute(
@@ -266,6 +277,7 @@ def downgrade() -> None:
         op.drop_table(name)
     for name in reversed(FUNCTIONS):
         op.execute(f"DROP FUNCTION {name}")
+    op.execute("DROP TRIGGER defend_hash_version ON campaign")
     op.drop_constraint(op.f("ck_campaign_hash_version_is_known"), "campaign")
     op.drop_column("campaign", "hash_version")
     for table, name, _ in CHECKS:

@@ -1,0 +1,281 @@
+"""The record refuses what would falsify it, takes what is filled in later, and has one door."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from agd.db import activities, campaigns, inventory, progress, schema
+from agd.db.connection import Database, Transaction
+from agd.db.removals import open_removal
+from agd.db.tables import metadata
+
+SETUP = """
+INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);
+INSERT INTO dataset (name, source, source_sha256, recipe_sha256, property, options, n_read, n_rejected, activity_id)
+    VALUES ('d', 'd.csv', 's', 'r', 'band_gap', '{}', 1, 0, 1);
+INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms, activity_id)
+    VALUES ('NaCl', 'Cl-Na', 'AB', 2, 2, 1), ('KCl', 'Cl-K', 'AB', 2, 2, 1), ('KF', 'F-K', 'AB', 2, 2, 1);
+INSERT INTO dataset_row VALUES (1, 1, 2, 'NaCl', 1);
+INSERT INTO dataset_reject VALUES (1, 3, 'k', 'f', 'v', 'm');
+INSERT INTO verdict_rule VALUES ('rule', 1, '{}');
+INSERT INTO verdict (composition_id, rule, rule_version, activity_id) VALUES (1, 'rule', 1, 1);
+INSERT INTO training_set (sha256, n_members, activity_id) VALUES ('t', 1, 1);
+INSERT INTO artifact (sha256, format, n_bytes, activity_id) VALUES ('a', 'npz', 1, 1);
+INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed, training_set_id,
+    recipe_sha256, tensors_sha256, metrics, activity_id)
+    VALUES ('oracle', 'random_forest', 'band_gap', 1, '{}', 0, 1, 'm', 'a', '{}', 1),
+           ('generator', 'matgan', NULL, 1, '{}', 0, 1, 'g', 'a', '{}', 1);
+INSERT INTO label (composition_id, property, value, dataset_id, activity_id) VALUES (1, 'band_gap', 5, 1, 1);
+INSERT INTO measurement (composition_id, property, operator, measured_on, replicate, activity_id)
+    VALUES (1, 'band_gap', 'ada', '2026-01-02', 1, 1), (1, 'band_gap', 'ada', '2026-01-02', 2, 1);
+INSERT INTO label (composition_id, property, value, measurement_id, activity_id)
+    VALUES (1, 'band_gap', 6.5, 1, 1), (1, 'band_gap', 7.5, 2, 1);
+INSERT INTO training_set_member (training_set_id, composition_id, label_id, is_held_out) VALUES (1, 1, 1, false);
+INSERT INTO training_set_source VALUES (1, 1, 1);
+INSERT INTO campaign (name, spec_sha256, spec, spec_text, seed, property, target_low, budget_calls, agd_version)
+    VALUES ('c', 's', '{}', '', 0, 'band_gap', 6, 10, '0');
+INSERT INTO training_set_campaign VALUES (1, 1, 1, 1);
+INSERT INTO campaign_set VALUES (1, 'initial', 1, 1);
+INSERT INTO campaign_model VALUES (1, 'oracle', 1, 1);
+INSERT INTO campaign_pool VALUES (1, 1, 1);
+INSERT INTO generation VALUES (1, 2, 0, 0, 1);
+INSERT INTO generation_stage VALUES (1, 1, 'sampled', 1);
+INSERT INTO evaluation VALUES (1, 1, 'r2', 0.5, 1, 'band_gap', 1);
+INSERT INTO iteration (campaign_id, number) VALUES (1, 1);
+INSERT INTO latent (model_version_id, vector, activity_id) VALUES (1, '{0,1}', 1);
+INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, activity_id, outcome, composition_id,
+    decode_activity_id, label_id, label_activity_id, posterior_mean) VALUES
+    (1, 1, 1, 'latent', 1, 1, 'new', 1, 1, 1, 1, 0), (1, 1, 2, 'latent', 1, 1, 'new', 2, 1, NULL, NULL, 0),
+    (1, 1, 3, 'latent', 1, 1, 'undecodable', NULL, 1, NULL, NULL, 0), (1, 1, 4, 'latent', 1, 1, NULL, NULL, NULL, NULL,
+    NULL, 0), (1, 1, 5, 'latent', 1, 1, 'new', 3, 1, NULL, NULL, 0);
+INSERT INTO decode_failure VALUES (3, 'no counts', 1);
+INSERT INTO retraction VALUES (1, 'wrong sample', 1);
+INSERT INTO given_up VALUES (5, 'it decomposes', 1);
+INSERT INTO label_replacement VALUES (1, 1, 2, 1, 1);
+INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha256, criteria, recipe_sha256, activity_id)
+    VALUES (1, 'al', 1, 'pool.csv', 's', '{}', 'r', 1);
+INSERT INTO screening_stage VALUES (1, 1, 'read', 1);
+INSERT INTO screening_hit VALUES (1, 1, 1, 1, 'NaCl', 5, 0.1);
+INSERT INTO removal (reason) VALUES ('once');
+INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at)
+    VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now())
+"""
+TABLES = sorted(table.name for table in metadata.tables.values() if table.schema is None)
+
+
+@pytest.fixture
+def tx(database: Database) -> Iterator[Transaction]:
+    """A record with at least one row in every table."""
+    with database.transaction() as opened:
+        for statement in SETUP.split(";\n"):
+            opened.execute(text(statement))
+        yield opened
+
+
+def refused(tx: Transaction, statement: str, match: str) -> None:
+    with pytest.raises(IntegrityError, match=match), tx.begin_nested():
+        tx.execute(text(statement))
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_rows_stay(tx: Transaction, table: str) -> None:
+    assert tx.scalar(text(f"SELECT count(*) FROM {table}"))
+    refused(tx, f"DELETE FROM {table}", rf"{table} .+: what was recorded is not removed; .*`agd ")
+    refused(tx, f"TRUNCATE {table} CASCADE", "what was recorded is not removed")
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_every_value_stays(tx: Transaction, table: str) -> None:
+    """Column by column, whatever its type: only what says how a campaign stands may change."""
+    columns = tx.execute(
+        text(
+            "SELECT attname AS name, format_type(atttypid, atttypmod) AS type, attidentity <> '' AS is_identity"
+            " FROM pg_attribute WHERE attrelid = CAST(:table AS regclass) AND attnum > 0 AND NOT attisdropped"
+        ),
+        {"table": table},
+    ).all()
+    other = {"text": "{0} || '!'", "boolean": "NOT {0}", "jsonb": "{0} || '{{\"x\": 1}}'", "real[]": "{0} || 1.0::real"}
+    other |= {"timestamp with time zone": "{0} + interval '1 s'"}
+    free = {"stop_requested_at", "engine", "retries_from", "parked_reason"} if table == "campaign" else set()
+    where = "outcome <> 'running'" if table == "activity" else "true"
+    for column in columns:
+        if column.name in free or column.is_identity:  # the database itself refuses to set an identity
+            continue
+        change = other.get(column.type, "{0} + 1").format(column.name)
+        if not tx.scalar(text(f"SELECT count({column.name}) FROM {table} WHERE {where}")):
+            continue
+        refused(
+            tx,
+            f"UPDATE {table} SET {column.name} = {change} WHERE {column.name} IS NOT NULL AND {where}",
+            f"{column.name} was recorded and stays as it is",
+        )
+
+
+@pytest.mark.parametrize(
+    ("statement", "match"),
+    [
+        ("UPDATE label SET value = 6 WHERE id = 1", r"label 1: value was .*withdraw .* `agd label retract 1`"),
+        ("UPDATE label SET uncertainty = 0.1", "label 1: uncertainty was"),  # that the source states none is a fact
+        ("UPDATE suggestion SET label_id = 2 WHERE id = 1", "suggestion 1: label_id was .*`agd tell`"),
+        ("UPDATE suggestion SET outcome = 'unanswered', reason = 'x' WHERE id = 2", "suggestion 2: outcome was"),
+        ("UPDATE suggestion SET outcome = NULL, decode_activity_id = NULL WHERE id = 2", "suggestion 2: outcome was"),
+        ("UPDATE suggestion SET posterior_mean = '-0' WHERE id = 2", "posterior_mean was"),
+        ("UPDATE suggestion SET posterior_sd = 1 WHERE id = 2", "posterior_sd was"),
+        ("UPDATE training_set_member SET is_held_out = true", "training_set_member 1, 1: is_held_out was"),
+        ("UPDATE activity SET error = 'none' WHERE outcome = 'done'", "activity 2: error was"),
+        ("UPDATE activity SET started_at = now() WHERE outcome = 'running'", "activity 1: started_at was"),
+        ("UPDATE campaign SET ended_at = now(), end_reason = 'stalled', budget_calls = 1", "budget_calls was"),
+        ("DELETE FROM label WHERE id = 3", "label 3: .*`agd label retract 3`"),
+        ("TRUNCATE label CASCADE", r"\(every row\)"),
+    ],
+)
+def test_the_refusal_names_what_and_the_cure(tx: Transaction, statement: str, match: str) -> None:
+    refused(tx, statement, match)
+
+
+def test_no_setting_makes_values_look_alike(tx: Transaction) -> None:
+    tx.execute(text("SET LOCAL extra_float_digits = -15"))
+    refused(tx, "UPDATE label SET value = value + 1e-9 WHERE id = 1", "value was")
+
+
+def test_what_is_filled_in_later(tx: Transaction) -> None:
+    for statement in (
+        "UPDATE suggestion SET outcome = 'rejected', reason = 'x', composition_id = 1, decode_activity_id = 1"
+        " WHERE id = 4",
+        "UPDATE suggestion SET outcome = outcome, rank = rank",  # nothing changes
+        "UPDATE activity SET lease_expires_at = now() WHERE id = 1",
+        "UPDATE activity SET lease_expires_at = now() + interval '1 h', host = 'other', pid = 7 WHERE id = 1",
+        "UPDATE activity SET outcome = 'failed', error = 'x', error_class = 'transient', ended_at = now() WHERE id = 1",
+        "UPDATE campaign SET stop_requested_at = now(), engine = 'fireworks', parked_reason = 'x'",
+        "UPDATE campaign SET retries_from = now() + interval '1 h'",
+        "UPDATE campaign SET stop_requested_at = NULL, engine = 'local', parked_reason = NULL",
+        "UPDATE campaign SET ended_at = now(), end_reason = 'stalled'",
+    ):
+        tx.execute(text(statement))
+    refused(tx, "UPDATE activity SET outcome = 'running', ended_at = NULL WHERE id = 1", "outcome was|ended_at was")
+    refused(tx, "UPDATE campaign SET ended_at = NULL, end_reason = NULL", "ended_at was")
+    refused(tx, "UPDATE suggestion SET composition_id = 2 WHERE id = 4", "composition_id was")
+
+
+def state(tx: Transaction, suggestion_id: int) -> tuple[object, ...]:
+    columns = "outcome, reason, label_id"
+    row = tx.execute(text(f"SELECT {columns} FROM v_suggestion_state WHERE suggestion_id = {suggestion_id}")).one()
+    assert row == tx.execute(text(f"SELECT {columns} FROM v_suggestion WHERE suggestion_id = {suggestion_id}")).one()
+    return tuple(row)
+
+
+def test_what_came_after_a_suggestion(tx: Transaction) -> None:
+    assert [state(tx, i) for i in (1, 2, 3, 4, 5)] == [
+        ("new", None, 2),
+        ("new", None, None),
+        ("undecodable", None, None),
+        (None, None, None),
+        ("unanswered", "it decomposes", None),
+    ]
+    row = tx.execute(text("SELECT * FROM v_iteration")).mappings().one()
+    assert (row["n_new"], row["n_charged"], row["n_finds"], row["n_rejected"], row["highest"]) == (1, 1, 1, 1, 6.5)
+    trained = tx.execute(text("SELECT label_id, campaign, iteration FROM v_training_label WHERE kind = 'oracle'")).one()
+    assert tuple(trained) == (1, "c", 1)  # what the model learned from, although another label holds now
+
+
+def test_giving_up(tx: Transaction) -> None:
+    assert campaigns.give_up(tx, 1, 2, "no crucible") is True
+    assert campaigns.give_up(tx, 1, 2, "again") is False
+    assert campaigns.give_up(tx, 1, 1, "it has its label") is False
+    assert state(tx, 2) == ("unanswered", "no crucible", None)
+    assert campaigns.has_asked(tx, 1, "KCl")
+    assert [row.id for row in campaigns.waiting(tx, 1)] == []
+    refused(tx, "INSERT INTO given_up VALUES (1, 'x', 1)", "suggestion 1: only what waits")
+    refused(tx, "INSERT INTO given_up VALUES (3, 'x', 1)", "suggestion 3: only what waits")
+    refused(tx, "INSERT INTO given_up VALUES (2, '', 1)", "pk_given_up|reason_is_given")
+    label = (
+        "INSERT INTO label (composition_id, property, value, dataset_id, activity_id) VALUES (2, 'band_gap', 5, 1, 1)"
+    )
+    tx.execute(text(label))
+    late = "UPDATE suggestion SET label_id = (SELECT max(id) FROM label), label_activity_id = 1 WHERE id = 2"
+    refused(tx, late, "suggestion 2: only what waits for an answer is given up, and then it gets none")
+
+
+def test_a_label_told_anew_and_anew(tx: Transaction) -> None:
+    assert campaigns.to_replace(tx, 1, 3) == []  # the one that holds was not retracted
+    tx.execute(text("INSERT INTO retraction VALUES (2, 'wrong sample, too', 1)"))
+    assert campaigns.to_replace(tx, 1, 1) == []  # retracted itself
+    assert campaigns.to_replace(tx, 1, 3) == [1]
+    campaigns.replace_labels(tx, 1, [1], 3)
+    assert state(tx, 1) == ("new", None, 3)
+    assert campaigns.to_replace(tx, 1, 3) == []
+    assert campaigns.decoded_before(tx, 1, 2) == {1: 3, 2: None, 3: None}
+    refused(tx, "INSERT INTO label_replacement VALUES (1, 4, 3, 1, 1)", "uq_label_replacement")
+    refused(tx, "INSERT INTO label_replacement VALUES (2, 1, 3, 2, 1)", "fk_label_replacement_label_id")
+    refused(tx, "INSERT INTO label_replacement VALUES (2, 1, 3, 1, 1)", "fk_label_replacement_suggestion_id")
+
+
+@pytest.mark.parametrize("function", ["agd_content_hash_v1", "agd_content_hash_v2"])
+def test_rows_hash_as_changed_values_did(tx: Transaction, function: str) -> None:
+    """What 0005 held by changing values and 0006 holds by rows is the same to the hash functions of before."""
+    now = inventory.content_hashes(tx, function)
+    open_removal(tx, "as it was held before")
+    tx.execute(text("UPDATE suggestion SET label_id = 2 WHERE id = 1"))
+    tx.execute(text("UPDATE suggestion SET outcome = 'unanswered', reason = 'it decomposes' WHERE id = 5"))
+    for table in ("given_up", "label_replacement"):
+        tx.execute(text(f"DELETE FROM {table}"))
+    assert inventory.content_hashes(tx, function) == now
+    iterations = progress.iterations(tx, 1)
+    tx.execute(text("TRUNCATE removal"))
+    schema.downgrade(tx, "0005")
+    assert inventory.content_hashes(tx, function) == now
+    assert progress.iterations(tx, 1) == iterations
+
+
+def test_the_door_opens_for_one_transaction(database: Database, tx: Transaction) -> None:
+    with tx.begin_nested():
+        opened = open_removal(tx, "a label of a sample that never was")
+        tx.execute(text("DELETE FROM retraction"))
+    tx.execute(text("UPDATE dataset SET name = 'other'"))
+    assert tx.execute(text("SELECT id, reason FROM removal ORDER BY id DESC LIMIT 1")).one() == (
+        opened,
+        "a label of a sample that never was",
+    )
+    tx.execute(text("SET LOCAL agd.removal = '1'"))  # a row of this transaction, too
+    tx.execute(text("DELETE FROM screening_hit"))
+    tx.commit()
+    for setting in (str(opened), "1", "", "99"):
+        with database.transaction() as later:
+            later.execute(text(f"SET LOCAL agd.removal = '{setting}'"))
+            refused(later, "DELETE FROM screening_stage", "is not removed")
+    with database.transaction() as later:
+        later.execute(text("INSERT INTO removal (reason) VALUES ('a row alone')"))
+        refused(later, "DELETE FROM screening_stage", "is not removed")
+        refused(later, "SELECT agd_open_removal('')", "reason_is_given")
+
+
+def test_the_door_knows_its_own_table_whatever_the_search_path(tx: Transaction) -> None:
+    tx.execute(text("CREATE TEMP TABLE removal AS SELECT 1 AS id, pg_current_xact_id()::text AS transaction"))
+    tx.execute(text("SET LOCAL agd.removal = '9'"))
+    refused(tx, "DELETE FROM screening_stage", "is not removed")
+
+
+def test_bulk_rows_meet_no_trigger(tx: Transaction) -> None:
+    """What is inserted costs nothing: triggers stand on UPDATE, DELETE and TRUNCATE alone."""
+    on_insert = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 4 <> 0"
+    assert tx.scalars(text(on_insert)).all() == ["given_up"]
+
+
+def test_going_back_never_forgets_what_came_after(database: Database, tx: Transaction) -> None:
+    tx.commit()
+    with pytest.raises(RuntimeError, match="no place for answers that were given up"), database.transaction() as later:
+        schema.downgrade(later, "0005")
+
+
+def test_the_steps_write_as_before(tx: Transaction) -> None:
+    taken = activities.take_step(tx, "label", campaign_id=1, iteration_id=1, lease_s=60.0, threads=1)
+    assert taken is not None
+    assert activities.renew(tx, taken, 60.0)
+    outcome = {"id": 4, "outcome": "undecodable", "reason": None, "composition_id": None}
+    campaigns.store_outcomes(tx, taken, [outcome], [(4, "no counts")])
+    activities.computed_by(tx, taken, {"pid": 4, "host": "node", "cpu": "x", "git_commit": None, "agd_version": "1"})
+    activities.finish(tx, taken)
+    with pytest.raises(DBAPIError, match="stays as it is"), tx.begin_nested():
+        activities.computed_by(tx, taken, {"pid": 5})
