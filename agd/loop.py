@@ -4,12 +4,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from types import FrameType
 
-from agd.db import activities, campaigns
+from agd.db import activities, campaigns, hashes
 from agd.db.schema import server_time
+from agd.errors import DatabaseError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, next_step, perform
@@ -59,7 +60,7 @@ class LocalEngine:
             with workspace.database.transaction() as tx:
                 activities.bury_lost(tx, campaign.id)
                 campaigns.begin(tx, campaign.id, "local", asked_before)
-            with limited_threads(campaign.spec.threads):
+            with kept_hash(workspace, campaign), limited_threads(campaign.spec.threads):
                 while (step := next_step(workspace, campaign)) is not None and not is_stopped():
                     if step.kind == AWAIT or (n_steps and step.kind in before):
                         break
@@ -76,6 +77,23 @@ class LocalEngine:
         is_waiting = step is not None and step.kind == AWAIT
         is_cut_short = is_asked_to_stop and step is not None
         return Outcome(step is None, is_waiting, is_cut_short, n_steps, time.monotonic() - started)
+
+
+@contextmanager
+def kept_hash(workspace: Workspace, campaign: Campaign) -> Iterator[None]:
+    """Keep the hash of the search as far as it has come when it is left, whether done or with an error."""
+    try:
+        yield
+    except Exception:
+        with suppress(DatabaseError):
+            _keep_hash(workspace, campaign)
+        raise
+    _keep_hash(workspace, campaign)
+
+
+def _keep_hash(workspace: Workspace, campaign: Campaign) -> None:
+    with workspace.database.transaction() as tx:
+        hashes.keep_search(tx, campaign.id)
 
 
 @contextmanager

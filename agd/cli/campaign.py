@@ -253,15 +253,34 @@ def retrain(
     show.say(f"model {made} is in its place again")
 
 
-def hash_(name: Name) -> None:
-    """Print the content hash of a campaign: equal for equal rows, whatever was killed on the way."""
-    from agd.db import progress
+def hash_(
+    name: Name,
+    with_later: Annotated[
+        bool,
+        typer.Option("--with-later", help="Also what came after its steps: retractions, labels told anew, screenings."),
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Print the content hash of a campaign's search: equal for equal rows under any name, whatever was killed.
+
+    It covers the specification but for the name, the rows the search started from, its models, and what its steps
+    wrote: suggestions, what became of them, and their first answers. What came later is left out without --with-later.
+    A campaign begun before schema 0007 keeps its older hash, with its name and what came later; --json says what is
+    covered.
+    """
+    from agd.db import hashes
     from agd.steps.workspace import get_campaign
 
     with show.workspace() as workspace:
         get_campaign(workspace, name)
         with workspace.database.read() as tx:
-            typer.echo(progress.content_hash(tx, name))
+            found = hashes.of_campaign(tx, name, with_later=with_later)
+    assert found is not None  # noqa: S101  campaigns are never removed
+    if json:
+        told = {"campaign": name, "function": found.function, "sha256": found.sha256, "covers": found.covers}
+        show.print_json(told)
+    else:
+        show.say(found.sha256)
 
 
 def register(app: typer.Typer) -> None:

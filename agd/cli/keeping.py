@@ -81,7 +81,7 @@ def restore(
 
 def doctor(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Check presence and size of model files, not each byte.")
+        bool, typer.Option("--quick", help="Check presence and size of model files, not each byte; no hashes.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Show only what needs care.")] = False,
     json: Json = False,

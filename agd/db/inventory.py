@@ -15,7 +15,7 @@ ORDER BY n.nspname, c.relname
 
 _HASH_FUNCTION = text("""
 SELECT proname FROM pg_proc
-WHERE proname ~ '^agd_content_hash_v[0-9]+$' AND pronamespace = 'public'::regnamespace
+WHERE proname ~ '^agd_content_hash_v[0-9]+(_with_later)?$' AND pronamespace = 'public'::regnamespace
 ORDER BY length(proname) DESC, proname DESC LIMIT 1
 """)
 
@@ -39,7 +39,7 @@ def artifacts(tx: Transaction) -> list[str]:
 
 
 def hash_function(tx: Transaction) -> str:
-    """Name of the newest content hash that this schema has."""
+    """Name of the newest content hash that this schema has, the one that covers most."""
     return str(tx.execute(_HASH_FUNCTION).scalar_one())
 
 

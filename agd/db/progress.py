@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
-from agd.db import activities
+from agd.db import activities, hashes
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
 
 # The nearest to the target first, then the farthest beyond its one bound.
@@ -67,9 +67,9 @@ def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
 
 
 def content_hash(tx: Transaction, name: str) -> str | None:
-    """The hash of everything a campaign holds, by natural keys."""
-    found: str | None = tx.scalar(text("SELECT agd_content_hash_v2(:name)"), {"name": name})
-    return found
+    """The content hash of a campaign, of the version it was begun with."""
+    found = hashes.of_campaign(tx, name)
+    return None if found is None else found.sha256
 
 
 def _state(row: RowMapping, *, is_at_work: bool) -> str:

@@ -90,6 +90,14 @@ campaign = Table(
     ),
     Column("parked_reason", Text, comment="why no step of it is tried again by itself"),
     Column(
+        "hash_version",
+        Integer,
+        CheckConstraint("hash_version IN (2, 3)", name="hash_version_is_known"),
+        nullable=False,
+        server_default="3",
+        comment="of the content hash that is shown: a campaign keeps the one it was begun with",
+    ),
+    Column(
         "end_reason", Text, CheckConstraint("end_reason IN ('budget spent', 'stalled')", name="end_reason_is_known")
     ),
     CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end_has_reason"),
@@ -597,4 +605,34 @@ screening_hit = Table(
     _finite("value"),
     UniqueConstraint("screening_id", "composition_id"),
     Index("ix_screening_hit_composition", "composition_id"),
+)
+
+campaign_hash = Table(
+    "campaign_hash",
+    metadata,
+    _ref("campaign_id", "campaign.id", primary_key=True),
+    Column("function", Text, primary_key=True),
+    Column(
+        "n_steps",
+        Integer,
+        CheckConstraint("n_steps >= 0", name="n_steps_is_a_count"),
+        primary_key=True,
+        autoincrement=False,
+        comment="steps of the search that were done, and are in it",
+    ),
+    Column("sha256", Text, nullable=False),
+    Column(
+        "activity_id", BigInteger, ForeignKey("activity.id"), nullable=False, comment="the last that the hash covers"
+    ),
+    Column("made_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+)
+
+dataset_hash = Table(
+    "dataset_hash",
+    metadata,
+    _ref("dataset_id", "dataset.id", primary_key=True),
+    Column("function", Text, primary_key=True),
+    Column("sha256", Text, nullable=False),
+    _made_by(),
+    Column("made_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
 )

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from agd.db import progress, reports
+from agd.db import hashes, progress, reports
 from agd.db.connection import Transaction
+from agd.db.hashes import ContentHash
 from agd.report.comparison import RULE, Compared, gather
 from agd.report.traces import principal_plane
 from agd.steps.workspace import Workspace, campaign_row
@@ -40,7 +41,7 @@ class Material:
     facts: Mapping[str, Any]
     progress: Mapping[str, Any]
     span: Mapping[str, Any]
-    content_hash: str | None
+    content_hash: ContentHash | None
     initial: Floats
     finds: Sequence[Mapping[str, Any]]
     models: Sequence[Mapping[str, Any]]
@@ -73,7 +74,7 @@ def collect(workspace: Workspace, name: str) -> Material:
             facts=reports.facts(tx, [campaign_id])[campaign_id],
             progress=progress.campaigns(tx, name)[0],
             span=reports.span(tx, campaign_id),
-            content_hash=progress.content_hash(tx, name),
+            content_hash=hashes.of_campaign(tx, name),
             initial=np.array([row.value for row in initial], dtype=np.float64),
             finds=reports.finds(tx, campaign_id, N_FINDS, RULE),
             models=reports.models(tx, campaign_id),

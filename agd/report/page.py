@@ -118,8 +118,12 @@ def _header(found: Material) -> list[Markup]:
         ("agd", ", ".join(span["agd_versions"] or [facts["agd_version"]])),
         ("host", ", ".join(span["hosts"] or [words.NOTHING])),
         ("sha256 of the specification", element("code", facts["spec_sha256"][:_SHA])),
-        ("content hash", element("code", found.content_hash or words.NOTHING)),
     ]
+    if found.content_hash is not None:
+        pairs += [
+            ("content hash", element("code", found.content_hash.sha256)),
+            ("which covers", found.content_hash.covers),
+        ]
     if figures["twin_of"] is not None:
         pairs.insert(0, ("control of", figures["twin_of"]))
     return [*parts, definitions(pairs)]

@@ -1,6 +1,6 @@
 """Where computing and recording meet: the steps of a campaign and the rule that orders them."""
 
-from agd.db import activities, campaigns
+from agd.db import activities, campaigns, hashes
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
 from agd.protocols import Progress, silent
@@ -69,8 +69,14 @@ def perform(workspace: Workspace, campaign: Campaign, step: Step, progress: Prog
         with workspace.database.transaction() as tx:
             activities.hold(tx, activity_id)
             work.write(tx, campaign, step, activity_id, inputs, outputs)
-            activities.finish(tx, activity_id)
+            finish(tx, campaign, activity_id)
     return True
+
+
+def finish(tx: Transaction, campaign: Campaign, activity_id: int) -> None:
+    """End a step that this transaction wrote; where the campaign ended with it, keep the hash of the search."""
+    activities.finish(tx, activity_id)
+    hashes.keep_ended(tx, campaign.id)
 
 
 def work_of(campaign: Campaign, step: Step) -> Work:

@@ -50,7 +50,7 @@ class Manifest(BaseModel, extra="forbid", frozen=True):
     schema_revision: Annotated[str, Field(pattern="^[0-9]{4}$")]
     server_version: str
     dump_version: Count
-    hash_function: Annotated[str, Field(pattern="^agd_content_hash_v[0-9]+$")]
+    hash_function: Annotated[str, Field(pattern="^agd_content_hash_v[0-9]+(_with_later)?$")]
     content_hashes: Mapping[str, str]
     n_rows: Mapping[str, Count]
     dump: Entry

@@ -6,17 +6,18 @@ import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from agd import registry
 from agd.config import Settings, load_settings
-from agd.db import activities, checks, inventory, progress, schema, standing
+from agd.db import activities, checks, definitions, hashes, inventory, progress, schema, standing
 from agd.db.connection import AnyRow, Database, Transaction, locked_campaigns, open_database
 from agd.db.embedded import EmbeddedServer
-from agd.errors import AgdError, InputError
+from agd.errors import AgdError, DatabaseError, InputError
 from agd.nets.checkpoint import damage, tensors_path
 from agd.writing import PART
 
@@ -28,6 +29,7 @@ _CLOCK_TOLERANCE_S = 2.0
 _SHOWN_LABELS = 5
 _SETTLED_S = 3600.0
 """Younger files may be those of a step at work."""
+_CURE_OF_ROWS = "rows were changed by hand: restore a backup (`agd restore`)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,17 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """An installation under examination; `is_quick` spares the reading of every byte of the model files."""
+    """An installation under examination; `is_quick` spares the reading of every byte of model files and of every row.
+
+    `differences` are those of its schema, where that is current, from what migrations make; `not_compared` says why
+    definitions are not among them.
+    """
 
     settings: Settings
     database: Database
     is_quick: bool
+    differences: Sequence[str] = ()
+    not_compared: str = ""
 
     @property
     def artifacts(self) -> Path:
@@ -81,14 +89,27 @@ def examine(*, is_quick: bool = False, more: Sequence[Check] = ()) -> list[Findi
         with open_database(settings, check_schema=False) as database:
             site = Site(settings, database, is_quick)
             with database.read() as tx, checks.damaged_schema():
+                is_current = schema.current_revision(tx) == schema.SCHEMA_REVISION
+                site = _compared(site, tx) if is_current else site
                 for check in SERVER_CHECKS:
                     found += check(site, tx)
-                if schema.current_revision(tx) == schema.SCHEMA_REVISION:
+                if is_current:
                     for check in (*RECORD_CHECKS, *more):
                         found += check(site, tx)
     except AgdError as error:
         found.append(Finding("error", "database", str(error), "see `agd db status`"))
     return found
+
+
+def _compared(site: Site, tx: Transaction) -> Site:
+    """Beside what migrations make: the names and types of tables and columns, and what the rest says."""
+    found = schema.differences(tx)
+    try:
+        made = definitions.freshly_made(site.database)
+    except DatabaseError as error:
+        return replace(site, differences=found, not_compared=str(error))
+    more = definitions.differences(definitions.definitions(tx), made)
+    return replace(site, differences=list(dict.fromkeys([*found, *more])))
 
 
 def _home(settings: Settings) -> Iterator[Finding]:
@@ -163,11 +184,13 @@ def _clock(_: Site, tx: Transaction) -> Iterator[Finding]:
 def _revision(site: Site, tx: Transaction) -> Iterator[Finding]:
     found = schema.current_revision(tx)
     if found == schema.SCHEMA_REVISION:
-        differences = schema.differences(tx)
-        for difference in differences:
+        for difference in site.differences:
             cure = "what was changed by hand, change back, or `agd backup` and `agd restore --force`"
             yield Finding("error", "schema", f"it is not what migrations make: {difference}", cure)
-        if not differences:
+        if site.not_compared:
+            what = f"views, functions, triggers and constraints were not compared: {site.not_compared}"
+            yield Finding("note", "schema", what, "run `agd doctor` as the owner of the database")
+        elif not site.differences:
             yield Finding("ok", "schema", f"revision {found}, as migrations make it")
     elif found is None and site.database.is_embedded:
         yield Finding("note", "schema", "the database is empty", "the next command makes the schema")
@@ -206,8 +229,7 @@ def _lost(row: AnyRow, why: str) -> Finding:
 def _contradictions(_: Site, tx: Transaction) -> Iterator[Finding]:
     broken = [(law, n) for law in checks.CONTRADICTIONS if (n := checks.n_against(tx, law))]
     for law, n in broken:
-        cure = "rows were changed by hand: restore a backup (`agd restore`)"
-        yield Finding("error", law.subject, f"{n:,} {law.what}", cure)
+        yield Finding("error", law.subject, f"{n:,} {law.what}", _CURE_OF_ROWS)
     if not broken:
         yield Finding("ok", "record", "nothing contradicts itself")
 
@@ -221,6 +243,49 @@ def _implausible(_: Site, tx: Transaction) -> Iterator[Finding]:
     if len(rows) > _SHOWN_LABELS:
         what = f"{len(rows) - _SHOWN_LABELS:,} more cannot be values of their property"
         yield Finding("warning", "labels", what, "nothing learns from them; see view v_label")
+
+
+def _hashes(site: Site, tx: Transaction) -> Iterator[Finding]:
+    """Compute anew what was kept of searches and datasets; a function that was changed is not asked."""
+    if site.is_quick:
+        return
+    if changed := [words for words in site.differences if words.startswith("function agd_")]:
+        what = f"those of searches and datasets were not compared: {', '.join(changed)}"
+        yield Finding("error", "hashes", what, "restore a backup (`agd restore`)")
+        return
+    found = [*_searches(tx), *_datasets(tx)]
+    yield from found
+    if not found:
+        n_searches, n_datasets = len({row.name for row in hashes.searches(tx)}), len(hashes.datasets(tx))
+        yield Finding("ok", "hashes", f"{n_searches} searches and {n_datasets} datasets are as they were")
+
+
+def _searches(tx: Transaction) -> Iterator[Finding]:
+    """Of each search the first hash that its rows do not give any more."""
+    for name, kept in groupby(hashes.searches(tx), lambda row: row.name):
+        sound = None
+        for row in kept:
+            if hashes.search_now(tx, name, row.n_steps) != row.sha256:
+                since = "" if sound is None else f"; as it was {hashes.told_steps(sound.n_steps)}, it is unchanged"
+                what = f"its search, {hashes.told_steps(row.n_steps)}, differs from {_moment(row)}{since}"
+                yield Finding("error", f"campaign {name}", what, _CURE_OF_ROWS)
+                break
+            sound = row
+    for name in hashes.ended_without(tx):
+        yield Finding("error", f"campaign {name}", "it has ended, and no hash of its search is kept", _CURE_OF_ROWS)
+
+
+def _datasets(tx: Transaction) -> Iterator[Finding]:
+    for row in hashes.datasets(tx):
+        if row.sha256 is None:
+            yield Finding("error", f"dataset {row.name}", "no hash of it is kept", _CURE_OF_ROWS)
+        elif hashes.dataset_now(tx, row.id) != row.sha256:
+            what = f"its rows, labels or rejects differ from {_moment(row)}"
+            yield Finding("error", f"dataset {row.name}", what, _CURE_OF_ROWS)
+
+
+def _moment(row: AnyRow) -> str:
+    return f"what was kept on {row.made_at:%Y-%m-%d at %H:%M} UTC"
 
 
 def _orphans(_: Site, tx: Transaction) -> Iterator[Finding]:
@@ -288,6 +353,7 @@ SERVER_CHECKS: tuple[Check, ...] = (_server_version, _extensions, _clock, _revis
 RECORD_CHECKS: tuple[Check, ...] = (
     _activities,
     _contradictions,
+    _hashes,
     _implausible,
     _orphans,
     _model_files,

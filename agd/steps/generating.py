@@ -11,7 +11,7 @@ from agd import registry
 from agd.chem import validity
 from agd.chem.identity import identify
 from agd.chem.spelling import spell
-from agd.db import activities, datasets, generations, models
+from agd.db import activities, datasets, generations, hashes, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
@@ -124,6 +124,7 @@ def generate(
             generations.store_stages(tx, dataset_id, gathering.stages())
             rule = (validity.RULE, validity.RULE_VERSION, validity.OPTIONS)
             n_new = generations.store_rows(tx, dataset_id, rule, activity_id)
+            hashes.keep_dataset(tx, dataset_id)
             activities.finish(tx, activity_id)
     seconds = round(time.monotonic() - began, 2)
     told = describe(workspace, name)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agd.chem.enumeration import charge_balanced
 from agd.chem.identity import identify
-from agd.db import activities, datasets
+from agd.db import activities, datasets, hashes
 from agd.errors import BusyError, InputError
 from agd.registry import suggestion
 from agd.spec import NAME
@@ -188,6 +188,7 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
             (r.line, r.kind, _storable(r.formula), _storable(r.value), _storable(r.message)) for r in table.rejects
         )
         datasets.store_rejects(tx, dataset_id, rejects)
+        hashes.keep_dataset(tx, dataset_id)
         activities.finish(tx, activity_id)
         return replace(summary, n_new_compositions=datasets.n_compositions(tx) - n_before)
 

@@ -17,7 +17,7 @@ from agd.errors import BusyError, InputError, ModelError, NotFoundError, is_tran
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.spec import CampaignSpec
-from agd.steps import spool, work_of
+from agd.steps import finish, spool, work_of
 from agd.steps.work import Work
 from agd.steps.workspace import (
     Campaign,
@@ -163,7 +163,7 @@ def ingest(workspace: Workspace, folder: Path) -> Ingested:
         activities.hold(tx, activity_id)
         work.write(tx, campaign, step, activity_id, inputs, outputs)
         activities.computed_by(tx, activity_id, about["worker"])
-        activities.finish(tx, activity_id)
+        finish(tx, campaign, activity_id)
     return Ingested(campaign.name, step, "recorded")
 
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
-from agd.db import activities, campaigns
+from agd.db import activities, campaigns, hashes
 from agd.db.connection import Transaction
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
@@ -45,8 +45,10 @@ def take_turn(workspace: Workspace, name: str, step: Step, engine: str, progress
         if standing == "due":
             with limited_threads(campaign.spec.threads):
                 perform(workspace, campaign, step, progress)
-            with workspace.database.read() as tx:
+            with workspace.database.transaction() as tx:
                 due = due_steps(tx, campaign)
+                if [one.kind for one in due] == [AWAIT]:
+                    hashes.keep_search(tx, campaign.id)
     return Turn(standing, due)
 
 

@@ -199,7 +199,7 @@ def test_a_schema_changed_by_hand(installed: Workspace) -> None:
         "nullable of label.value",
     ]
     change(installed, "DROP VIEW v_campaign_progress")
-    assert about(examine(), "v_campaign_progress").severity == "error"
+    assert about(examine(), "view v_campaign_progress is missing").severity == "error"
 
 
 @pytest.mark.usefixtures("installed")

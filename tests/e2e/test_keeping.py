@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from agd.db import progress, schema
+from agd.db import definitions, hashes, progress, schema
 from agd.db.connection import Database
 from agd.db.embedded import EmbeddedServer
 from agd.errors import BusyError, DatabaseError, InputError, ModelError, SchemaError
@@ -49,6 +49,18 @@ def elsewhere(server_url: str, tmp_path: Path) -> Iterator[Workspace]:
 def content_hash(workspace: Workspace, name: str = "small") -> str | None:
     with workspace.database.read() as tx:
         return progress.content_hash(tx, name)
+
+
+def hash_with_later(workspace: Workspace, name: str = "small") -> str | None:
+    with workspace.database.read() as tx:
+        found = hashes.of_campaign(tx, name, with_later=True)
+    return None if found is None else found.sha256
+
+
+def changed_definitions(workspace: Workspace) -> list[str]:
+    with workspace.database.read() as tx:
+        here = definitions.definitions(tx)
+    return definitions.differences(here, definitions.freshly_made(workspace.database))
 
 
 def start(workspace: Workspace, resolved: ResolvedSpec, *, until: tuple[str, int]) -> None:
@@ -85,14 +97,15 @@ def test_a_campaign_goes_on_from_a_backup(
         tx.execute(text("INSERT INTO queue.collection (database, name) VALUES ('agd', 'fireworks')"))
     file = tmp_path / "kept.tar"
     kept = back_up(starter, file)
-    assert kept.content_hashes == {"small": content_hash(starter)}
+    assert kept.content_hashes == {"small": hash_with_later(starter)}
     assert kept.n_model_files == 2
     assert kept.n_bytes == file.stat().st_size
     undisturbed = finish(starter)
     restored = restore(elsewhere, open_backup(file))
     assert (restored.n_written, restored.has_replaced) == (2, False)
     assert n_rows(elsewhere, "queue.collection WHERE name = 'fireworks'") == 1
-    assert content_hash(elsewhere) == kept.content_hashes["small"] != undisturbed
+    assert hash_with_later(elsewhere) == kept.content_hashes["small"]
+    assert content_hash(elsewhere) != undisturbed
     assert finish(elsewhere) == undisturbed
     assert restored.n_rows == kept.n_rows
 
@@ -101,7 +114,7 @@ def test_a_backup_is_one_moment_of_a_campaign_at_work(
     halfway: Workspace, elsewhere: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows that come while the dump is being made are not in it, and the campaign is not held up."""
-    before = content_hash(halfway)
+    before, all_before = content_hash(halfway), hash_with_later(halfway)
     dump = keeping_steps.dumps.dump
 
     def finish_first(*arguments: object) -> object:
@@ -111,7 +124,7 @@ def test_a_backup_is_one_moment_of_a_campaign_at_work(
     monkeypatch.setattr(keeping_steps.dumps, "dump", finish_first)
     kept = back_up(halfway, tmp_path / "kept.tar")
     assert content_hash(halfway) != before
-    assert kept.content_hashes == {"small": before}
+    assert kept.content_hashes == {"small": all_before}
     restore(elsewhere, open_backup(tmp_path / "kept.tar"))
     assert content_hash(elsewhere) == before
     assert finish(elsewhere) == content_hash(halfway)
@@ -201,9 +214,9 @@ def test_a_failed_restore_changes_nothing(
     archive = open_backup(tmp_path / "kept.tar")
     restore(elsewhere, archive)
     after = finish(elsewhere)
-    hashes = keeping_steps.inventory.content_hashes
+    computed = keeping_steps.inventory.content_hashes
     monkeypatch.setattr(
-        keeping_steps.inventory, "content_hashes", lambda *arguments: dict.fromkeys(hashes(*arguments), "0")
+        keeping_steps.inventory, "content_hashes", lambda *arguments: dict.fromkeys(computed(*arguments), "0")
     )
     with pytest.raises(DatabaseError, match="differs from its manifest in the content hash; nothing was changed"):
         restore(elsewhere, archive, is_forced=True)
@@ -283,8 +296,10 @@ def test_a_backup_moves_to_an_older_server_and_back(
         older = Workspace(database, tmp_path / "older")
         restore(older, open_backup(tmp_path / "first.tar"))
         assert content_hash(older) == content_hash(halfway)
+        assert changed_definitions(older) == []
         back_up(older, tmp_path / "second.tar")
     restore(elsewhere, open_backup(tmp_path / "second.tar"))
+    assert changed_definitions(elsewhere) == []
     assert finish(elsewhere) == finish(halfway)
 
 

@@ -1,32 +1,76 @@
-"""`alembic check` on a throw-away embedded server: the migrations and the tables say the same."""
+"""On a throw-away embedded server: migrations and tables say the same, and the way back and forth changes nothing."""
 
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+from importlib import import_module
 from pathlib import Path
 
+from sqlalchemy import text
+
+from agd.db import definitions, queue_tables, schema
+from agd.db.connection import Database, Transaction
+from agd.db.definitions import Definitions
 from agd.db.embedded import EmbeddedServer
+
+OF_TABLES = ("constraint", "index")
+"""What tables define, too; views, functions and triggers are the migrations' alone."""
 
 
 def main() -> int:
-    """Upgrade an empty database and let alembic compare it with the tables."""
+    """Upgrade an empty database, let alembic compare it with the tables, and compare definitions; 1 if any differs."""
     alembic = Path(sys.executable).with_name("alembic")
     with tempfile.TemporaryDirectory(prefix="agd-") as home:
         server = EmbeddedServer(Path(home), linger_s=0)
-        environment = {**os.environ, "AGD_HOME": home, "AGD_DATABASE_URL": server.acquire()}
+        url = server.acquire()
+        environment = {**os.environ, "AGD_HOME": home, "AGD_DATABASE_URL": url}
         cluster = server.status().data_directory.parent
         try:
-            commands = (("upgrade", "head"), ("check",))
-            codes = (
-                subprocess.run([alembic, *command], env=environment, check=False).returncode for command in commands
-            )
-            return next((code for code in codes if code), 0)
+            for command in ("upgrade", "head"), ("check",):
+                code = subprocess.run([alembic, *command], env=environment, check=False).returncode
+                if code:
+                    return code
+            with Database(url) as database:
+                found = differences(database)
         finally:
             server.release()
             server.stop()
             shutil.rmtree(cluster, ignore_errors=True)  # as root it may lie outside the temporary folder
+    print("\n".join(found) or "Views, functions, triggers, constraints and indexes are what migrations and tables say.")
+    return 1 if found else 0
 
 
-sys.exit(main())
+def differences(database: Database) -> list[str]:
+    """What differs from the schema of an upgraded empty database, by the way in which it is made; it is lost."""
+    with database.read() as tx:
+        made = definitions.definitions(tx)
+    beside = definitions.freshly_made(database)
+    with database.transaction() as tx:
+        schema.downgrade(tx, "base")
+        schema.upgrade(tx)
+        again = definitions.definitions(tx)
+        schema.downgrade(tx, "base")
+        by_tables = _made_by_tables(tx)
+    ways = {
+        "beside a record": (beside, made),
+        "after the way back and forth": (again, made),
+        "by the tables": (by_tables, _of_tables(made)),
+    }
+    return [f"{way}: {words}" for way, pair in ways.items() for words in definitions.differences(*pair)]
+
+
+def _made_by_tables(tx: Transaction) -> Definitions:
+    tx.execute(text("CREATE SCHEMA queue"))
+    tx.execute(text(import_module("agd_migrations.versions.0003_queue").PRIORITY))
+    queue_tables.document.metadata.create_all(tx)
+    return _of_tables(definitions.definitions(tx))
+
+
+def _of_tables(found: Definitions) -> Definitions:
+    return {key: value for key, value in found.items() if key[0] in OF_TABLES and key[2] != "alembic_version"}
+
+
+if __name__ == "__main__":
+    sys.exit(main())

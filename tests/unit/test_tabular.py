@@ -54,6 +54,11 @@ def refused(source: Source) -> dict[int, str]:
     return {broken.line: broken.why for broken in source.broken}
 
 
+def named(value: object) -> str | None:
+    """Packed bytes hold the time of day, and two workers must give a test one name."""
+    return "bytes" if isinstance(value, bytes) else None
+
+
 @pytest.mark.parametrize("name", ["table.csv", "TABLE.XLSX", "table.json", "table", "table.csv.gz"])
 @pytest.mark.parametrize(
     "content",
@@ -79,6 +84,7 @@ def refused(source: Source) -> dict[int, str]:
         CSV.replace(b"\n", b"\r"),
         b"formula,Eg\r\nNaCl,8.5",
     ],
+    ids=named,
 )
 def test_a_file_is_told_by_its_content(tmp_path: Path, content: bytes, name: str) -> None:
     assert rows(read(tmp_path, content, name)) == ROWS
@@ -93,6 +99,7 @@ def test_a_file_is_told_by_its_content(tmp_path: Path, content: bytes, name: str
         '[\n  {\n    "formula": "NaCl",\n    "Eg": 8.5\n  }\n]\n',
         '{\n  "formula": "NaCl",\n  "Eg": 8.5\n}\n',
     ],
+    ids=named,
 )
 @pytest.mark.parametrize("name", ["UPPER.JSONL", "lines.json.txt", "t.csv"])
 def test_json_is_told_by_its_content(tmp_path: Path, content: str, name: str) -> None:
@@ -156,6 +163,7 @@ def test_parquet_is_read(tmp_path: Path) -> None:
         (b"formula Eg\nNaCl 8.5\n", "separated by spaces"),
         (b"formula,gap\xe9\nNaCl,8.5\n", r"table:1: byte 0xe9 is not UTF-8 .*: save the file as UTF-8"),
     ],
+    ids=named,
 )
 def test_what_cannot_be_read_is_named_with_the_cure(tmp_path: Path, content: bytes, words: str) -> None:
     with pytest.raises(InputError, match=words) as caught:
@@ -230,6 +238,7 @@ def test_a_file_that_changes_meanwhile(tmp_path: Path) -> None:
         ("[id],formula,Eg\n1,NaCl,8.5\n", ROWS),
         ("formula,Eg\r\nNaCl,8.5\nKCl,8\rKBr,7\r\n", [*ROWS, (3, "KCl", "8"), (4, "KBr", "7")]),
     ],
+    ids=named,
 )
 def test_separators_comments_and_blanks(tmp_path: Path, content: str, expected: list[object]) -> None:
     source = read(tmp_path, content)
@@ -248,6 +257,7 @@ def test_separators_comments_and_blanks(tmp_path: Path, content: str, expected: 
         ('{"formula": "NaCl", "Eg": "8,5"}\n{"formula": "KCl", "Eg": 8}\n', ["8"], {1: "has a decimal or a thousands"}),
         ("formula,Eg\nNaCl,8,5\nKCl,8\n", ["8"], {2: "3 fields where the header has 2"}),
     ],
+    ids=named,
 )
 def test_a_comma_in_a_number_is_never_guessed(
     tmp_path: Path, content: str, kept: list[str], lines: dict[int, str]
@@ -310,6 +320,7 @@ def test_what_is_not_asked_for_spoils_no_line_of_json(tmp_path: Path, kind: str)
         ('{"formula": "KCl", "Eg": 1}, ', "not valid JSON (Extra data, column 28)"),
         (f'{{"formula": "{"x" * 4_000_000}", "Eg": 8.5}}', "'formula' has 4,000,000 characters, 1,000 at most"),
     ],
+    ids=named,
 )
 def test_a_line_of_json_that_is_no_row(tmp_path: Path, line: str, why: str) -> None:
     source = read(tmp_path, f'{line}\n{{"formula": "NaCl", "Eg": 8.5}}\n{line}\n')

@@ -11,10 +11,11 @@ from typing import Any
 from fireworks import FiretaskBase, FWAction, LaunchPad
 
 from agd.config import load_settings
+from agd.db import hashes
 from agd.db.connection import open_database
 from agd.steps.turns import Turn
 from agd.steps.turns import take_turn as take
-from agd.steps.workspace import Step, Workspace
+from agd.steps.workspace import Step, Workspace, campaign_row
 
 ENGINE = "fireworks"
 
@@ -29,6 +30,9 @@ STANDINGS = {"due": "done", "done": "was done before"}
 log = logging.getLogger("agd.worker")
 
 _open: dict[int, Workspace] = {}
+
+_campaigns: set[str] = set()
+"""Those that this process did a step of."""
 
 
 def lend(workspace: Workspace) -> None:
@@ -62,10 +66,19 @@ def take_turn(task: FiretaskBase) -> FWAction:
 
     name, step = task["campaign"], step_of({"spec": {"_tasks": [task]}})
     assert step is not None  # noqa: S101  only tasks of steps come here
+    _campaigns.add(name)
     with workspace(task) as lent, told(f"{name}: {step}") as outcome:
         turn = take(lent, name, step, ENGINE)
         outcome.append(STANDINGS.get(turn.standing, turn.standing))
     return follow_up(task.launchpad, name, step, turn)
+
+
+def leave(workspace: Workspace) -> None:
+    """Keep the hash of every search that this process worked on, as far as it has come."""
+    for name in sorted(_campaigns):
+        campaign_id = campaign_row(workspace, name).id
+        with workspace.database.transaction() as tx:
+            hashes.keep_search(tx, campaign_id)
 
 
 @contextmanager

@@ -161,6 +161,7 @@ def main(words: Sequence[str]) -> int:
             workspace = Workspace(database, settings.home / "artifacts", settings.pace)
             hands.lend(workspace)
             launch_all(open_queue(workspace, settings), share, lambda: asked_to_stop or os.getppid() != parent)
+            hands.leave(workspace)
     except AgdError as error:
         print(f"agd: {error}", file=sys.stderr, flush=True)  # noqa: T201  the child's log
         return error.exit_code

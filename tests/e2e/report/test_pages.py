@@ -61,12 +61,13 @@ def test_a_page_says_what_the_record_holds(searched: Workspace, read_page: ReadP
         " WHERE campaign = 'small'",
     )
     (n_twin,) = row(searched, "SELECT n_finds FROM v_campaign_progress WHERE campaign = 'small-random'")
-    (content_hash,) = row(searched, "SELECT agd_content_hash_v2('small')")
+    (content_hash,) = row(searched, "SELECT agd_content_hash_v3('small')")
     assert int(str(n_finds)) > 0
     assert f"25 of 25 calls spent, {n_finds} distinct find" in page.text
     assert f"the random twin found {n_twin or 'none'}" in page.text
     assert str(spec_sha256)[:12] in page.text
     assert str(content_hash) in page.text
+    assert "the search alone, under any name" in page.text
     with searched.database.read() as tx:
         finds = tx.execute(
             text(
