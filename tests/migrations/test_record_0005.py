@@ -14,10 +14,11 @@ from agd.api import Campaign
 from agd.db import activities, definitions, hashes, progress, schema
 from agd.db.connection import Database
 from agd.loop import LocalEngine
+from agd.nets.threads import limited_threads
 from agd.steps import next_step, perform
 from agd.steps.keeping import open_backup, restore
 from agd.steps.opening import reopen_campaign
-from agd.steps.workspace import Workspace, limited_threads
+from agd.steps.workspace import Workspace
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TOLD = json.loads((FIXTURES / "record_0005.json").read_text())
