@@ -4,7 +4,7 @@ import itertools
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.resources import files
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from agd import spec
 from agd.db import schema
 from agd.db.connection import Database
 from agd.db.embedded import EmbeddedServer
+from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
@@ -58,6 +59,13 @@ kind = "ucb"
 kappa = 5
 n_warmup = 200
 """
+
+
+@pytest.fixture(scope="module", autouse=True)
+def held_threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Tests that train and ask models themselves hold threads as every step does; all others are left as users are."""
+    with limited_threads(1) if request.path.parent.name in {"unit", "contract"} else nullcontext():
+        yield
 
 
 @pytest.fixture(scope="session")
