@@ -59,6 +59,8 @@ INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha25
 INSERT INTO screening_stage VALUES (1, 1, 'read', 1);
 INSERT INTO screening_hit VALUES (1, 1, 1, 1, 'NaCl', 5, 0.1);
 INSERT INTO removal (reason) VALUES ('once');
+INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id) VALUES (1, 'f', 0, 'h', 1);
+INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id) VALUES (1, 'f', 'h', 1);
 INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at)
     VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now())
 """
