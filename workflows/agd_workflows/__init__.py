@@ -2,4 +2,4 @@
 
 from agd_workflows import unconfigured
 
-unconfigured.load_fireworks()
+unconfigured.hide_settings()

@@ -6,18 +6,43 @@ else a user does with FireWorks; there they stay in force, for its own commands 
 """
 
 import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
 from typing import Any
 
 _FILES = frozenset({"FW_config.yaml", "my_launchpad.yaml", "my_fworker.yaml", "my_qadapter.yaml"})
 _VARIABLES = ("FW_CONFIG_FILE", "MONGOMOCK_SERVERSTORE_FILE")
 
 
-def load_fireworks() -> None:
-    """Import FireWorks without settings; one that the program has imported before stays as it is."""
-    with _nothing_to_read():
-        import fireworks.fw_config  # noqa: F401
+def hide_settings() -> None:
+    """Let FireWorks find no settings when it is imported; one that the program has imported before stays as it is."""
+    if not any(isinstance(finder, _Finder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _Finder())
+
+
+class _Finder(MetaPathFinder):
+    """Finds the module that reads the settings where it is, and has it run where they are not."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """As the protocol of imports says; None for every other module."""
+        if fullname != "fireworks.fw_config":
+            return None
+        spec = PathFinder.find_spec(fullname, path, target)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def unconfigured(module: ModuleType) -> None:
+                with _nothing_to_read():
+                    execute(module)
+
+            spec.loader.exec_module = unconfigured  # type: ignore[method-assign]  # of this one loader
+        return spec
 
 
 @contextmanager
