@@ -131,7 +131,7 @@ def weather(storm: Storm, name: str, strikes: int) -> tuple[int, float]:
     n_done, moved, longest_s = -1, started, 0.0
     while True:
         storm.keep_up()
-        time.sleep(storm.chance.uniform(0.3, 4.0) if n < strikes else 0.5)
+        time.sleep(storm.chance.uniform(0.5, 6.0) if n < strikes else 0.5)
         storm.wake()
         [row] = storm.made.rows(
             "SELECT ended_at, parked_reason, (SELECT count(*) FROM activity WHERE campaign_id = k.id"
