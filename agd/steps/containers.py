@@ -2,6 +2,7 @@
 
 import bz2
 import codecs
+import errno
 import gzip
 import hashlib
 import io
@@ -212,9 +213,12 @@ def is_stdin(path: Path) -> bool:
     return str(path) in _ALSO_STDIN
 
 
+_CLOSED = "-: standard input is closed: name a file, or pipe one into it"
+
+
 def _stdin() -> Any:
     if sys.stdin is None or sys.stdin.closed:
-        raise InputError("-: standard input is closed: name a file, or pipe one into it")
+        raise InputError(_CLOSED)
     if sys.stdin.isatty():
         raise InputError("-: standard input is a terminal: name a file, or pipe one into it")
     return sys.stdin.buffer
@@ -226,6 +230,8 @@ def _aside(path: Path, pipe: Any) -> Iterator[BinaryIO]:
         try:
             shutil.copyfileobj(pipe, kept, _BLOCK)
         except OSError as error:
+            if error.errno == errno.EBADF:
+                raise InputError(_CLOSED) from error
             where = f"cannot be read, or kept aside in {tempfile.gettempdir()}"
             raise InputError(f"{path}: {where} ({error.strerror or error})") from error
         kept.seek(0)

@@ -57,7 +57,7 @@ def test_streams_that_are_closed_full_or_gone(shell: Shell) -> None:
         ("agd list 2>&-", 0, ""),
         ("agd list <&-", 0, ""),
         ("agd nosuch <&- >&- 2>&-", 2, ""),
-        ("agd data import - --name x --formula-column f <&-", 2, "-: cannot be read (it is closed)"),
+        ("agd data import - --name x --formula-column f <&-", 2, "-: standard input is closed"),
         ("agd list >/dev/full", 2, f"{lost} (No space left on device)"),
         ("agd list --json >/dev/full", 2, f"{lost} (No space left on device)"),
         ("agd export small >/dev/full", 2, f"{lost} (No space left on device)"),
