@@ -91,7 +91,7 @@ def test_encodings_and_terminals(shell: Shell) -> None:
     assert (refused.code, "set LC_ALL=C.UTF-8" in refused.err) == (2, True)
     assert shell("agd top $'\\xff'").code == 2
     assert "the working folder is gone" in shell("mkdir gone; cd gone; rmdir ../gone; agd list").err
-    assert "write the whole path" in shell("agd list", {"AGD_HOME": "~nosuch/agd"}).err
+    assert "name one in full" in shell("agd list", {"AGD_HOME": "~nosuch/agd"}).err
 
 
 def test_what_steers_a_terminal_is_shown_as_text(shell: Shell, starter: Workspace, make_spec: MakeSpec) -> None:
