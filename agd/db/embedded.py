@@ -252,6 +252,7 @@ def _share(path: Path, waiting: Waiting) -> int:
     try:
         while not supervisor.try_lock(descriptor, is_shared=True):
             time.sleep(0.005)
+        os.utime(descriptor)  # a supervisor sees a client that is gone before it looks
     except BaseException:
         os.close(descriptor)
         raise

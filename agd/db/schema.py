@@ -22,7 +22,7 @@ SELECT current_setting('server_encoding') AS encoding, pg_is_in_recovery() AS is
        current_setting('transaction_read_only') = 'on' AS is_read_only,
        to_regnamespace('public') IS NOT NULL AS has_public,
        (SELECT min(v.schemaname::text) FROM pg_tables v JOIN pg_tables c USING (schemaname)
-        WHERE v.tablename = 'alembic_version' AND c.tablename = 'suggestion') AS elsewhere
+        WHERE v.tablename = 'alembic_version' AND c.tablename = 'suggestion' AND schemaname <> 'public') AS elsewhere
 """)
 
 

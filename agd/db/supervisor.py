@@ -177,6 +177,7 @@ class _Supervisor:
         interval_s = min(1.0, max(0.05, linger_s / 10))
         last_busy = time.monotonic()
         last_beat = 0.0
+        last_visit = self._visited_at()
         while self._server.poll() is None:
             time.sleep(interval_s)
             now = time.monotonic()
@@ -187,7 +188,9 @@ class _Supervisor:
                 bound_log(Path(LOG))
             if not self._has_home():
                 self._stop(patience_s=10.0)
-            elif Path(PINNED).exists() or is_held(Path(CLIENTS), by_sharers=True):
+                continue
+            visit, last_visit = last_visit, self._visited_at()  # who came and went between two looks
+            if visit != last_visit or Path(PINNED).exists() or is_held(Path(CLIENTS), by_sharers=True):
                 last_busy = now
             elif now - last_busy >= linger_s and try_lock(self._clients_lock):
                 if not Path(PINNED).exists():
@@ -197,6 +200,9 @@ class _Supervisor:
                 os.close(self._clients_lock)
                 self._clients_lock = open_lock(Path(CLIENTS))
         self._end_orphans()
+
+    def _visited_at(self) -> int:
+        return os.fstat(self._clients_lock).st_mtime_ns
 
     def _has_home(self) -> bool:
         """Whether clients can still find the locks of this folder."""

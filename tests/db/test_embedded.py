@@ -206,6 +206,17 @@ def test_server_stops_after_its_last_client_was_killed(home: Path) -> None:
         assert eventually(lambda: not supervisors(home))
 
 
+def test_server_outlives_each_client_however_short_its_visit(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=1)
+    with server:
+        pid = server.status().pid
+    for _ in range(15):
+        time.sleep(0.25)
+        with server:
+            pass
+        assert server.status().pid == pid
+
+
 @linux_only
 @pytest.mark.parametrize("is_whole", [False, True], ids=["postmaster", "all"])
 def test_killed_server_recovers(home: Path, *, is_whole: bool) -> None:
