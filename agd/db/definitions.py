@@ -96,7 +96,7 @@ def freshly_made(database: Database) -> Definitions:
         attempt = tx.begin_nested()
         try:
             _put_the_record_aside(tx)
-            schema.migrate(tx)
+            schema.upgrade(tx)
             return definitions(tx)
         except DBAPIError as error:
             if getattr(error.orig, "sqlstate", None) not in {_INSUFFICIENT_PRIVILEGE, _LOCK_NOT_AVAILABLE}:

@@ -62,20 +62,15 @@ def _newer(found: str) -> SchemaError:
 
 def upgrade(connection: Connection, revision: str = "head") -> None:
     """Bring the schema to `revision` inside the caller's transaction; one process at a time."""
+    from alembic import command
+    from alembic.config import Config
+
     found = current_revision(connection)
     if found is None:
         _require_fit(connection)
     elif found > SCHEMA_REVISION:
         raise _newer(found)
     connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    migrate(connection, revision)
-
-
-def migrate(connection: Connection, revision: str = "head") -> None:
-    """Run the migrations where the search path leads, whatever else the database holds."""
-    from alembic import command
-    from alembic.config import Config
-
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", "agd_migrations:")
     command.upgrade(config, revision)
