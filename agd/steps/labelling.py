@@ -36,7 +36,7 @@ class Measurement:
 class AddedLabel:
     """The label of a measurement; `was_there` where the very same had been recorded before.
 
-    `is_doubtful` where the formula reads like a word or an oxidation state.
+    `is_doubtful` where the formula reads like a word, an oxidation state or a slip.
     """
 
     label_id: int
