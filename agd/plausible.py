@@ -1,12 +1,22 @@
 """The values that a property of a material can have: wide enough for any that was measured or computed, no wider.
 
-What lies outside is a placeholder for a missing value (999, -1e30), a value in another unit, or a slip; every door
-through which a value enters refuses it, and what is in a record already is left out where something learns from it.
+What lies outside is a placeholder for a missing value (999, -1e30, 1e-308), a value in another unit, or a slip;
+every door through which a value enters refuses it, and what is in a record already is left out where something learns
+from it.
 """
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from agd.types import Floats
+
+SMALLEST: Final = 1e-100
+"""Of a value or an uncertainty that is not 0: less is no number of a material, and a product of such is no number."""
 
 
 class Range(NamedTuple):
@@ -21,8 +31,15 @@ class Range(NamedTuple):
         return self.high - self.low
 
     def __contains__(self, value: object) -> bool:
-        """Whether it is a number in the range; NaN is in none."""
-        return isinstance(value, float | int) and self.low <= value <= self.high
+        """Whether it is a number in the range and not next to zero; NaN is in none."""
+        if not isinstance(value, float | int):
+            return False
+        return self.low <= value <= self.high and (value == 0 or abs(value) >= SMALLEST)
+
+    def holds(self, values: "Floats") -> "NDArray[np.bool_]":
+        """The same for numbers of any shape."""
+        is_number: NDArray[np.bool_] = (values == 0) | (abs(values) >= SMALLEST)
+        return is_number & (values >= self.low) & (values <= self.high)
 
 
 # Negative ends where the property has none: a regression may answer below zero, and such tables may be kept.
@@ -51,4 +68,6 @@ def implausible(value: float, property_name: str) -> str | None:
     found = plausible_range(property_name)
     if value in found:
         return None
+    if 0 < abs(value) < SMALLEST:
+        return f"is nearer to 0 than values of {property_name} lie"
     return f"lies outside {found.low:g} to {found.high:g}, where values of {property_name} lie"

@@ -15,13 +15,20 @@ _N_LISTED: Final = 3
 _WORD: Final = re.compile(r"(?=[A-Z]{4,5}$|[A-Z]{6,}\d*$)(?![HCNO]+\d*$)(?![^AEIOUY]{3})(?=[A-Z]*[AEIOUY])[A-Z]+\d*")
 _STATE: Final = re.compile(r"(?<=[a-z])(?:IV|VI)(?![a-z\d])")  # MnIVO2, and not VIn nor VI3
 _FLAGS: Final = frozenset(("No", "OK", "ON", "OFF"))  # nobelium alone is no compound
+_SLIPS: Final = re.compile(
+    r"[a-zA-Z)][2-9]0[1-9]\d?(?!\d)"  # Al203: a zero for the letter O; real ones begin with 1 (K49Tl108)
+    r"|^(?!C\d)[A-Z][a-z]?\d+0$"  # H20
+    r"|\d\dH2O$|\)\d+H2O$"  # CuSO45H2O: a hydrate that lost its dot
+    r"|\((?:[A-Z][a-z]?)\)$"  # TiO2(B): a phase
+)
 _SMALL: Final = re.compile(r"[a-z]")
 
 
 def is_doubtful(formula: str) -> bool:
-    """Whether a formula reads as a word (`UNKNOWN`), a flag (`No`) or with an oxidation state (`MnIVO2`)."""
+    """Whether a formula reads as a word (`UNKNOWN`), a flag (`No`), a slip (`Al203`) or with an oxidation state (`MnIVO2`)."""
     word = formula.strip()
-    return word in _FLAGS or _WORD.fullmatch(word) is not None or _STATE.search(word) is not None
+    is_found = (pattern.search(word) is not None for pattern in (_STATE, _SLIPS))
+    return word in _FLAGS or _WORD.fullmatch(word) is not None or any(is_found)
 
 
 def doubts(column: str, formulas: Sequence[str], lines: Sequence[int], problems: Sequence[FormulaProblem]) -> list[str]:
@@ -32,7 +39,7 @@ def doubts(column: str, formulas: Sequence[str], lines: Sequence[int], problems:
     if found:
         examples = ", ".join(f"line {lines[i]} {formulas[i].strip()!r}" for i in found[:_N_LISTED])
         more = ", ..." if len(found) > _N_LISTED else ""
-        said.append(f"{_formulas(len(found))} like a word or an oxidation state: check {examples}{more}")
+        said.append(f"{_formulas(len(found))} like a word, an oxidation state or a slip: check {examples}{more}")
     n_none = len(found) + sum(problem.kind in {"unparsable", "unknown element", "empty"} for problem in problems)
     if n_none and 2 * n_none >= len(formulas):
         rows = f"{n_none:,} of {len(formulas):,} rows of column {column!r}"

@@ -228,4 +228,5 @@ def _say_added(added: Any, *, json: bool) -> None:
     else:
         show.say(f"label {added.label_id} of {added.reduced_formula} recorded")
     if added.is_doubtful:
-        show.say_aside("the formula reads like a word or an oxidation state: check it (`agd label retract` withdraws)")
+        words = "a word, an oxidation state or a slip"
+        show.say_aside(f"the formula reads like {words}: check it (`agd label retract` withdraws)")

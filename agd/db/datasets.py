@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Boolean, ColumnElement, func, literal_column, select, text
+from sqlalchemy import Boolean, ColumnElement, case, func, literal, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
@@ -21,6 +21,7 @@ from agd.db.tables import (
     retraction,
     verdict_rule,
 )
+from agd.plausible import SMALLEST
 
 Ids = NDArray[np.int64]
 
@@ -103,7 +104,9 @@ _SCALE = 2.0**-64
 
 
 def _mean(values: ColumnElement[float]) -> ColumnElement[float]:
-    return func.sum(values * _SCALE) / func.count(values) / _SCALE
+    """The mean of any numbers; the server refuses a product that underflows."""
+    scaled: ColumnElement[float] = case((func.abs(values) < SMALLEST, literal(0.0)), else_=values * _SCALE)
+    return func.sum(scaled) / func.count(values) / _SCALE
 
 
 def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import text
 
 from agd.db.connection import AnyRow, Transaction
-from agd.plausible import ANY, RANGES
+from agd.plausible import ANY, RANGES, SMALLEST
 
 
 def is_plausible(alias: str) -> str:
@@ -13,7 +13,8 @@ def is_plausible(alias: str) -> str:
     known = " ".join(
         f"WHEN '{name}' THEN {alias}.value BETWEEN {low!r} AND {high!r}" for name, (low, high) in RANGES.items()
     )
-    return f"CASE {alias}.property {known} ELSE {alias}.value BETWEEN {ANY.low!r} AND {ANY.high!r} END"
+    lies_in_range = f"CASE {alias}.property {known} ELSE {alias}.value BETWEEN {ANY.low!r} AND {ANY.high!r} END"
+    return f"({lies_in_range} AND ({alias}.value = 0 OR abs({alias}.value) >= {SMALLEST!r}))"
 
 
 def implausible_labels(tx: Transaction) -> Sequence[AnyRow]:

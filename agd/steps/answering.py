@@ -8,7 +8,7 @@ import numpy as np
 from agd.db import campaigns
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError, is_transient
-from agd.plausible import plausible_range
+from agd.plausible import Range, plausible_range
 from agd.protocols import Oracle, Progress
 from agd.spec import EXTERNAL, TABLE
 from agd.steps.work import Work
@@ -79,8 +79,8 @@ def _ask(shelf: Shelf, campaign: Campaign, _step: Step, asked: Asked, _progress:
                 values[i], uncertainties[i] = one.values[0], one.uncertainties[0]
         if n > 1 and len(failures) == n:
             raise
-    low, high = plausible_range(campaign.spec.target.property)
-    is_answer = (values >= low) & (values <= high) & (uncertainties >= 0.0) & (uncertainties <= high - low)
+    range_ = plausible_range(campaign.spec.target.property)
+    is_answer = range_.holds(values) & Range(0.0, range_.width).holds(uncertainties)
     for i in np.flatnonzero(~is_answer).tolist():
         failures.setdefault(i, f"the oracle answered {values[i]} +- {uncertainties[i]}")
     return Answered(values, uncertainties, list(failures), list(failures.values()))

@@ -14,8 +14,13 @@ from agd.chem.identity import Identities, identify
 from agd.errors import InputError
 from agd.plausible import implausible
 from agd.policies import DuplicatePolicy, NegativePolicy
+from agd.steps.cells import shown
 from agd.steps.tabular import Source, SourceRow
 
+_MINUS = "\u2212"
+"""The sign that papers print."""
+
+_NONZERO = re.compile(r"[-+.0]*[1-9]")
 _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 
 
@@ -117,9 +122,12 @@ def _read_value(
     text = text.strip()
     if not text:
         return None, ("missing value", "there is no value")
-    if not _NUMBER.fullmatch(text):
+    number = text.replace(_MINUS, "-")
+    if not _NUMBER.fullmatch(number):
         return None, ("not a number", f"the value {text!r} is not a number")
-    value = float(text)
+    value = float(number)
+    if value == 0 and _NONZERO.match(number):
+        value = math.ulp(0.0)  # 1e-400, which rounds to 0
     if (refusal := _refusal(text, value, bound, rules)) is not None:
         return None, refusal
     return (bound if bound is not None and value < bound and rules.negative == "clip" else value), None
@@ -130,7 +138,7 @@ def _refusal(text: str, value: float, bound: float | None, rules: ImportRules) -
     if not math.isfinite(value):
         return "not finite", f"the value {text!r} is not a finite number"
     if rules.property is not None and (why := implausible(value, rules.property)) is not None:
-        return "implausible", f"the value {value:g} {why}: a placeholder for a missing value, or another unit?"
+        return "implausible", f"the value {shown(text, 40)} {why}: a placeholder for a missing value, or another unit?"
     if bound is not None and value < bound and rules.negative == "reject":
         return "negative", f"{text} is below {bound:g}; import with --negative keep or clip to have it"
     return None

@@ -131,6 +131,8 @@ def rows(path: Path, header: Header, lines: Iterator[str], selection: Selection)
     Raises:
         InputError: a column is missing or ambiguous, a quotation mark is never closed, or a wanted cell is no UTF-8.
     """
+    if not set(selection.names) <= set(header.names):
+        _refuse_later_header(path, header, lines, selection)
     pick = _picker(path, header, selection)
     csv.field_size_limit(MAX_LINE)
     n, n_columns = len(header.names), len(selection.columns)
@@ -197,6 +199,17 @@ def _picker(path: Path, header: Header, selection: Selection) -> Callable[[Seque
     return itemgetter(*at)
 
 
+def _refuse_later_header(path: Path, header: Header, lines: Iterator[str], selection: Selection) -> None:
+    """Raise InputError where the columns stand in a line further down, below a title."""
+    for n, line in enumerate(islice(lines, _MAX_HEADER_LINES), start=header.n_lines + 1):
+        for separator in _SEPARATORS:
+            cells = {normalised(cell).strip('"') for cell in line.split(separator)}
+            if cells.issuperset(selection.names):
+                raise InputError(
+                    f"{path}: the columns stand on line {n}: delete the lines before it, or begin them with #"
+                )
+
+
 def _refuse_missing(path: Path, header: Header, name: str) -> None:
     names = header.names
     for cell in names:
@@ -204,9 +217,19 @@ def _refuse_missing(path: Path, header: Header, name: str) -> None:
             not_utf8(path, header.n_lines, character)
     if any("\x00" in cell for cell in names):
         raise InputError(f"{path}:{header.n_lines}: the header holds null characters: this is no table of text")
-    if len(names) == 1 and name in names[0].split():
-        raise InputError(f"{path}:{header.n_lines}: the columns are separated by spaces: save the file as CSV")
+    if len(names) == 1 and (words := _unknown_separator(names[0], name)) is not None:
+        raise InputError(f"{path}:{header.n_lines}: the columns are separated by {words}: save the file as CSV")
+    if any(_POINT.fullmatch(cell) for cell in names):
+        raise InputError(f"{path}:{header.n_lines}: the first line must name the columns, and it is a row of values")
     raise InputError(f"{path}: no column {name!r}{hint(name, names)}")
+
+
+def _unknown_separator(text: str, name: str) -> str | None:
+    """What stands beside the name of a column in a header that no separator divides."""
+    if name in text.split():
+        return "spaces"
+    found = re.match(rf"{re.escape(name)}\s*([^\w\s'\"(])", text) or re.search(rf"([^\w\s])\s*{re.escape(name)}$", text)
+    return None if found is None else repr(found[1])
 
 
 def _misfit(line: int, fields: Sequence[str], header: Header) -> Broken | None:

@@ -1,5 +1,6 @@
 """Formats that are no table of text: known by their first bytes, and refused with what to do about it."""
 
+import re
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,7 +39,7 @@ _BY_HEAD: Final[tuple[tuple[bytes, str, str], ...]] = (
     (b"MATLAB 5.0 MAT-file", "a MATLAB file", _EXPORT),
     (b"version https://git-lfs.github.com/spec/", "a pointer of Git LFS, not the file itself", "run `git lfs pull`"),
 )
-_MARKUP: Final = (b"<!doctype", b"<html", b"<head", b"<?xml", b"<svg", b"<error>")
+_MARKUP: Final = re.compile(rb"\s*<[a-zA-Z!?]")
 _TAR_AT, _TAR = 257, b"ustar"
 _BOM: Final = b"\xef\xbb\xbf"
 
@@ -55,7 +56,7 @@ def refuse_foreign(path: Path, head: bytes) -> None:
     is_pickle = head[:1] == b"\x80" and head[1:2] in {b"\x02", b"\x03", b"\x04", b"\x05"}
     if is_pickle:
         raise InputError(f"{path}: is a pickle of Python, which nothing here opens: {_EXPORT}")
-    if head.removeprefix(_BOM).lstrip().lower().startswith(_MARKUP):
+    if _MARKUP.match(head.removeprefix(_BOM)):
         raise InputError(f"{path}: is a page of HTML or XML (of a failed download?): get the table itself, as CSV")
 
 

@@ -6,6 +6,7 @@ Numbers are kept as they are written, so that none is too long, too large or too
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import chain
 from pathlib import Path
 from typing import Any, Final
@@ -24,6 +25,8 @@ from agd.steps.cells import (
 )
 
 _MAX_DOCUMENT: Final = 2**28
+_N_KEYS: Final = 10_000
+_normal_key: Final = lru_cache(_N_KEYS)(normalised)
 _SPACE: Final = re.compile(r"[ \t\r\n]*")
 _TOO_DEEP: Final = "nested too deeply to be read"
 
@@ -180,7 +183,7 @@ def _row(line: int, value: Any, selection: Selection, names: dict[str, None], co
         return Broken(line, shown(content.strip()), "not a JSON object")
     fields: Mapping[str, Any] = value
     twice: frozenset[str] = value.twice if isinstance(value, _Ambiguous) else frozenset()
-    if any(name not in fields or not name.isascii() for name in selection.names):
+    if any(name not in fields or not name.isascii() for name in selection.names) or _has_twins(fields):
         names.update(dict.fromkeys(fields))
         fields, twice = _by_normal_name(value, twice)
     if twice and (name := next((name for name in selection.names if name in twice), None)) is not None:
@@ -210,11 +213,16 @@ def _sound(line: int, cells: Sequence[str], selection: Selection, content: str) 
     return selection.doubt(line, whole) or (line, whole)
 
 
+def _has_twins(fields: Mapping[str, Any]) -> bool:
+    """Whether two keys are one name, such as `Eg` and `Eg `."""
+    return len(set(map(_normal_key, fields))) < len(fields)
+
+
 def _by_normal_name(fields: Mapping[str, Any], twice: frozenset[str]) -> tuple[dict[str, Any], frozenset[str]]:
     found: dict[str, Any] = {}
     also = {normalised(name) for name in twice}
     for key, cell in fields.items():
-        name = normalised(key)
+        name = _normal_key(key)
         if name in found:
             also.add(name)
         found[name] = cell

@@ -14,7 +14,7 @@ from agd.chem.identity import identify
 from agd.db import activities, datasets, labels
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import BusyError, InputError, NotFoundError
-from agd.plausible import implausible, plausible_range
+from agd.plausible import Range, implausible, plausible_range
 from agd.steps.workspace import Workspace, recorded, store_compositions
 
 
@@ -36,7 +36,7 @@ class Measurement:
 class AddedLabel:
     """The label of a measurement; `was_there` where the very same had been recorded before.
 
-    `is_doubtful` where the formula reads like a word or an oxidation state.
+    `is_doubtful` where the formula reads like a word, an oxidation state or a slip.
     """
 
     label_id: int
@@ -170,7 +170,7 @@ def _check(tx: Transaction, property_name: str, measurement: Measurement, measur
     if (why := implausible(value, property_name)) is not None:
         raise InputError(f"{value:g} {known.unit} {why}: give the value in {known.unit}")
     widest = plausible_range(property_name).width
-    if uncertainty is not None and not 0 <= uncertainty <= widest:
+    if uncertainty is not None and uncertainty not in Range(0.0, widest):
         raise InputError(
             f"{uncertainty:g} is no uncertainty: give one standard deviation in {known.unit}, from 0 to {widest:g}"
         )

@@ -19,6 +19,34 @@ def test_a_word_is_doubtful(word: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "slip",
+    [
+        "Al203",
+        "Fe304",
+        "MgAl204",
+        "Y3Al5012",
+        "H20",
+        "Li20",
+        "CuSO45H2O",
+        "Na2CO310H2O",
+        "(CuSO4)5H2O",
+        "TiO2(B)",
+        "NaCl (B)",
+    ],
+)
+def test_a_slip_is_doubtful(slip: str) -> None:
+    assert parse_formulas([slip])[1] == []
+    assert is_doubtful(slip)
+
+
+@pytest.mark.parametrize(
+    "formula", ["Al2O3", "H2O", "C60", "K49Tl108", "Ca(OH)2", "C10H20", "Mg17Al12", "Fe(CO)5", "CH3OH"]
+)
+def test_an_amount_is_not(formula: str) -> None:
+    assert not is_doubtful(formula)
+
+
+@pytest.mark.parametrize(
     "formula", ["NaN", "CO", "NO", "HF", "InSb", "CoNi", "SiC", "KCNO", "HCOOH", "KVOF4", "VInPt", "AlVIr", "CsVI3"]
 )
 def test_a_compound_is_not(formula: str) -> None:
@@ -42,10 +70,10 @@ def said(*formulas: str) -> list[str]:
 def test_what_is_said_of_a_column() -> None:
     assert said("NaCl", "KCl", "Li0.5O") == []
     assert said("NaCl", "UNKNOWN", "KCl") == [
-        "1 formula reads like a word or an oxidation state: check line 3 'UNKNOWN'"
+        "1 formula reads like a word, an oxidation state or a slip: check line 3 'UNKNOWN'"
     ]
     assert said("NaCl", "UNKNOWN", "good one", "BINS", "?") == [
-        "2 formulas read like a word or an oxidation state: check line 3 'UNKNOWN', line 5 'BINS'",
+        "2 formulas read like a word, an oxidation state or a slip: check line 3 'UNKNOWN', line 5 'BINS'",
         "4 of 5 rows of column 'notes' do not look like formulas: is it the right one? (--formula-column)",
     ]
     assert said("NIO", "NACL", "CUO") == [

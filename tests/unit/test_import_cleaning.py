@@ -72,6 +72,25 @@ def test_a_placeholder_for_a_missing_value_is_no_value(tmp_path: Path, written: 
     assert "lies outside -10 to 100, where values of band_gap lie" in reject.message
 
 
+@pytest.mark.parametrize("written", ["5e-324", "1e-320", "2.2250738585072014e-308", "1e-400", "-1e-320"])
+def test_a_number_too_near_to_zero_for_arithmetic_is_no_value(tmp_path: Path, written: str) -> None:
+    table = read(tmp_path, f"formula,Eg\nZnO,3\nNaCl,{written}\n", rules=RULES)
+    assert table.named.reduced_formula == ["ZnO"]
+    assert [(reject.line, reject.kind) for reject in table.rejects] == [(3, "implausible")]
+    assert f"the value {written} is nearer to 0 than values of band_gap lie" in table.rejects[0].message
+
+
+def test_noise_of_arithmetic_around_zero_is_a_value(tmp_path: Path) -> None:
+    table = read(tmp_path, "formula,Eg\nZnO,4.4e-17\nNaCl,1e-30\nMgO,0.0e-9\n", rules=RULES)
+    assert [kept.value for kept in table.kept] == [4.4e-17, 1e-30, 0.0]
+
+
+def test_the_minus_that_papers_print_is_a_minus(tmp_path: Path) -> None:
+    rules = ImportRules("formula", "Eg", "band_gap", "eV", negative="keep")
+    table = read(tmp_path, "formula,Eg\nZnO,\u22120.5\nNaCl,8e\u22121\n", rules=rules)
+    assert [kept.value for kept in table.kept] == [-0.5, 0.8]
+
+
 @pytest.mark.parametrize("policy", ["first", "lowest", "mean", "error"])
 def test_values_whose_sum_overflows_are_refused_before_any_mean(tmp_path: Path, policy: str) -> None:
     rules = ImportRules("formula", "Eg", "band_gap", "eV", on_duplicate=policy)  # type: ignore[arg-type]
