@@ -19,6 +19,19 @@ WHERE a.outcome = 'running' ORDER BY a.id
 
 _EXTENSIONS = text("SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' ORDER BY extname")
 
+_FOREIGN_KEYS = text("""
+SELECT child.relname AS child, parent.relname AS parent, k.conname,
+       format('SELECT count(*) FROM %s c WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s)',
+              k.conrelid::regclass, string_agg(format('c.%I IS NOT NULL', of.attname), ' AND '),
+              k.confrelid::regclass, string_agg(format('p.%I = c.%I', to_.attname, of.attname), ' AND ')) AS counting
+FROM pg_constraint k JOIN pg_class child ON child.oid = k.conrelid JOIN pg_class parent ON parent.oid = k.confrelid
+CROSS JOIN LATERAL unnest(k.conkey, k.confkey) AS u (of_number, to_number)
+JOIN pg_attribute of ON of.attrelid = k.conrelid AND of.attnum = u.of_number
+JOIN pg_attribute to_ ON to_.attrelid = k.confrelid AND to_.attnum = u.to_number
+WHERE k.contype = 'f' AND k.connamespace = current_schema()::regnamespace
+GROUP BY k.oid, k.conname, k.conrelid, k.confrelid, child.relname, parent.relname ORDER BY child.relname, k.conname
+""")
+
 _PARKED = text("SELECT name, parked_reason FROM campaign WHERE parked_reason IS NOT NULL ORDER BY id")
 
 
@@ -30,6 +43,28 @@ class Law:
     what: str
     broken: str
 
+
+_WRITTEN = (
+    "SELECT s.activity_id AS id, 'suggest' AS kind, s.iteration_id FROM suggestion s"
+    " UNION ALL SELECT s.decode_activity_id, 'decode', s.iteration_id FROM suggestion s"
+    " UNION ALL SELECT s.label_activity_id, 'label', s.iteration_id FROM suggestion s"
+    " UNION ALL SELECT activity_id, 'label', NULL FROM label WHERE model_version_id IS NOT NULL"
+    " UNION ALL SELECT activity_id, 'measure', NULL FROM measurement"
+    " UNION ALL SELECT activity_id, 'retract', NULL FROM retraction"
+    " UNION ALL SELECT activity_id, 'give up', NULL FROM given_up"
+    " UNION ALL SELECT activity_id, 'replace label', NULL FROM label_replacement"
+    " UNION ALL SELECT activity_id, 'screen', NULL FROM screening"
+)
+"""Rows with the activity that wrote them, and what it must have been."""
+
+_OUT_OF_ORDER = (
+    "SELECT FROM (SELECT d.*, lag(d.depth) OVER (ORDER BY d.rank) AS before FROM"
+    " (SELECT h.rank, h.value, t.low, t.high, CASE WHEN t.high IS NULL THEN h.value WHEN t.low IS NULL THEN -h.value"
+    " ELSE least(h.value - t.low, t.high - h.value) END AS depth FROM screening_hit h CROSS JOIN"
+    " (SELECT (g.criteria ->> 'low')::float8 AS low, (g.criteria ->> 'high')::float8 AS high) t"
+    " WHERE h.screening_id = g.id) d) o WHERE o.depth > o.before OR o.value < o.low OR o.value > o.high"
+)
+"""Hits that are farther inside the target than the one before, or outside it."""
 
 CONTRADICTIONS = (
     Law(
@@ -62,6 +97,34 @@ CONTRADICTIONS = (
         "training set",
         "have another number of members than they were stored with",
         "training_set t WHERE n_members <> (SELECT count(*) FROM training_set_member m WHERE m.training_set_id = t.id)",
+    ),
+    Law(
+        "screening",
+        "hold other hits than were left at their last stage, or hits outside their target or out of order",
+        "screening g CROSS JOIN LATERAL (SELECT t.n_left FROM screening_stage t WHERE t.screening_id = g.id"
+        " ORDER BY t.position DESC LIMIT 1) stage CROSS JOIN LATERAL (SELECT count(*) AS n, max(h.rank) AS last"
+        " FROM screening_hit h WHERE h.screening_id = g.id) x WHERE x.n <> stage.n_left OR x.last <> x.n"
+        f" OR EXISTS ({_OUT_OF_ORDER})",
+    ),
+    Law(
+        "activity",
+        "did not succeed, or are of another kind or iteration than the rows that name them",
+        f"(SELECT DISTINCT x.id FROM ({_WRITTEN}) x JOIN activity a USING (id)"
+        " WHERE a.kind <> x.kind OR a.outcome <> 'done'"
+        " OR (x.iteration_id IS NOT NULL AND a.iteration_id IS DISTINCT FROM x.iteration_id)) y",
+    ),
+    Law(
+        "activity",
+        "retracted a label or gave one up, and not exactly one row says so",
+        "(SELECT a.id FROM activity a LEFT JOIN (SELECT activity_id FROM retraction UNION ALL SELECT activity_id FROM"
+        " given_up) x ON x.activity_id = a.id WHERE a.kind IN ('retract', 'give up') AND a.outcome = 'done'"
+        " GROUP BY a.id HAVING count(x.activity_id) <> 1) y",
+    ),
+    Law(
+        "label",
+        "have another activity than their dataset or measurement",
+        "label l LEFT JOIN dataset d ON d.id = l.dataset_id LEFT JOIN measurement e ON e.id = l.measurement_id"
+        " WHERE l.activity_id <> coalesce(d.activity_id, e.activity_id)",
     ),
 )
 
@@ -109,6 +172,16 @@ def damaged_schema() -> Iterator[None]:
 def n_against(tx: Transaction, law: Law) -> int:
     """How many rows break the law."""
     return int(tx.execute(text(f"SELECT count(*) FROM {law.broken}")).scalar_one())
+
+
+def dangling(tx: Transaction) -> Iterator[tuple[str, str, int]]:
+    """Tables, those they refer to, and how many rows refer to what is not there.
+
+    No foreign key looks at what was written or removed while its triggers were off.
+    """
+    for row in tx.execute(_FOREIGN_KEYS).all():
+        if n := int(tx.execute(text(row.counting)).scalar_one()):
+            yield row.child, row.parent, n
 
 
 def running(tx: Transaction) -> Sequence[AnyRow]:

@@ -29,6 +29,12 @@ WITH space AS (
 ), relation AS (
     SELECT c.oid, c.relkind, space.prefix || c.relname AS name FROM pg_class c JOIN space ON space.oid = c.relnamespace
 )
+SELECT 'table' AS kind, r.name, NULL AS of,
+       concat_ws(' ', c.relpersistence, c.relrowsecurity, c.relforcerowsecurity,
+                 (SELECT string_agg(p.polname, ' ' ORDER BY p.polname) FROM pg_policy p WHERE p.polrelid = r.oid))
+       AS definition, '' AS state
+FROM relation r JOIN pg_class c USING (oid) WHERE r.relkind IN ('r', 'p')
+UNION ALL
 SELECT 'view' AS kind, r.name, NULL AS of, pg_get_viewdef(r.oid, true) AS definition, '' AS state
 FROM relation r WHERE r.relkind IN ('v', 'm')
 UNION ALL

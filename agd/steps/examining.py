@@ -226,10 +226,13 @@ def _lost(row: AnyRow, why: str) -> Finding:
     return Finding("warning", f"campaign {row.campaign}", what, cure)
 
 
-def _contradictions(_: Site, tx: Transaction) -> Iterator[Finding]:
-    broken = [(law, n) for law in checks.CONTRADICTIONS if (n := checks.n_against(tx, law))]
-    for law, n in broken:
-        yield Finding("error", law.subject, f"{n:,} {law.what}", _CURE_OF_ROWS)
+def _contradictions(site: Site, tx: Transaction) -> Iterator[Finding]:
+    broken = [(law.subject, f"{n:,} {law.what}") for law in checks.CONTRADICTIONS if (n := checks.n_against(tx, law))]
+    if not site.is_quick:
+        for table, parent, n in checks.dangling(tx):
+            broken.append((table, f"{n:,} refer to rows of {parent} that are not there"))
+    for subject, what in broken:
+        yield Finding("error", subject, what, _CURE_OF_ROWS)
     if not broken:
         yield Finding("ok", "record", "nothing contradicts itself")
 

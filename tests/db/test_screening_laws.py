@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from agd.db import lineage, models, screenings
+from agd.db import checks, lineage, models, screenings
 from agd.db.connection import Database, Transaction
 from agd.db.models import FromCampaign, FromDataset, Member, Part
 from agd.db.removals import open_removal
@@ -126,3 +126,35 @@ def test_the_members_of_another_campaign_make_another_set() -> None:
     other = [PARTS[0], Part(FromCampaign(1, "s1", 9), PARTS[1].members)]
     later = [PARTS[0], Part(FromCampaign(2, "s2", 10), PARTS[1].members)]
     assert len({models.set_sha256(parts) for parts in (PARTS, other, later)}) == 3
+
+
+def test_hits_that_were_changed_are_counted(tx: Transaction) -> None:
+    [law] = [law for law in checks.CONTRADICTIONS if law.subject == "screening"]
+    tx.execute(text("UPDATE screening_stage SET n_left = 2 WHERE position = 2"))
+    tx.execute(text(_HIT.format("1, 2, 2, 3, 'ClK', 6.1, 0.1")))
+    assert checks.n_against(tx, law) == 0
+    for statement in (
+        "UPDATE screening_hit SET value = 6.3 WHERE rank = 2",
+        """UPDATE screening SET criteria = '{"low": 6.15, "high": null}'""",
+        "UPDATE screening_hit SET rank = 3 WHERE rank = 2",
+        "DELETE FROM screening_hit WHERE rank = 1",
+    ):
+        attempt = tx.begin_nested()
+        tx.execute(text(statement))
+        assert checks.n_against(tx, law) == 1
+        attempt.rollback()
+
+
+def test_retractions_that_were_forged_or_removed_are_counted(tx: Transaction) -> None:
+    laws = [law for law in checks.CONTRADICTIONS if law.subject == "activity"]
+    forged, removed = laws
+    before = checks.n_against(tx, forged)
+    made = (
+        "INSERT INTO activity (kind, agd_version, host, cpu, threads, pid, outcome, ended_at) VALUES ('retract', '0',"
+    )
+    activity = tx.scalar(text(f"{made} 'h', 'c', 1, 1, 'done', now()) RETURNING id"))
+    assert checks.n_against(tx, removed) == 1
+    tx.execute(text("INSERT INTO retraction VALUES (3, 'wrong sample', :id)"), {"id": activity})
+    assert (checks.n_against(tx, removed), checks.n_against(tx, forged)) == (0, before)
+    tx.execute(text("INSERT INTO retraction VALUES (1, 'wrong sample', :id)"), {"id": activity})
+    assert checks.n_against(tx, removed) == 1

@@ -176,6 +176,15 @@ FALSIFIED = {
         STARTER,
     ),
     "a row of a dataset": ("UPDATE dataset_row SET n_rows = n_rows + {} WHERE line = 2", STARTER),
+    "an activity": (
+        "UPDATE activity SET kind = CASE {} WHEN 1 THEN 'encode' ELSE 'decode' END"
+        " WHERE id = (SELECT max(decode_activity_id) FROM suggestion)",
+        "activity: 1 did not succeed, or are of another kind or iteration",
+    ),
+    "a row that is referred to": (
+        "UPDATE suggestion SET decode_activity_id = decode_activity_id + 1000 * {} WHERE id = 1",
+        "suggestion: 1 refer to rows of activity that are not there",
+    ),
     "a disabled trigger": ("ALTER TABLE label {} TRIGGER defend_rows", "trigger defend_rows of label is disabled"),
     "disabled foreign keys": (
         "ALTER TABLE decode_failure {} TRIGGER ALL",
@@ -219,6 +228,7 @@ def test_definitions_changed_by_hand(installed: Workspace, make_spec: MakeSpec) 
         "DROP INDEX uq_suggestion_new_once",
         "CREATE UNIQUE INDEX uq_suggestion_new_once ON suggestion (campaign_id, composition_id, rank)",
         "DROP TRIGGER defend_rows ON suggestion",
+        "ALTER TABLE verdict ENABLE ROW LEVEL SECURITY",
         "CREATE FUNCTION agd_ours() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
     ):
         falsify(installed, statement)
@@ -229,6 +239,7 @@ def test_definitions_changed_by_hand(installed: Workspace, make_spec: MakeSpec) 
         "function agd_content_hash_v3(campaign_name text, n_steps integer) is changed",
         "function agd_ours() is not known",
         "index uq_suggestion_new_once of suggestion is changed",
+        "table verdict is changed",
         "trigger defend_rows of suggestion is missing",
         "view v_lease is changed",
     }
