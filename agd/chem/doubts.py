@@ -25,7 +25,7 @@ _SMALL: Final = re.compile(r"[a-z]")
 
 
 def is_doubtful(formula: str) -> bool:
-    """Whether a formula reads as a word (`UNKNOWN`), a flag (`No`), a slip (`Al203`) or with an oxidation state (`MnIVO2`)."""
+    """Whether a formula reads as a word (`UNKNOWN`), a flag (`No`), a slip (`Al203`) or with a state (`MnIVO2`)."""
     word = formula.strip()
     is_found = (pattern.search(word) is not None for pattern in (_STATE, _SLIPS))
     return word in _FLAGS or _WORD.fullmatch(word) is not None or any(is_found)
