@@ -1,9 +1,11 @@
 """Campaigns from Python: the verbs of the command line, for notebooks and for loops of your own."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
+from decimal import Decimal
+from numbers import Integral, Real
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from agd.steps.workspace import Campaign as StoredCampaign
+
+
+_SHOWN = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,20 +157,22 @@ class Campaign:
         program, and the day is today, where not given. Give the day yourself where a program may be run again later.
 
         Raises:
-            InputError: the campaign does not wait for it, or has an oracle of its own; or a value cannot be.
+            InputError: the campaign does not wait for it, or has an oracle of its own; or a value cannot be, or is of
+                another type.
         """
         measurement = Measurement(
-            value=float(value),
-            operator=operator if operator is not None else whoami(),
-            uncertainty=None if uncertainty is None else float(uncertainty),
-            note=note,
-            replicate=replicate,
+            value=_number("value", value),
+            operator=_text("operator", operator) if operator is not None else whoami(),
+            uncertainty=None if uncertainty is None else _number("uncertainty", uncertainty),
+            note=None if note is None else _text("note", note),
+            replicate=_whole("replicate", replicate),
         )
-        return asking.tell(self._workspace, self._stored, formula, measurement, measured_on=_day(measured_on))
+        day = _day(measured_on)
+        return asking.tell(self._workspace, self._stored, _text("formula", formula), measurement, measured_on=day)
 
     def give_up(self, formula: str, *, reason: str) -> None:
         """Record that a composition asked for will get no label, and why; it costs no call."""
-        asking.give_up(self._workspace, self._stored, formula, reason)
+        asking.give_up(self._workspace, self._stored, _text("formula", formula), _text("reason", reason))
 
     def run(self, *, progress: Progress = silent) -> Outcome:
         """Go on to the end of the budget, or to where labels from outside are awaited.
@@ -239,5 +246,38 @@ def _day(given: date | str | None) -> date:
         return given
     try:
         return date.fromisoformat(given)
-    except ValueError:
+    except (TypeError, ValueError):
         raise InputError(f"{given!r} is no day: write 2026-01-31") from None
+
+
+def _number(name: str, given: object) -> float:
+    """A number of Python, or a single one of numpy or torch."""
+    item = given
+    if hasattr(given, "item"):
+        with suppress(TypeError, ValueError, RuntimeError):
+            item = given.item()
+    if isinstance(item, Real | Decimal) and not isinstance(item, bool):
+        with suppress(OverflowError):
+            return float(item)
+    raise InputError(f"{name} {_shown(given)} is no number: give one, in the unit of the property")
+
+
+def _whole(name: str, given: object) -> int:
+    if isinstance(given, Integral) and not isinstance(given, bool):
+        return int(given)
+    raise InputError(f"{name} {_shown(given)} is no whole number")
+
+
+def _text(name: str, given: object) -> str:
+    if isinstance(given, str):
+        with suppress(UnicodeEncodeError):  # half a character
+            given.encode()
+            return given
+    raise InputError(f"{name} {_shown(given)} is no text")
+
+
+def _shown(given: object) -> str:
+    try:
+        return ascii(given)[:_SHOWN]
+    except ValueError:  # an integer of more digits than Python writes
+        return f"of type {type(given).__name__}"

@@ -8,7 +8,9 @@ import sys
 import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import text
 
@@ -81,6 +83,38 @@ def drive(campaign: Campaign) -> list[str]:
 def scalar(workspace: Workspace, query: str) -> object:
     with workspace.database.read() as tx:
         return tx.scalar(text(query))
+
+
+@pytest.mark.parametrize(
+    ("value", "more"),
+    [
+        (True, {}),
+        ("3.4", {}),
+        (b"3", {}),
+        (None, {}),
+        ([3.4], {}),
+        (np.array([3.4, 3.5]), {}),
+        (10**5000, {}),
+        (3.4, {"uncertainty": True}),
+        (3.4, {"operator": 5}),
+        (3.4, {"operator": "\ud800"}),
+        (3.4, {"note": 5}),
+        (3.4, {"replicate": True}),
+        (3.4, {"replicate": 1.5}),
+        (3.4, {"measured_on": 5}),
+    ],
+    ids=lambda given: type(given).__name__,
+)
+def test_what_is_of_another_type_is_refused_in_a_sentence(
+    lab: Callable[..., Campaign], value: Any, more: dict[str, Any]
+) -> None:
+    campaign = lab()
+    with pytest.raises(InputError, match=r"is no (number|whole number|text|day)"):
+        campaign.tell("NaCl", value, **more)
+    with pytest.raises(InputError, match="is no text"):
+        campaign.tell(None, 3.4)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="has not asked for NaCl"):
+        campaign.tell("NaCl", np.float32(3.4))  # type: ignore[arg-type]
 
 
 def test_the_docstring_tells_the_truth(lab: Callable[..., Campaign]) -> None:
