@@ -235,6 +235,7 @@ def n_rows(url: str) -> int:
     return int(n)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_everything_at_once_on_a_server_of_ones_own(calm: str, fresh_database: FreshDatabase, tmp_path: Path) -> None:
     variables: dict[str, str] = {}

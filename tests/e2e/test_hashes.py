@@ -193,6 +193,7 @@ FALSIFIED = {
 }
 
 
+@pytest.mark.slow
 def test_doctor_names_what_was_falsified(installed: Workspace, make_spec: MakeSpec) -> None:
     run(installed, make_spec(more=RANDOM, budget=6))
     for what, (statement, words) in FALSIFIED.items():

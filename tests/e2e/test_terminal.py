@@ -115,6 +115,7 @@ def test_a_campaign_outlives_its_streams(shell: Shell, starter: Workspace, make_
     assert _state(starter.database) == "ended: budget spent"
 
 
+@pytest.mark.slow
 def test_a_campaign_whose_terminal_goes_away_stops_after_its_step(
     environment: dict[str, str], starter: Workspace, make_spec: MakeSpec, tmp_path: Path
 ) -> None:
