@@ -20,7 +20,6 @@ _SEPARATORS: Final = (",", ";", "\t", "|")
 _WORDS: Final = {";": "semicolons", "\t": "tabs", "|": "bars"}
 _SEP_LINE: Final = re.compile(r'"?sep=([^\w\s"]|\t)"?[,;\t]*', re.IGNORECASE)
 _MAX_HEADER_LINES: Final = 100
-_FEW_NAMES: Final = 5
 
 Fits: TypeAlias = Callable[[Sequence[str]], bool]
 """Whether the columns that are looked for are among these names."""

@@ -256,16 +256,17 @@ def _hashes(site: Site, tx: Transaction) -> Iterator[Finding]:
         what = f"those of searches and datasets were not compared: {', '.join(changed)}"
         yield Finding("error", "hashes", what, "restore a backup (`agd restore`)")
         return
-    found = [*_searches(tx), *_datasets(tx)]
+    searches, datasets = hashes.searches(tx), hashes.datasets(tx)
+    found = [*_searches(tx, searches), *_datasets(tx, datasets)]
     yield from found
     if not found:
-        n_searches, n_datasets = len({row.name for row in hashes.searches(tx)}), len(hashes.datasets(tx))
+        n_searches, n_datasets = len({row.name for row in searches}), len(datasets)
         yield Finding("ok", "hashes", f"{n_searches} searches and {n_datasets} datasets are as they were")
 
 
-def _searches(tx: Transaction) -> Iterator[Finding]:
+def _searches(tx: Transaction, searches: Sequence[AnyRow]) -> Iterator[Finding]:
     """Of each search the first hash that its rows do not give any more."""
-    for name, kept in groupby(hashes.searches(tx), lambda row: row.name):
+    for name, kept in groupby(searches, lambda row: row.name):
         sound = None
         for row in kept:
             if hashes.search_now(tx, name, row.n_steps) != row.sha256:
@@ -278,8 +279,8 @@ def _searches(tx: Transaction) -> Iterator[Finding]:
         yield Finding("error", f"campaign {name}", "it has ended, and no hash of its search is kept", _CURE_OF_ROWS)
 
 
-def _datasets(tx: Transaction) -> Iterator[Finding]:
-    for row in hashes.datasets(tx):
+def _datasets(tx: Transaction, datasets: Sequence[AnyRow]) -> Iterator[Finding]:
+    for row in datasets:
         if row.sha256 is None:
             yield Finding("error", f"dataset {row.name}", "no hash of it is kept", _CURE_OF_ROWS)
         elif hashes.dataset_now(tx, row.id) != row.sha256:
