@@ -93,7 +93,7 @@ def test_jobs_are_counted_and_followed(make_jobs: Callable[..., "Jobs"]) -> None
     states = lambda: sorted(slurm_job_state(job) for job in submitted)  # noqa: E731
     wait_for(lambda: states() == ["PENDING", *["RUNNING"] * 4], 20, "four processors taken")
     subprocess.run(["scancel", submitted[0], submitted[4]], check=True)
-    subprocess.run(["scontrol", "update", f"JobId={submitted[1]}", "EndTime=now"], check=True)
+    subprocess.run(["scontrol", "update", f"JobId={submitted[1]}", "EndTime=now+3"], check=True)
     wait_for(lambda: "CANCELLED" in states(), 20, "a job to be cancelled")
     wait_for(jobs.submit, 20, "a new job in the place of one that was cancelled")
     wait_for(lambda: slurm_job_state(submitted[1]) == "TIMEOUT", 60, "a job to run out of time")

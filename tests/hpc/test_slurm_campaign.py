@@ -188,7 +188,7 @@ def test_what_a_cancelled_and_a_timed_out_job_were_at_is_done_again(site: Site, 
         wait_for(lambda: site.is_training(after=n_lost), 120, "the second job to train", said)
         (second,) = jobs()
         subprocess.run(["scancel", "--full", "--signal=STOP", second], check=True)  # it hangs until its time is up
-        subprocess.run(["scontrol", "update", f"JobId={second}", "EndTime=now"], check=True)
+        subprocess.run(["scontrol", "update", f"JobId={second}", "EndTime=now+3"], check=True)
         wait_for(lambda: slurm_job_state(second) == "TIMEOUT", 60, "the second job to run out of time", said)
         wait_for(site.has_ended, 150, "the end of the campaign", said)
     assert site.call("hash", "small") == local_hash
