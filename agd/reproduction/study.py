@@ -22,7 +22,7 @@ from agd.protocols import Generator, Progress
 from agd.report.words import counted
 from agd.reproduction import paper
 from agd.reproduction.authors import CORPUS, SETS, TEST_ROWS, AuthorsFiles
-from agd.spec import AutoencoderSpec, Target
+from agd.spec import AutoencoderSpec
 from agd.steps import options as plugin_options
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import corpus as drawn_corpus
@@ -33,6 +33,7 @@ from agd.steps.opening import open_campaign
 from agd.steps.screening import screen
 from agd.steps.training import Recipe, Trained, train_by_hand
 from agd.steps.workspace import Campaign, Workspace
+from agd.target import Target
 from agd.writing import write_text
 
 Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress]]

@@ -20,7 +20,6 @@ from agd.db.connection import Transaction
 from agd.errors import InputError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
-from agd.spec import Target
 from agd.steps import options as plugin_options
 from agd.steps.drawing import Labels, of_campaign
 from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork, Seen, depth
@@ -35,6 +34,7 @@ from agd.steps.workspace import (
     recorded,
     store_compositions,
 )
+from agd.target import Target
 
 Role: TypeAlias = Literal["baseline", "al"]
 

@@ -14,7 +14,7 @@ from agd.db import campaigns, models
 from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
 from agd.protocols import Generator, Progress
-from agd.spec import CampaignSpec, FilterSpec, Target
+from agd.spec import CampaignSpec, FilterSpec
 from agd.steps.answering import silences_of
 from agd.steps.candidates import draw
 from agd.steps.work import Work
@@ -29,6 +29,7 @@ from agd.steps.workspace import (
     model_ref,
     store_compositions,
 )
+from agd.target import Target
 from agd.types import Counts, Floats, History, Latents, Proposals
 
 

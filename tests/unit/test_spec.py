@@ -1,4 +1,3 @@
-import math
 from pathlib import Path
 
 import pytest
@@ -93,30 +92,6 @@ def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:
         spec.read(tmp_path / "none.toml")
     with pytest.raises(SpecError, match=r"not valid TOML.*line 1"):
         spec.read(write(tmp_path, "name = \n"))
-
-
-@pytest.mark.parametrize(
-    ("text", "low", "high"),
-    [
-        ("band_gap > 6 eV", math.nextafter(6.0, 7.0), None),
-        ("band_gap >= 6.5 eV", 6.5, None),
-        ("band_gap<1eV", None, math.nextafter(1.0, 0.0)),
-        ("2 eV <= band_gap <= 4 eV", 2.0, 4.0),
-        ("0 eV < band_gap <= 4 eV", math.nextafter(0.0, 1.0), 4.0),
-        ("formation_energy <= -1.5 eV/atom", None, -1.5),
-    ],
-)
-def test_targets(text: str, low: float | None, high: float | None) -> None:
-    target = spec.Target.parse(text)
-    assert (target.low, target.high) == (low, high)
-    assert str(target) == text
-    assert spec.Target.parse(str(target)) == target
-
-
-@pytest.mark.parametrize("text", ["4 eV < band_gap < 2 eV", "2 eV < band_gap < 4 meV", "band_gap > eV", ""])
-def test_what_is_no_target(text: str) -> None:
-    with pytest.raises(ValueError, match="is no target"):
-        spec.Target.parse(text)
 
 
 def test_the_published_mode_has_another_autoencoder_where_none_is_named(tmp_path: Path) -> None:
