@@ -2,39 +2,67 @@
 
 import hashlib
 import json
-import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, time
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
 from agd import registry
 from agd.errors import NotFoundError, SpecError
 from agd.spec.campaign import EXTERNAL, NAME, PAPER_AUTOENCODER, TABLE, CampaignSpec, PluginSpec, SamplerSpec, validated
+from agd.spec.toml import MAX_DEPTH, Key, first_refused, lines_of, spelled, written
 
-_MAX_BYTES, _MAX_DEPTH = 2**20, 20
-"""Of a specification; the sections that there are have a depth of 3."""
+_MAX_BYTES = 2**20
+"""Of a file; a specification has a thousand."""
+
+_MAX_BITS = 4096
+"""Of a whole number: Python writes none of more than some thousand digits."""
+
+_MAX_SHOWN = 200
+"""Characters of a key or a value in an error."""
 
 
-class ResolvedSpec(BaseModel, frozen=True):
-    """A specification with its files read: all a campaign needs, wherever it is resumed."""
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where keys stand: the file, and the line of each key; a mapping has neither."""
+
+    path: Path | None = None
+    lines: Mapping[Key, int] = field(default_factory=dict)
+
+    def of(self, *key: str) -> str:
+        """`file:line: key`, or `specification: key`: the beginning of an error message.
+
+        The line is that of the key, or else of the section that it is in.
+        """
+        name = _brief(".".join(map(spelled, key)))
+        if self.path is None:
+            return f"specification: {name}"
+        above = (key[:depth] for depth in range(len(key), 0, -1))
+        return f"{self.path}:{next((self.lines[one] for one in above if one in self.lines), 1)}: {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSpec:
+    """A specification with its files read: all a campaign needs, wherever it is resumed.
+
+    `folder` is where the files that it names are looked for.
+    """
 
     spec: CampaignSpec
     text: str
-    path: Path
+    places: Places
+    folder: Path
     content: dict[str, Any]
     sha256: str
 
-    @property
-    def folder(self) -> Path:
-        """Where the files that the specification names are looked for."""
-        return self.path.parent.resolve()
-
     def place(self, *key: str) -> str:
-        """`file:line: key`, the beginning of an error message."""
-        return _place(self.path, self.text, key)
+        """The beginning of an error message about a key, as in Places."""
+        return self.places.of(*key)
 
 
 def read(path: Path) -> ResolvedSpec:
@@ -58,7 +86,7 @@ def read(path: Path) -> ResolvedSpec:
         line = raw.count(b"\n", 0, error.start) + 1
         byte = f"byte {raw[error.start]:#04x}"
         raise SpecError(f"{path}:{line}: {byte} is not UTF-8: save the file as UTF-8") from error
-    return parse(text.replace("\r\n", "\n").replace("\r", "\n"), path)
+    return parse(text, path)
 
 
 def parse(text: str, path: Path) -> ResolvedSpec:
@@ -67,69 +95,94 @@ def parse(text: str, path: Path) -> ResolvedSpec:
     Raises:
         SpecError: it is wrong; the message has file, line and key.
     """
-    values = _loaded(text, path)
-    if values.get("mode") == "paper":
-        values = {"autoencoder": {}, **values}
-        if isinstance(values["autoencoder"], dict):
-            values["autoencoder"].setdefault("kind", PAPER_AUTOENCODER)
-    try:
-        spec = validated(CampaignSpec, values)
-    except ValidationError as error:
-        raise SpecError(_explain(path, text, (), error)) from error
-    for section in _PLUGIN_SECTIONS:
-        _check_options(path, text, section, getattr(spec, section))
-    _check_pool(path, text, spec.sampler)
-    content = resolve(spec, path.parent.resolve(), path, text)
-    return ResolvedSpec(spec=spec, text=text, path=path, content=content, sha256=hash_of(content))
-
-
-def _loaded(text: str, path: Path) -> dict[str, Any]:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     try:
         values = tomllib.loads(text)
-        if any("\x00" in words for words in _texts(values)):
-            raise SpecError(f"{path}: a text holds the null character, which no record can keep: leave it out")
-        json.dumps(values, default=str)  # as it will be kept
     except tomllib.TOMLDecodeError as error:
         raise SpecError(f"{path}: not valid TOML: {error}") from error
     except RecursionError:
-        raise SpecError(f"{path}: lists or tables in it are nested too deeply: a specification has sections") from None
-    except ValueError as error:  # Python reads and writes no integer of more than some thousand digits
-        lines = enumerate(text.splitlines(), start=1)
-        line = next((number for number, words in lines if re.search(r"[\da-fA-F_]{1000}", words)), 1)
-        raise SpecError(f"{path}:{line}: a number of too many digits: no key takes one") from error
-    return values
+        raise SpecError(f"{path}: {_TOO_DEEP}") from None
+    except ValueError as error:
+        raise SpecError(f"{path}:{first_refused(text)}: {_TOO_LONG}") from error
+    places = Places(path, lines_of(text))
+    return _resolved(_plain(values, places), text, places, path.parent.resolve())
 
 
 def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
     """Validate a specification given as a mapping; files it names are looked for in `folder`.
 
+    Its text is TOML of the same content.
+
     Raises:
-        SpecError: it is wrong; the message has the line of the TOML it was written as, and the key.
+        SpecError: it is wrong; the message has the key.
     """
-    scalars = {key: value for key, value in values.items() if not isinstance(value, Mapping)}
-    lines = [f"{key} = {_toml(value)}" for key, value in scalars.items()]
-    for section, keys in values.items():
-        if isinstance(keys, Mapping):
-            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in keys.items())]
-    return parse("\n".join(lines) + "\n", folder / "specification")
+    places = Places()
+    plain = _plain(values, places)
+    return replace(_resolved(plain, "", places, folder), text=written(plain))
 
 
-def _texts(value: object, depth: int = 0) -> Iterator[str]:
-    """Every text within a value of TOML, keys included; raises RecursionError where it is deeper than any is."""
-    if depth > _MAX_DEPTH:
-        raise RecursionError
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        yield from (words for pair in value.items() for part in pair for words in _texts(part, depth + 1))
-    elif isinstance(value, list):
-        yield from (words for item in value for words in _texts(item, depth + 1))
+def _resolved(values: dict[str, Any], text: str, places: Places, folder: Path) -> ResolvedSpec:
+    if values.get("mode") == "paper":
+        chosen = values.get("autoencoder", {})
+        if isinstance(chosen, dict):
+            values = {**values, "autoencoder": {"kind": PAPER_AUTOENCODER, **chosen}}
+    try:
+        spec = validated(CampaignSpec, values)
+    except ValidationError as error:
+        raise SpecError(_explain(places, (), error)) from error
+    for section in _PLUGIN_SECTIONS:
+        _check_options(places, section, getattr(spec, section))
+    _check_pool(places, spec.sampler)
+    content = _with_hashes(spec, folder, places)
+    return ResolvedSpec(spec, text, places, folder, content, hash_of(content))
 
 
-def _toml(value: object) -> str:
-    if not isinstance(value, str | bool | int | float | list | tuple):
-        raise SpecError(f"a specification holds text, numbers, booleans and lists of them, not {value!r}")
-    return json.dumps(value)
+_TOO_DEEP = "lists or tables in it are nested too deeply: a specification has sections"
+_TOO_LONG = "a number of too many digits: no key takes one"
+
+
+def _plain(value: Any, places: Places, key: Key = ()) -> Any:
+    """A value as TOML would hold it.
+
+    Raises:
+        SpecError: it is none of those, or no record can keep it; the message has the key.
+    """
+    if len(key) > MAX_DEPTH:
+        raise SpecError(f"{places.of(*key)}: {_TOO_DEEP}")
+    match value:
+        case Mapping():
+            for name in value:
+                _check_text(name, places, (*key, str(name)))
+            return {name: _plain(inner, places, (*key, name)) for name, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner, places, (*key, str(i))) for i, inner in enumerate(value)]
+        case str():
+            _check_text(value, places, key)
+            return value
+        case bool() | date() | time():
+            return value
+        case Integral():
+            whole = int(value)
+            if whole.bit_length() > _MAX_BITS:
+                raise SpecError(f"{places.of(*key)}: {_TOO_LONG}")
+            return whole
+        case Real():
+            return float(value)
+    raise SpecError(
+        f"{places.of(*key)}: a specification holds text, numbers, booleans, dates, lists and mappings of them, "
+        f"not {_shown(value)}"
+    )
+
+
+def _check_text(words: object, places: Places, key: Key) -> None:
+    if not isinstance(words, str):
+        raise SpecError(f"{places.of(*key)}: a key is text, not {_shown(words)}")
+    if "\x00" in words:
+        raise SpecError(f"{places.of(*key)}: holds the null character, which no record can keep: leave it out")
+    try:
+        words.encode()
+    except UnicodeEncodeError as error:
+        raise SpecError(f"{places.of(*key)}: holds half a character, which no file can keep: leave it out") from error
 
 
 CONTROLS = ("random", "substitution")
@@ -167,7 +220,7 @@ def with_options(spec: CampaignSpec) -> dict[str, Any]:
     return content
 
 
-def resolve(spec: CampaignSpec, folder: Path, path: Path, text: str) -> dict[str, Any]:
+def _with_hashes(spec: CampaignSpec, folder: Path, places: Places) -> dict[str, Any]:
     """Every key with its value: defaults and options filled in, files replaced by their hashes."""
     content = with_options(spec)
 
@@ -175,9 +228,9 @@ def resolve(spec: CampaignSpec, folder: Path, path: Path, text: str) -> dict[str
         try:
             return "sha256:" + hashlib.sha256((folder / file).read_bytes()).hexdigest()
         except OSError as error:
+            home = "the specification" if places.path else "the working directory"
             raise SpecError(
-                f"{_place(path, text, key)}: {folder / file} cannot be read ({error.strerror}); "
-                "paths are relative to the specification"
+                f"{places.of(*key)}: {folder / file} cannot be read ({error.strerror}); paths are relative to {home}"
             ) from error
 
     if spec.initial.file is not None:
@@ -198,19 +251,19 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return found
 
 
-def _check_options(path: Path, text: str, section: str, plugin: PluginSpec) -> None:
+def _check_options(places: Places, section: str, plugin: PluginSpec) -> None:
     try:
         plugin.options()
     except NotFoundError as error:
         also = f", {TABLE}, {EXTERNAL}" if section == "oracle" else ""
-        raise SpecError(f"{_place(path, text, (section, 'kind'))}: {error}{also}") from error
+        raise SpecError(f"{places.of(section, 'kind')}: {error}{also}") from error
     except ValidationError as error:
         known = [*type(plugin).model_fields, *plugin.options_type().model_fields]
-        raise SpecError(_explain(path, text, (section,), error, known)) from error
+        raise SpecError(_explain(places, (section,), error, known)) from error
 
 
-def _check_pool(path: Path, text: str, sampler: SamplerSpec) -> None:
-    place = _place(path, text, ("sampler", "pool"))
+def _check_pool(places: Places, sampler: SamplerSpec) -> None:
+    place = places.of("sampler", "pool")
     if sampler.draws_from_pool() and sampler.pool is None:
         raise SpecError(f"{place}: this key is needed, the dataset that sampler {sampler.kind!r} draws from")
     if sampler.pool is not None and not sampler.draws_from_pool():
@@ -219,9 +272,8 @@ def _check_pool(path: Path, text: str, sampler: SamplerSpec) -> None:
         )
 
 
-def _explain(
-    path: Path, text: str, prefix: tuple[str, ...], error: ValidationError, known: Sequence[str] | None = None
-) -> str:
+def _explain(places: Places, prefix: Key, error: ValidationError, known: Sequence[str] | None = None) -> str:
+    """A line for each problem."""
     lines = []
     for problem in error.errors():
         key = (*prefix, *(str(part) for part in problem["loc"])) or ("mode",)
@@ -231,8 +283,8 @@ def _explain(
         elif problem["type"] == "missing":
             message = "this key is needed"
         elif problem["type"] != "value_error":
-            message = f"{message[0].lower()}{message[1:]}, not {_brief(repr(problem['input']))}"
-        lines.append(f"{_place(path, text, key)}: {message}")
+            message = f"{message[0].lower()}{message[1:]}, not {_shown(problem['input'])}"
+        lines.append(f"{places.of(*key)}: {message}")
     return "\n".join(lines)
 
 
@@ -243,26 +295,10 @@ def _known_keys(section: Sequence[str]) -> list[str]:
     return list(model.model_fields)
 
 
-def _place(path: Path, text: str, key: Sequence[str]) -> str:
-    return f"{path}:{_line_of(text, key)}: {_brief('.'.join(key))}"
+def _shown(value: object) -> str:
+    """A value on one line."""
+    return _brief(" ".join(repr(value).split()))
 
 
-def _brief(words: str, most: int = 200) -> str:
-    return words if len(words) <= most else f"{words[:most]}..."
-
-
-def _line_of(text: str, key: Sequence[str]) -> int:
-    """The line where a key stands, or its section, or line 1."""
-    table: tuple[str, ...] = ()
-    best = (0, 1)
-    for number, line in enumerate(text.splitlines(), start=1):
-        if (header := re.match(r"\s*\[\s*([^\]]+?)\s*\]", line)) is not None:
-            table = tuple(part.strip().strip("\"'") for part in header[1].split("."))
-            here = table
-        elif (pair := re.match(r"\s*([\w.\"'-]+)\s*=", line)) is not None:
-            here = (*table, *(part.strip("\"'") for part in pair[1].split(".")))
-        else:
-            continue
-        depth = len(here) if tuple(key[: len(here)]) == here else 0
-        best = max(best, (depth, number), key=lambda pair: pair[0])
-    return best[1]
+def _brief(words: str) -> str:
+    return words if len(words) <= _MAX_SHOWN else f"{words[:_MAX_SHOWN]}..."
