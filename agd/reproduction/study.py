@@ -308,7 +308,7 @@ class Study:
         corpus = self.corpus()
         with self.workspace.database.read() as tx:
             dataset = find_dataset(tx, corpus)
-            parts = drawn_corpus(tx, dataset, max_count=chosen.largest_count(), share=chosen.held_out, seed=chosen.seed)
+            parts = drawn_corpus(tx, dataset, chosen.kind, options, share=chosen.held_out, seed=chosen.seed)
         recipe = Recipe("autoencoder", chosen.kind, None, options, chosen.seed, 1)
         with self.watch("autoencoder") as progress:
             trained = train_by_hand(self.workspace, recipe, parts, progress)

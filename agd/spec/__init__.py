@@ -7,7 +7,6 @@ from agd.spec.campaign import (
     AutoencoderSpec,
     CampaignSpec,
     FilterSpec,
-    largest_count,
 )
 from agd.spec.reading import (
     CONTROLS,
@@ -34,7 +33,6 @@ __all__ = [
     "differences",
     "from_mapping",
     "hash_of",
-    "largest_count",
     "parse",
     "read",
     "with_options",

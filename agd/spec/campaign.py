@@ -5,11 +5,14 @@ import re
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from agd import registry
 from agd.protocols import Options
 from agd.target import Target
+from agd.types import Counts
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """Names of campaigns and data sets: fit for a file, a shell and a URL."""
@@ -81,11 +84,6 @@ class PluginSpec(BaseModel):
         return validated(self.options_type(), self.model_extra or {})
 
 
-def largest_count(options: Options) -> int:
-    """Atoms of one element that an autoencoder of these options can encode at most."""
-    return int(getattr(options, "max_count", 20))
-
-
 class AutoencoderSpec(PluginSpec):
     """The generator of compositions from latent vectors."""
 
@@ -97,9 +95,10 @@ class AutoencoderSpec(PluginSpec):
     held_out: float = Field(default=0.2, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
 
-    def largest_count(self) -> int:
-        """Atoms of one element that it can encode at most."""
-        return largest_count(self.options())
+    def is_representable(self, counts: Counts) -> NDArray[np.bool_]:
+        """Which rows `[n]` of the table `[n, 103]` lie within its vocabulary."""
+        found: NDArray[np.bool_] = registry.load(self.group, self.kind).is_representable(counts, self.options())
+        return found
 
 
 PAPER_AUTOENCODER = "paper-dense"

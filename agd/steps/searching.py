@@ -105,10 +105,10 @@ def _read_initial(tx: Transaction, campaign: Campaign, _step: Step) -> InitialRo
     return InitialRows(model_ref(tx, version_id), ids, formulas)
 
 
-def _encode(shelf: Shelf, _campaign: Campaign, _step: Step, rows: InitialRows, _progress: Progress) -> EncodedRows:
+def _encode(shelf: Shelf, campaign: Campaign, _step: Step, rows: InitialRows, _progress: Progress) -> EncodedRows:
     generator: Generator = shelf.load(rows.generator)
     counts = counts_of(rows.formulas)
-    inside = np.flatnonzero(generator.is_encodable(counts)).tolist()
+    inside = np.flatnonzero(campaign.spec.autoencoder.is_representable(counts)).tolist()
     if len(inside) < 2:  # noqa: PLR2004  a box needs two corners
         raise StepError("fewer than two initial rows are within the autoencoder's vocabulary: give the search a box")
     return EncodedRows(inside, generator.encode(counts[inside]))
