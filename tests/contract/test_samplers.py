@@ -45,7 +45,7 @@ def told(past: History) -> History:
 
 def given(sampler: Sampler, past: History, seed: int = 5) -> History:
     """The history, with candidates in an order drawn by the seed where the sampler draws from a pool."""
-    if not getattr(sampler, "draws_from_pool", False):
+    if not sampler.draws_from_pool:
         return past
     pool = compositions(420)
     return replace(past, candidates=pool[np.random.default_rng(seed).permutation(len(pool))])
