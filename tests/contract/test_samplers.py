@@ -259,6 +259,19 @@ def test_compositions_come_from_compositions(composer: Sampler) -> None:
         composer.suggest(replace(history(), counts=None), 1, seed=0)
 
 
+def test_candidates_are_for_who_says_so(sampler: Sampler) -> None:
+    past, pool = HISTORIES["ordinary"], compositions(420)
+    proposals = sampler.suggest(replace(past, candidates=pool), 2, seed=5)
+    if type(sampler).draws_from_pool:
+        assert proposals.counts is not None
+        assert set(identify(proposals.counts).reduced_formula) <= set(identify(pool).reduced_formula)
+        return
+    alone = sampler.suggest(past, 2, seed=5)
+    for mine, other in ((proposals.latents, alone.latents), (proposals.counts, alone.counts)):
+        assert (mine is None) == (other is None)
+        assert mine is None or np.array_equal(mine, other)
+
+
 def test_ucb_finds_the_top_of_a_known_hill_and_moves_on_from_a_pending_point() -> None:
     from agd.plugins.samplers import Ucb, UcbOptions
 
