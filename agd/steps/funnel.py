@@ -13,7 +13,7 @@ from agd.chem.identity import reduce_counts
 from agd.protocols import Oracle
 from agd.steps.pools import Chunk
 from agd.target import Target
-from agd.types import Counts, Floats
+from agd.types import Counts
 
 _WEIGHTS = np.random.default_rng(0x616764).integers(0, 2**64, size=(N_ELEMENTS, 2), dtype=np.uint64) | np.uint64(1)
 
@@ -121,10 +121,9 @@ class ScreenerAtWork:
         if not len(rows):
             return
         prediction = self.oracle.label(counts[rows])
-        is_in = reaches(prediction.values, prediction.values, criteria.target)
+        is_in = criteria.target.holds(prediction.values)
         self.n_in_target += int(is_in.sum())
-        spread = criteria.sigma * prediction.uncertainties
-        is_in &= reaches(prediction.values - spread, prediction.values + spread, criteria.target)
+        is_in &= criteria.target.holds(prediction.values, criteria.sigma * prediction.uncertainties)
         self.n_beyond_sigma += int(is_in.sum())
         picked = rows[is_in]
         self.hits.counts.append(counts[picked])
@@ -183,25 +182,6 @@ class Funnel:
         if criteria.sigma > 0:
             found.append((f"beyond {criteria.sigma:g} sigma", screener.n_beyond_sigma))
         return found
-
-
-def depth(values: Floats, target: Target) -> Floats:
-    """How far inside the target, from its nearest bound; with one bound the value itself, or its negative."""
-    if target.high is None:
-        return values
-    if target.low is None:
-        return -values
-    return np.minimum(values - target.low, target.high - values)
-
-
-def reaches(low: Floats, high: Floats, target: Target) -> NDArray[np.bool_]:
-    """Whether all from `low` to `high` lies in the target."""
-    is_in = np.ones(len(low), np.bool_)
-    if target.low is not None:
-        is_in &= low >= target.low
-    if target.high is not None:
-        is_in &= high <= target.high
-    return is_in
 
 
 def within(counts: Counts, max_elements: int | None, max_atoms: int | None, max_count: int | None) -> NDArray[np.bool_]:

@@ -29,7 +29,6 @@ from agd.steps.workspace import (
     model_ref,
     store_compositions,
 )
-from agd.target import Target
 from agd.types import Counts, Floats, History, Latents, Proposals
 
 
@@ -276,21 +275,12 @@ SUGGEST = Work(Past, Suggested, _read_past, _suggest, _write_suggestions, _sugge
 DECODE = Work(Points, Read, _read_batch, _decode, _write_outcomes)
 
 
-def objective(values: Floats, target: Target) -> Floats:
-    """What the sampler maximises, in the property's unit: value, its negative, or minus the distance to a window."""
-    if target.low is None:
-        return -values
-    if target.high is None:
-        return values
-    return -np.maximum(np.maximum(target.low - values, values - target.high), 0.0)
-
-
 def _history(past: Past, spec: CampaignSpec, read: Callable[[Floats], Sequence[str | None]]) -> History:
     box = past.latents[: past.n_initial]
-    as_undecodable = float(objective(np.zeros(1), spec.target)[0])
+    as_undecodable = float(spec.target.objective(np.zeros(1))[0])
     return History(
         latents=past.latents,
-        objectives=objective(past.values, spec.target),
+        objectives=spec.target.objective(past.values),
         bounds=np.stack([box.min(axis=0), box.max(axis=0)], axis=1),
         read=read,
         seen=frozenset(past.seen),

@@ -15,13 +15,13 @@ from agd.report.traces import (
     Trace,
     factor_of,
     level_of,
-    objective,
     oracle_coverage,
     per_iteration,
     principal_plane,
     reliability,
     trace_of,
 )
+from agd.target import Bounds
 
 # outcome, charged, value (None: no label), find, retracted
 ROWS = [
@@ -53,7 +53,7 @@ def made(low: float | None = 6.0, high: float | None = None, rows: list[Any] | N
         )
         for i, (outcome, charged, value, find, retracted) in enumerate(ROWS if rows is None else rows)
     ]
-    return trace_of(listed, low, high)
+    return trace_of(listed, Bounds(low=low, high=high))
 
 
 def test_finds_are_distinct_and_stand_at_their_call() -> None:
@@ -92,7 +92,6 @@ def test_what_the_sampler_expected_is_compared_in_its_own_units() -> None:
     assert set(sd) == {0.5}
     assert made(None, 2.0).agreement()[0].tolist() == [-4.0, -8.0, -7.5, -2.0]  # the mean is of minus the value
     assert made(2.0, 4.0).agreement()[1].tolist() == [0.0, 3.0, 2.5, 1.0]
-    assert objective(np.array([1.0, 3.0, 6.0]), 2.0, 4.0).tolist() == [-1.0, 0.0, -2.0]
 
 
 def test_reliability_tells_the_honest_from_the_sure() -> None:
