@@ -6,13 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from agd import registry
-from agd.chem import smact_validity
 from agd.chem.elements import N_ELEMENTS
-from agd.chem.identity import Identities, identify
-from agd.chem.validity import assess
+from agd.chem.identity import identify
 from agd.db import campaigns, models
 from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
+from agd.filters import Filter, Trims
 from agd.protocols import Generator, Progress
 from agd.spec import CampaignSpec, FilterSpec
 from agd.steps.answering import silences_of
@@ -232,7 +231,7 @@ def _decode(shelf: Shelf, campaign: Campaign, _step: Step, batch: Points, _progr
     return Read(
         positions=positions,
         counts=counts[positions] if named is None else named.counts,
-        refusals=_refusals(named, campaign.spec.filter) if named else [],
+        refusals=_filter_of(campaign.spec.filter).judge(named.counts).reasons if named else [],
         failed_positions=list(failures),
         failures=list(failures.values()),
     )
@@ -298,26 +297,16 @@ def _read_points(generator: Generator, points: Floats, rule: FilterSpec) -> list
     good = [i for i in range(len(points)) if i not in decoded.failures]
     if good:
         named = identify(decoded.counts[good])
-        for i, formula, refusal in zip(good, named.reduced_formula, _refusals(named, rule), strict=True):
+        for i, formula, refusal in zip(
+            good, named.reduced_formula, _filter_of(rule).judge(named.counts).reasons, strict=True
+        ):
             found[i] = formula if refusal is None else None
     return found
 
 
-def _refusals(named: Identities, rule: FilterSpec) -> list[str | None]:
-    """Why each composition is rejected, None where it is not."""
-    verdicts = assess(named.counts)
-    is_smact_valid = smact_validity.assess(named.counts).is_electronegativity_balanced if rule.is_smact_valid else None
-    largest = named.counts.max(axis=1)
-    checks = [
-        (rule.is_charge_neutral, verdicts.is_charge_neutral, "not charge neutral"),
-        (rule.is_electronegativity_balanced, verdicts.is_electronegativity_balanced, "not electronegativity balanced"),
-        (rule.is_smact_valid, is_smact_valid, "not valid by SMACT's rule"),
-        (rule.max_elements, named.n_elements <= (rule.max_elements or 0), f"more than {rule.max_elements} elements"),
-        (rule.max_atoms, named.n_atoms <= (rule.max_atoms or 0), f"more than {rule.max_atoms} atoms"),
-        (rule.max_count, largest <= (rule.max_count or 0), f"an element more than {rule.max_count} times"),
-    ]
-    asked = [(passed.tolist(), why) for wanted, passed, why in checks if wanted and passed is not None]
-    return [next((why for passed, why in asked if not passed[i]), None) for i in range(len(named.reduced_formula))]
+def _filter_of(rule: FilterSpec) -> Filter:
+    trims = Trims(rule.max_elements, rule.max_atoms, rule.max_count)
+    return Filter(rule.is_charge_neutral, rule.is_electronegativity_balanced, rule.is_smact_valid, trims)
 
 
 def _outcome(
