@@ -17,10 +17,11 @@ from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Member
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
+from agd.seeds import derive_seed
 from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
 from agd.steps.drawing import find_dataset, held_out
 from agd.steps.tabular import read_formulas
-from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
+from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, recorded
 
 _LEAST_INITIAL = 2
 """Rows that span a box."""

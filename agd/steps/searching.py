@@ -13,6 +13,7 @@ from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
 from agd.filters import Filter, Trims
 from agd.protocols import Generator, Progress
+from agd.seeds import derive_seed
 from agd.spec import CampaignSpec, FilterSpec
 from agd.steps.answering import silences_of
 from agd.steps.candidates import draw
@@ -24,7 +25,6 @@ from agd.steps.workspace import (
     Shelf,
     Step,
     counts_of,
-    derive_seed,
     model_ref,
     store_compositions,
 )
