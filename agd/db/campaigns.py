@@ -171,12 +171,10 @@ def open_iteration(tx: Transaction, campaign_id: int, number: int) -> int:
     return int(tx.execute(found).scalar_one())
 
 
-def n_calls(tx: Transaction, campaign_id: int, mode: str) -> int:
-    """Calls charged so far: distinct compositions, or in the published mode every labelled suggestion."""
-    found = select(func.count()).where(suggested.c.campaign_id == campaign_id, suggested.c.label_id.is_not(None))
-    if mode != "paper":
-        found = found.where(suggested.c.outcome == "new")
-    return int(tx.execute(found).scalar_one())
+def n_calls(tx: Transaction, campaign_id: int) -> int:
+    """Calls charged so far."""
+    found = text("SELECT coalesce(sum(n_charged), 0) FROM v_iteration WHERE campaign_id = :campaign")
+    return int(tx.execute(found, {"campaign": campaign_id}).scalar_one())
 
 
 def n_barren_iterations(tx: Transaction, campaign_id: int, last: int) -> int:

@@ -144,7 +144,7 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
     with workspace.database.read() as tx:
         there = campaigns.find(tx, spec.name)
         sets = _resolve_sets(tx, resolved)
-        spent = campaigns.n_calls(tx, there.id, spec.mode) if there is not None else 0
+        spent = campaigns.n_calls(tx, there.id) if there is not None else 0
     return {
         "campaign": spec.name,
         "mode": spec.mode,

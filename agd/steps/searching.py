@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from agd import registry
+from agd.accounting import CHARGED, STALLED
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import identify
 from agd.db import campaigns, models
@@ -169,7 +170,7 @@ def _write_suggestions(
     tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _past: Past, batch: Suggested
 ) -> None:
     if batch.is_exhausted:
-        campaigns.end(tx, campaign.id, "stalled")
+        campaigns.end(tx, campaign.id, STALLED)
         return
     ids: list[int | None] = [None] * len(batch.latents)
     if batch.counts is not None:
@@ -241,12 +242,11 @@ def _write_outcomes(
     tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _batch: Points, read: Read
 ) -> None:
     """Tell new compositions from the rest, and what is charged."""
-    is_published = campaign.spec.mode == "paper"
     number = step.number
     rows = campaigns.suggestions_of(tx, campaign.id, number)
     initial = campaigns.initial_labels(tx, campaign.id).keys()
     asked = set(campaigns.decoded_before(tx, campaign.id, number))
-    n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id, campaign.spec.mode)
+    n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id)
     ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
     composition_ids = dict(zip(read.positions, ids, strict=True))
     refusals = dict(zip(read.positions, read.refusals, strict=True))
@@ -255,7 +255,7 @@ def _write_outcomes(
     for p, row in enumerate(rows):
         composition_id = composition_ids.get(p)
         outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
-        if outcome == "new" or (is_published and outcome in {"known", "duplicate"}):
+        if outcome in CHARGED[campaign.spec.mode]:
             if composition_id in silences:
                 outcome, reason = "unanswered", silences[composition_id]
             elif n_left == 0:
