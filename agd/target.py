@@ -1,4 +1,4 @@
-"""What a find is: a property within bounds, and how near or deep a value lies."""
+"""What a find is: a result within bounds, and which of two is the better; `agd.db.standing` says the same in SQL."""
 
 import math
 import re
@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel
 
+from agd.plausible import plausible_range
 from agd.types import Floats
 
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
@@ -14,6 +15,14 @@ _ONE_SIDED = re.compile(rf"\s*(?P<property>\w+)\s*(?P<sign>>=?|<=?)\s*(?P<bound>
 _WINDOW = re.compile(
     rf"\s*(?P<low>{_NUMBER})\s*(?P<unit>\S+)\s*(?P<sign><=?)\s*(?P<property>\w+)\s*(?P<sign_high><=?)\s*(?P<high>{_NUMBER})\s*(?P<unit_high>\S+)\s*"
 )
+
+
+def are_results(
+    outcomes: NDArray[np.str_], values: Floats, is_retracted: NDArray[np.bool_], property_name: str
+) -> NDArray[np.bool_]:
+    """Which suggestions `[n]` are distinct compositions with a label that stands and can be a value; NaN is none."""
+    is_new: NDArray[np.bool_] = outcomes == "new"
+    return is_new & ~is_retracted & plausible_range(property_name).holds(values)
 
 
 class Bounds(BaseModel, frozen=True):

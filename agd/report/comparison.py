@@ -101,7 +101,8 @@ def gather(tx: Transaction, name: str) -> Compared:
     merits = reports.merits(tx, campaign_id, RULE)
     metrics = facts["autoencoder_metrics"] or {}
     n_distinct = merits["n_distinct"]
-    trace = trace_of(reports.trace(tx, campaign_id), Bounds(low=row["target_low"], high=row["target_high"]))
+    bounds = Bounds(low=row["target_low"], high=row["target_high"])
+    trace = trace_of(reports.trace(tx, campaign_id), bounds, row["property"])
     figures = {
         "campaign": row["campaign"],
         "twin_of": row["twin_of"],

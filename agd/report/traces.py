@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd.db.connection import AnyRow
-from agd.target import Bounds
+from agd.plausible import plausible_range
+from agd.target import Bounds, are_results
 from agd.types import Floats
 
 OUTCOMES: Final = ("new", "duplicate", "known", "rejected", "unanswered", "undecodable")
@@ -70,19 +71,20 @@ class Trace:
         return self.bounds.shown(self.mean[has_both]), self.bounds.shown(labelled), self.sd[has_both]
 
 
-def trace_of(rows: Sequence[AnyRow], bounds: Bounds) -> Trace:
+def trace_of(rows: Sequence[AnyRow], bounds: Bounds, property_name: str) -> Trace:
     """Arrays of the rows of `agd.db.reports.trace`."""
     outcome = np.array([row.outcome or "" for row in rows], dtype=np.str_)
-    is_new = outcome == "new"
-    value = _floats([row.value for row in rows])
+    told = _floats([row.value for row in rows])
+    is_retracted = np.array([row.is_retracted for row in rows], dtype=np.bool_)
+    is_labelled = are_results(outcome, told, is_retracted, property_name)
     return Trace(
         bounds=bounds,
         iteration=np.array([row.iteration for row in rows], dtype=np.int64),
         outcome=outcome,
         calls=np.cumsum([row.is_charged for row in rows], dtype=np.int64),
-        is_labelled=is_new & ~np.isnan(value) & ~np.array([row.is_retracted for row in rows], dtype=np.bool_),
-        is_find=is_new & np.array([row.is_find for row in rows], dtype=np.bool_),
-        value=value,
+        is_labelled=is_labelled,
+        is_find=is_labelled & bounds.holds(told),
+        value=np.where(plausible_range(property_name).holds(told), told, np.nan),
         mean=_floats([row.posterior_mean for row in rows]),
         sd=_floats([row.posterior_sd for row in rows]),
         latent_id=np.array([row.latent_id for row in rows], dtype=np.int64),

@@ -23,16 +23,16 @@ from agd.report.traces import (
 )
 from agd.target import Bounds
 
-# outcome, charged, value (None: no label), find, retracted
+# outcome, charged, value (None: no label), retracted
 ROWS = [
-    ("new", True, 3.0, False, False),
-    ("undecodable", False, None, False, False),
-    ("new", True, 7.0, True, False),
-    ("duplicate", False, 7.0, True, False),
-    ("new", True, 9.0, False, True),
-    ("new", True, 6.5, True, False),
-    ("new", True, 1.0, False, False),
-    ("new", False, None, False, False),
+    ("new", True, 3.0, False),
+    ("undecodable", False, None, False),
+    ("new", True, 7.0, False),
+    ("duplicate", False, 7.0, False),
+    ("new", True, 9.0, True),
+    ("new", True, 6.5, False),
+    ("new", True, 1.0, False),
+    ("new", False, None, False),
 ]
 
 
@@ -43,7 +43,6 @@ def made(low: float | None = 6.0, high: float | None = None, rows: list[Any] | N
             rank=1 + i % 4,
             outcome=outcome,
             is_charged=charged,
-            is_find=find,
             is_retracted=retracted,
             value=value,
             uncertainty=None,
@@ -51,9 +50,9 @@ def made(low: float | None = 6.0, high: float | None = None, rows: list[Any] | N
             posterior_sd=None if value is None else 0.5,
             latent_id=i,
         )
-        for i, (outcome, charged, value, find, retracted) in enumerate(ROWS if rows is None else rows)
+        for i, (outcome, charged, value, retracted) in enumerate(ROWS if rows is None else rows)
     ]
-    return trace_of(listed, Bounds(low=low, high=high))
+    return trace_of(listed, Bounds(low=low, high=high), "band_gap")
 
 
 def test_finds_are_distinct_and_stand_at_their_call() -> None:
