@@ -22,7 +22,7 @@ from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import options as plugin_options
 from agd.steps.drawing import Labels, of_campaign
-from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork, Seen, depth
+from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork, Seen
 from agd.steps.pools import Pool, open_pool
 from agd.steps.training import Recipe, Trained, look_up, train_by_hand
 from agd.steps.workspace import (
@@ -247,7 +247,7 @@ def _store_hits(tx: Transaction, screening_id: int, hits: Hits, target: Target, 
         return
     named = identify(np.concatenate(hits.counts))
     ids = store_compositions(tx, named, activity_id).tolist()
-    depths = depth(np.array(hits.values), target).tolist()
+    depths = target.depth(np.array(hits.values)).tolist()
     order = sorted(range(len(ids)), key=lambda i: (-depths[i], named.reduced_formula[i]))
     rows = ((ids[i], hits.lines[i], hits.spellings[i], hits.values[i], hits.uncertainties[i]) for i in order)
     screenings.store_hits(tx, screening_id, rows)

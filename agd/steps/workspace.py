@@ -1,6 +1,5 @@
 """Where a step works: the record, the model files, and one recorded activity at a time."""
 
-import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -238,12 +237,6 @@ def heartbeat(workspace: Workspace, activity_id: int) -> Iterator[None]:
     finally:
         is_over.set()
         thread.join()
-
-
-def derive_seed(*parts: int | str) -> int:
-    """A seed below 2**63 from other seeds and names: the same everywhere, unrelated for unlike parts."""
-    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def counts_of(formulas: Sequence[str]) -> Counts:
