@@ -241,7 +241,7 @@ def test_what_is_cut_off_leaves_nothing(trained: Workspace, monkeypatch: pytest.
     held = [
         "SELECT count(*) FROM composition",
         "SELECT count(*) FROM dataset",
-        "SELECT count(*) FROM generation_stage",
+        "SELECT count(*) FROM stage",
         "SELECT count(*) FROM verdict",
     ]
     before = [rows(trained, query) for query in held]

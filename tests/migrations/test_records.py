@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from agd.api import Campaign
-from agd.db import activities, definitions, hashes, progress, schema
+from agd.db import activities, checks, definitions, generations, hashes, inventory, jobs, progress, schema, screenings
 from agd.db.connection import Database
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
@@ -96,7 +96,62 @@ def test_every_campaign_keeps_its_hash_and_its_state(record: Callable[[str], Wor
         assert set(said["kept"]) - kept == (set() if revision == "0005" else {"queued"})  # 0007 keeps them by itself
         assert all(hashes.dataset_now(tx, row.id) == row.sha256 for row in hashes.datasets(tx))
         assert hashes.ended_without(tx) == []
+        laws = [law for law in checks.CONTRADICTIONS if law.subject in {"job", "stage", "screening"}]
+        assert [law.what for law in laws if checks.n_against(tx, law)] == []
     assert definitions.differences(here, definitions.freshly_made(upgraded.database)) == []
+
+
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_every_step_is_a_job(record: Callable[[str], Workspace], revision: str) -> None:
+    upgraded = record(revision)
+    with upgraded.database.read() as tx:
+        steps = (
+            "SELECT count(DISTINCT (campaign_id, kind, iteration_id)) FROM activity WHERE lease_expires_at IS NOT NULL"
+        )
+        rows = jobs.overview(tx)
+        assert len(rows) == tx.scalar(text(steps)) > 40
+        left = [(row.title, row.state, row.n_attempts, row.n_failed) for row in rows if row.state != "done"]
+        assert left == ([] if revision == "0005" else [("failed: train autoencoder", "open", 2, 1)])  # one is forgiven
+    with upgraded.database.transaction() as tx:  # each is found again by its key
+        steps_again = (jobs.of_step(row.campaign_id, row.campaign, row.kind, row.iteration) for row in rows)
+        assert [jobs.ensure(tx, step) for step in steps_again] == [row.id for row in rows]
+
+
+def test_what_was_left_at_each_stage(record: Callable[[str], Workspace]) -> None:
+    upgraded = record("0007")
+    with upgraded.database.read() as tx:
+        (drawn,) = generations.overview(tx)
+        funnel = generations.stages(tx, drawn.dataset_id)
+        assert list(funnel) == ["sampled", "decoded", "distinct", "within trims", "valid", "novel"]
+        assert funnel["sampled"] == drawn.n_samples == 2000
+        screened = screenings.overview(tx, campaign="ended")
+        assert [(row.role, row.pool) for row in screened] == [
+            (role, pool) for pool in ("made", "drawn") for role in ("baseline", "al")
+        ]
+        for row in screened:
+            counts = list(screenings.stages(tx, row.screening_id).values())
+            assert (counts[0], counts[-1]) == (row.n_read, row.n_hits)
+        n_in = "SELECT n_in FROM stage WHERE activity_id = :id ORDER BY position"
+        assert tx.scalars(text(n_in), {"id": drawn.activity_id}).all() == [2000, *list(funnel.values())[:-1]]
+
+
+def test_there_and_back(record: Callable[[str], Workspace]) -> None:
+    """What 0008 moved is where it was when one goes back, and comes again."""
+    upgraded = record("0007")
+    with upgraded.database.transaction() as tx:
+        hashes_ = {name: inventory.content_hashes(tx, name) for name in (hashes.WITH_LATER, "agd_content_hash_v2")}
+        shown, stages = jobs.overview(tx), tx.execute(text("SELECT * FROM stage ORDER BY 1, 2, 3")).all()
+        attempts = tx.execute(text("SELECT * FROM v_attempt ORDER BY activity_id")).all()
+        schema.downgrade(tx, "0007")
+        counts = [tx.scalar(text(f"SELECT count(*) FROM {of}_stage")) for of in ("generation", "screening")]
+        assert (counts[0], sum(counts)) == (6, len(stages))
+        assert {name: inventory.content_hashes(tx, name) for name in hashes_} == hashes_
+        before = tx.execute(text("SELECT * FROM v_attempt ORDER BY activity_id")).all()
+        assert before == [row[: len(before[0])] for row in attempts]
+        schema.upgrade(tx)
+        assert tx.execute(text("SELECT * FROM stage ORDER BY 1, 2, 3")).all() == stages
+        assert jobs.overview(tx) == shown
+        assert {name: inventory.content_hashes(tx, name) for name in hashes_} == hashes_
 
 
 @pytest.mark.parametrize(("revision", "name"), [(one, name) for one in REVISIONS for name in told(one)["resumed"]])

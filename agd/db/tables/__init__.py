@@ -1,6 +1,6 @@
 """The record: every table, with the laws of the house as constraints. Views and functions live in the migrations."""
 
-from agd.db.tables.activities import activity
+from agd.db.tables.activities import activity, job, job_after, stage
 from agd.db.tables.campaigns import campaign, campaign_model, campaign_pool, campaign_set, iteration, property_
 from agd.db.tables.columns import metadata
 from agd.db.tables.datasets import (
@@ -9,7 +9,6 @@ from agd.db.tables.datasets import (
     dataset_reject,
     dataset_row,
     generation,
-    generation_stage,
     verdict,
     verdict_rule,
 )
@@ -24,7 +23,7 @@ from agd.db.tables.models import (
     training_set_member,
     training_set_source,
 )
-from agd.db.tables.screenings import screening, screening_hit, screening_stage
+from agd.db.tables.screenings import screening, screening_hit
 from agd.db.tables.suggestions import decode_failure, given_up, latent, suggestion
 
 __all__ = [
@@ -43,9 +42,10 @@ __all__ = [
     "decode_failure",
     "evaluation",
     "generation",
-    "generation_stage",
     "given_up",
     "iteration",
+    "job",
+    "job_after",
     "label",
     "label_replacement",
     "latent",
@@ -57,7 +57,7 @@ __all__ = [
     "retraction",
     "screening",
     "screening_hit",
-    "screening_stage",
+    "stage",
     "suggestion",
     "training_set",
     "training_set_campaign",

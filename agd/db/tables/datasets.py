@@ -105,12 +105,3 @@ generation = Table(
     CheckConstraint("model_kind = 'generator'", name="made_by_a_generator"),
     ForeignKeyConstraint(["model_version_id", "model_kind"], ["model_version.id", "model_version.kind"]),
 )
-
-generation_stage = Table(
-    "generation_stage",
-    metadata,
-    ref("dataset_id", "generation.dataset_id", primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("n_left", BigInteger, CheckConstraint("n_left >= 0", name="n_left_is_a_count"), nullable=False),
-)

@@ -30,16 +30,8 @@ screening = Table(
     Column("recipe_sha256", Text, nullable=False, unique=True, comment="of pool, criteria, role and model"),
     made_by(),
     CheckConstraint("role IN ('baseline', 'al')", name="role_is_known"),
+    UniqueConstraint("activity_id", "role"),
     Index("ix_screening_campaign", "campaign_id"),
-)
-
-screening_stage = Table(
-    "screening_stage",
-    metadata,
-    ref("screening_id", "screening.id", primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("n_left", BigInteger, CheckConstraint("n_left >= 0", name="n_left_is_a_count"), nullable=False),
 )
 
 screening_hit = Table(
