@@ -143,9 +143,9 @@ WHERE g.campaign_id = :campaign ORDER BY g.id
 """)
 
 _STAGES = text("""
-SELECT t.screening_id, t.position, t.name, t.n_left
-FROM screening_stage t JOIN screening g ON g.id = t.screening_id
-WHERE g.campaign_id = :campaign ORDER BY t.screening_id, t.position
+SELECT g.id AS screening_id, t.position, t.name, t.n_left
+FROM stage t JOIN screening g ON g.activity_id = t.activity_id AND g.role = t.role
+WHERE g.campaign_id = :campaign ORDER BY g.id, t.position
 """)
 
 _HITS = text("""

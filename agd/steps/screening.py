@@ -15,7 +15,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from agd.chem.identity import identify
-from agd.db import activities, models, screenings
+from agd.db import activities, models, screenings, stages
 from agd.db.connection import Transaction
 from agd.errors import InputError
 from agd.nets.threads import limited_threads
@@ -224,7 +224,7 @@ def _screen(
                 }
                 screening_id = screenings.store(tx, values)
                 if screening_id is not None:
-                    screenings.store_stages(tx, screening_id, funnel.stages(role))
+                    stages.store(tx, activity_id, funnel.stages(role), role)
                     _store_hits(tx, screening_id, at_work[role].hits, criteria.target, activity_id)
             activities.finish(tx, activity_id)
     return funnel.n_read
@@ -264,7 +264,7 @@ def _described(workspace: Workspace, recipes: Mapping[Role, str], n_top: int) ->
             told.append(
                 {
                     **rows[screening_id]._asdict(),
-                    "stages": {row.name: row.n_left for row in screenings.stages(tx, screening_id)},
+                    "stages": screenings.stages(tx, screening_id),
                     "top": [row._asdict() for row in screenings.top_hits(tx, screening_id, n_top, other)],
                 }
             )

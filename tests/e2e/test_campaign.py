@@ -81,7 +81,9 @@ def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeS
             tx.execute(text(f"DELETE FROM {table}"))
         tx.execute(text("DELETE FROM label WHERE model_version_id IS NOT NULL"))
         tx.execute(text("DELETE FROM model_version"))
-        tx.execute(text("UPDATE activity SET campaign_id = NULL, iteration_id = NULL"))
+        of_none = "campaign_id = NULL, iteration_id = NULL, job_id = NULL, lease_expires_at = NULL"
+        tx.execute(text(f"UPDATE activity SET {of_none}"))
+        tx.execute(text("DELETE FROM job"))
         tx.execute(text("DELETE FROM iteration"))
         tx.execute(text("DELETE FROM campaign"))
     starter._loaded.clear()
