@@ -11,8 +11,8 @@ from agd.chem.distinct import Seen
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
 from agd.protocols import Oracle
-from agd.spec import Target
 from agd.steps.pools import Chunk
+from agd.target import Target
 from agd.types import Counts, Floats
 
 
