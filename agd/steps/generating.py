@@ -9,6 +9,7 @@ from typing import Any
 
 from agd import registry
 from agd.chem import validity
+from agd.chem.distinct import Seen
 from agd.chem.identity import identify
 from agd.chem.spelling import spell
 from agd.db import activities, datasets, generations, hashes, models, stages
@@ -17,7 +18,6 @@ from agd.db.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
-from agd.steps.funnel import Seen
 from agd.steps.importing import check_name
 from agd.steps.tallying import Gathering, Keeping
 from agd.steps.workspace import Workspace, counts_of, model_ref, recorded

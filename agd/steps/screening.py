@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from agd.chem.distinct import Seen
 from agd.chem.identity import identify
 from agd.db import activities, models, screenings, stages
 from agd.db.connection import Transaction
@@ -22,7 +23,7 @@ from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import options as plugin_options
 from agd.steps.drawing import Labels, of_campaign
-from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork, Seen
+from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork
 from agd.steps.pools import Pool, open_pool
 from agd.steps.training import Recipe, Trained, look_up, train_by_hand
 from agd.steps.workspace import (

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from agd import registry
-from agd.db import activities, campaigns, progress
+from agd.db import activities, campaigns, hashes, progress
 from agd.db.removals import open_removal
 from agd.errors import BusyError, DatabaseError, ModelError, SpecChangedError, SpecError
 from agd.loop import LocalEngine
@@ -41,7 +41,8 @@ def state(workspace: Workspace, name: str = "small") -> dict[str, object]:
 
 def content_hash(workspace: Workspace, name: str = "small") -> str | None:
     with workspace.database.read() as tx:
-        return progress.content_hash(tx, name)
+        found = hashes.of_campaign(tx, name)
+        return found and found.sha256
 
 
 def scalar(workspace: Workspace, query: str) -> object:

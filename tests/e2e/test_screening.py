@@ -583,7 +583,7 @@ def test_a_pool_is_told_by_its_content(cli: Callable[..., Result]) -> None:
 
 
 def test_seen_tells_compositions_apart() -> None:
-    from agd.steps.funnel import Seen
+    from agd.chem.distinct import Seen
 
     rng = np.random.default_rng(0)
     counts = np.zeros((4000, 103), np.int32)

@@ -62,7 +62,8 @@ def record(workspace: Workspace, backup: Backup) -> Callable[[str], Workspace]:
 
 def content_hash(workspace: Workspace, name: str) -> str | None:
     with workspace.database.read() as tx:
-        return progress.content_hash(tx, name)
+        found = hashes.of_campaign(tx, name)
+        return found and found.sha256
 
 
 def state(workspace: Workspace, name: str) -> str:
