@@ -20,12 +20,12 @@ from agd.protocols import Progress, silent
 from agd.steps import asking, explaining, next_step
 from agd.steps.labelling import AddedLabel, Measurement, whoami
 from agd.steps.opening import open_campaign, open_controls, reopen_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from agd.steps.workspace import Campaign as StoredCampaign
+    from agd.work.workspace import Campaign as StoredCampaign
 
 
 _SHOWN = 80

@@ -20,8 +20,8 @@ from rich.progress import (
 from agd.cli.show import duration, notices, text
 from agd.db import progress
 from agd.protocols import Progress as Reporter
-from agd.steps.workspace import Campaign, Step, Workspace
 from agd.waiting import waiting
+from agd.work.workspace import Campaign, Step, Workspace
 
 _LOG_INTERVAL_S = 10.0
 

@@ -13,7 +13,7 @@ from agd.errors import InputError
 from agd.report import words
 from agd.report.traces import Trace, trace_of
 from agd.spec import CONTROLS
-from agd.steps.workspace import Workspace, campaign_row
+from agd.work.workspace import Workspace, campaign_row
 
 RULE: Final = Rule(validity.RULE, validity.RULE_VERSION)
 

@@ -14,7 +14,7 @@ from agd.db import exports
 from agd.db.exports import Stream
 from agd.errors import InputError
 from agd.report.choices import Format, What
-from agd.steps.workspace import Workspace, campaign_row
+from agd.work.workspace import Workspace, campaign_row
 from agd.writing import writing
 
 _CHUNK: Final = 2_000

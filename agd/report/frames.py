@@ -7,7 +7,7 @@ import pandas as pd
 
 from agd.db import exports
 from agd.report.exporting import rules
-from agd.steps.workspace import Workspace, campaign_row
+from agd.work.workspace import Workspace, campaign_row
 
 _DTYPES: Final = {
     "bool": "boolean",

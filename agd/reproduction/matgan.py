@@ -15,8 +15,8 @@ from agd.reproduction.outcome import Compared, Drawing, Figure, Line, Outcome, P
 from agd.reproduction.study import Study, Wish, facts_of
 from agd.steps.drawing import find_dataset
 from agd.steps.training import Trained
-from agd.steps.workspace import counts_of
 from agd.types import Counts
+from agd.work.workspace import counts_of
 
 _SIZES: Final = (10_000, 100_000, 1_000_000)
 _METRICS: Final = (

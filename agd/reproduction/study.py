@@ -32,7 +32,7 @@ from agd.steps.importing import import_once
 from agd.steps.opening import open_campaign
 from agd.steps.screening import screen
 from agd.steps.training import Recipe, Trained, train_by_hand
-from agd.steps.workspace import Campaign, Workspace
+from agd.work.workspace import Campaign, Workspace
 from agd.writing import write_text
 
 Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress]]

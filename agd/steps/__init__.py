@@ -9,8 +9,8 @@ from agd.steps.answering import LABEL, RECORD
 from agd.steps.asking import awaited
 from agd.steps.searching import DECODE, ENCODE, SUGGEST
 from agd.steps.training import TRAIN
-from agd.steps.work import Work
-from agd.steps.workspace import Campaign, Step, Workspace, heartbeat, kept_error, take
+from agd.work.work import Work
+from agd.work.workspace import Campaign, Step, Workspace, heartbeat, kept_error, take
 
 AWAIT = "await labels"
 """The step that somebody outside has to do: `agd tell`, or `agd label add`."""

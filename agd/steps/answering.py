@@ -11,9 +11,9 @@ from agd.errors import StepError, is_transient
 from agd.plausible import Range, plausible_range
 from agd.protocols import Oracle, Progress
 from agd.spec import EXTERNAL, TABLE
-from agd.steps.work import Work
-from agd.steps.workspace import Campaign, ModelRef, Shelf, Step, counts_of, model_ref
 from agd.types import Floats
+from agd.work.work import Work
+from agd.work.workspace import Campaign, ModelRef, Shelf, Step, counts_of, model_ref
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from agd.db.connection import AnyRow, Transaction
 from agd.errors import InputError
 from agd.spec import EXTERNAL
 from agd.steps.labelling import AddedLabel, Measurement, add_label
-from agd.steps.workspace import Campaign, Workspace, recorded
+from agd.work.workspace import Campaign, Workspace, recorded
 
 
 def awaited(tx: Transaction, campaign: Campaign) -> Sequence[AnyRow]:

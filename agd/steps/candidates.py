@@ -5,8 +5,8 @@ from collections.abc import Set as AbstractSet
 from agd.chem.onehot import is_encodable
 from agd.db import campaigns
 from agd.db.connection import Transaction
-from agd.steps.workspace import Campaign, counts_of
 from agd.types import Counts
+from agd.work.workspace import Campaign, counts_of
 
 _GROWTH = 4
 

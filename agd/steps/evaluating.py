@@ -11,8 +11,8 @@ from agd.nets.threads import limited_threads
 from agd.spec import Target
 from agd.steps.drawing import find_dataset
 from agd.steps.funnel import depth, reaches
-from agd.steps.workspace import Workspace, counts_of, recorded
 from agd.types import Floats
+from agd.work.workspace import Workspace, counts_of, recorded
 
 _ERRORS = ("r2", "mae", "rmse")
 

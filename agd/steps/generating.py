@@ -20,7 +20,7 @@ from agd.protocols import Progress, silent
 from agd.steps.funnel import Seen
 from agd.steps.importing import check_name
 from agd.steps.tallying import Gathering, Keeping
-from agd.steps.workspace import Workspace, counts_of, model_ref, recorded
+from agd.work.workspace import Workspace, counts_of, model_ref, recorded
 
 CHUNK = 32_768
 """Samples that are in memory at a time."""

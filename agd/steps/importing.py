@@ -19,7 +19,7 @@ from agd.spec import NAME
 from agd.steps.cells import normalised
 from agd.steps.cleaning import CleanTable, ImportRules, Kept, Reject, clean
 from agd.steps.tabular import Source, SourceRow, read_source
-from agd.steps.workspace import Workspace, recorded, store_compositions
+from agd.work.workspace import Workspace, recorded, store_compositions
 from agd.writing import whole_file, writing
 
 

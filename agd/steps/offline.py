@@ -17,9 +17,10 @@ from agd.errors import BusyError, InputError, ModelError, NotFoundError, is_tran
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.spec import CampaignSpec
-from agd.steps import finish, spool, work_of
-from agd.steps.work import Work
-from agd.steps.workspace import (
+from agd.steps import finish, work_of
+from agd.work import spool
+from agd.work.work import Work
+from agd.work.workspace import (
     Campaign,
     ModelRef,
     Shelf,

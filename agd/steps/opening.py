@@ -20,7 +20,7 @@ from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, S
 from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
 from agd.steps.drawing import find_dataset, held_out
 from agd.steps.tabular import read_formulas
-from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
+from agd.work.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
 
 _LEAST_INITIAL = 2
 """Rows that span a box."""

@@ -26,7 +26,7 @@ from agd.steps.drawing import Labels, of_campaign
 from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork, Seen, depth
 from agd.steps.pools import Pool, open_pool
 from agd.steps.training import Recipe, Trained, look_up, train_by_hand
-from agd.steps.workspace import (
+from agd.work.workspace import (
     Campaign,
     Workspace,
     as_campaign,

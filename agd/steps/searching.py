@@ -17,8 +17,9 @@ from agd.protocols import Generator, Progress
 from agd.spec import CampaignSpec, FilterSpec, Target
 from agd.steps.answering import silences_of
 from agd.steps.candidates import draw
-from agd.steps.work import Work
-from agd.steps.workspace import (
+from agd.types import Counts, Floats, History, Latents, Proposals
+from agd.work.work import Work
+from agd.work.workspace import (
     RULES,
     Campaign,
     ModelRef,
@@ -29,7 +30,6 @@ from agd.steps.workspace import (
     model_ref,
     store_compositions,
 )
-from agd.types import Counts, Floats, History, Latents, Proposals
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,9 +17,9 @@ from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Options, Progress, silent
-from agd.steps.work import Work
-from agd.steps.workspace import Campaign, Shelf, Step, Workspace, counts_of, group_of, recorded
 from agd.types import Counts, FittedModel, Floats, TrainingTable
+from agd.work.work import Work
+from agd.work.workspace import Campaign, Shelf, Step, Workspace, counts_of, group_of, recorded
 
 
 @dataclass(frozen=True, slots=True)

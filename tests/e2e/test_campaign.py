@@ -21,8 +21,8 @@ from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign, plan, reopen_campaign
 from agd.steps.training import retrain
-from agd.steps.workspace import Campaign, Step, Workspace, counts_of
 from agd.types import History, Proposals
+from agd.work.workspace import Campaign, Step, Workspace, counts_of
 
 MakeSpec = Callable[..., ResolvedSpec]
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))

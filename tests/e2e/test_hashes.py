@@ -17,7 +17,7 @@ from agd.steps.examining import examine
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign, reopen_campaign
 from agd.steps.screening import screen
-from agd.steps.workspace import Step, Workspace
+from agd.work.workspace import Step, Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 RANDOM = '[oracle]\nn_trees = 5\n[sampler]\nkind = "random"\n'

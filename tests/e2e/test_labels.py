@@ -21,7 +21,7 @@ from agd.steps.explaining import why
 from agd.steps.labelling import Measurement, add_label, retract_label, what_rests_on
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, screen
-from agd.steps.workspace import Step, Workspace
+from agd.work.workspace import Step, Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 

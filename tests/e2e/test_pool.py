@@ -21,7 +21,7 @@ from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.offline import compute, ingest, prepare
 from agd.steps.opening import open_campaign, open_controls, plan
-from agd.steps.workspace import Campaign, Step, Workspace, counts_of
+from agd.work.workspace import Campaign, Step, Workspace, counts_of
 
 MakeSpec = Callable[..., ResolvedSpec]
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))

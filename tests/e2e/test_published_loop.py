@@ -17,8 +17,8 @@ from agd.plugins.samplers import Ucb, UcbOptions
 from agd.spec import ResolvedSpec
 from agd.steps import searching
 from agd.steps.opening import open_campaign, open_controls
-from agd.steps.workspace import Campaign, Step, Workspace
 from agd.types import History
+from agd.work.workspace import Campaign, Step, Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 

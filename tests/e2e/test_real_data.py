@@ -15,8 +15,8 @@ from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
 from agd.steps.opening import plan
 from agd.steps.tabular import read_formulas
-from agd.steps.workspace import Workspace, counts_of
 from agd.types import TrainingTable
+from agd.work.workspace import Workspace, counts_of
 
 SPEC = """\
 name = "wide-gap"

@@ -37,7 +37,7 @@ from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, screen, train_screener
 from agd.steps.training import retrain
-from agd.steps.workspace import Campaign, Workspace, counts_of, get_campaign
+from agd.work.workspace import Campaign, Workspace, counts_of, get_campaign
 
 SMALL = ScreenerChoice(options=("n_trees=12",))
 

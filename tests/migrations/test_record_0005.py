@@ -18,7 +18,7 @@ from agd.nets.threads import limited_threads
 from agd.steps import next_step, perform
 from agd.steps.keeping import open_backup, restore
 from agd.steps.opening import reopen_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 TOLD = json.loads((FIXTURES / "record_0005.json").read_text())

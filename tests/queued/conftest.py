@@ -20,7 +20,7 @@ from agd.spec import ResolvedSpec
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Campaign, Workspace
+from agd.work.workspace import Campaign, Workspace
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.hands import lend
 from agd_workflows.launching import Share, launch_all, open_queue

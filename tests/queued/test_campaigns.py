@@ -26,7 +26,7 @@ from agd.steps.labelling import Measurement
 from agd.steps.opening import open_campaign
 from agd.steps.searching import SUGGEST
 from agd.steps.turns import take_turn
-from agd.steps.workspace import Step, counts_of, take
+from agd.work.workspace import Step, counts_of, take
 from agd_workflows import hands
 from agd_workflows.build import OF_STEP, screening_workflow
 from agd_workflows.engine import FireWorksEngine

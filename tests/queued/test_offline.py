@@ -20,10 +20,11 @@ from agd.errors import BusyError, InputError, ModelError, NotFoundError, StepErr
 from agd.nets.checkpoint import damage, tensors_path
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
-from agd.steps import STEPS, next_step, offline, perform, spool
+from agd.steps import STEPS, next_step, offline, perform
 from agd.steps.offline import JOB, SPOOL, compute, ingest, prepare
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Campaign, Step, Workspace
+from agd.work import spool
+from agd.work.workspace import Campaign, Step, Workspace
 from agd_workflows import cluster
 from agd_workflows import offline as sending
 from agd_workflows.hands import lend

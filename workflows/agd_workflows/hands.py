@@ -15,7 +15,7 @@ from agd.db import hashes
 from agd.db.connection import open_database
 from agd.steps.turns import Turn
 from agd.steps.turns import take_turn as take
-from agd.steps.workspace import Step, Workspace, campaign_row
+from agd.work.workspace import Step, Workspace, campaign_row
 
 ENGINE = "fireworks"
 

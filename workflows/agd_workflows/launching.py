@@ -22,7 +22,7 @@ from agd.config import Pace, Settings, load_settings
 from agd.db import activities
 from agd.db.connection import open_database
 from agd.errors import AgdError, DatabaseError
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 from agd_workflows import hands, tasks
 from agd_workflows.cluster import this_job
 from agd_workflows.launchpad import open_launchpad

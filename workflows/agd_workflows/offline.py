@@ -15,7 +15,7 @@ from agd.errors import AgdError, DatabaseError, InputError, NotFoundError, is_tr
 from agd.steps import offline
 from agd.steps.offline import Ingested
 from agd.steps.turns import Turn, standing_of
-from agd.steps.workspace import Step, Workspace, as_campaign, campaign_row
+from agd.work.workspace import Step, Workspace, as_campaign, campaign_row
 from agd_workflows import cluster
 from agd_workflows.build import step_of
 from agd_workflows.hands import ENGINE, follow_up

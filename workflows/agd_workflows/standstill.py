@@ -9,7 +9,7 @@ from fireworks import LaunchPad
 from agd.db import activities
 from agd.db.connection import AnyRow
 from agd.steps import due_steps
-from agd.steps.workspace import Campaign, Step, Workspace
+from agd.work.workspace import Campaign, Step, Workspace
 from agd_workflows.hands import queued
 from agd_workflows.launching import Share
 

@@ -18,7 +18,7 @@ from agd.report.page import comparison_page, report_page
 from agd.spec import ResolvedSpec
 from agd.steps import next_step, perform
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Campaign, Workspace
+from agd.work.workspace import Campaign, Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 Row = Callable[[Workspace, str], tuple[Any, ...]]

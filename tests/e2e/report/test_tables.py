@@ -25,7 +25,7 @@ from agd.report.frames import suggestions_frame
 from agd.report.page import comparison_page, write_figure
 from agd.spec import ResolvedSpec
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace, campaign_row
+from agd.work.workspace import Workspace, campaign_row
 
 RANDOM = '[oracle]\nn_trees = 10\n[sampler]\nkind = "random"\n'
 

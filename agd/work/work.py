@@ -6,7 +6,7 @@ from typing import Any
 
 from agd.db.connection import Transaction
 from agd.protocols import Progress
-from agd.steps.workspace import Campaign, Shelf, Step
+from agd.work.workspace import Campaign, Shelf, Step
 
 
 @dataclass(frozen=True, slots=True)
