@@ -25,7 +25,7 @@ from agd.work.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
 
-    from agd.work.workspace import Campaign as StoredCampaign
+    from agd.steps.campaign.campaigns import Campaign as StoredCampaign
 
 
 _SHOWN = 80

@@ -20,8 +20,9 @@ from rich.progress import (
 from agd.cli.show import duration, notices, text
 from agd.db import progress
 from agd.protocols import Progress as Reporter
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.waiting import waiting
-from agd.work.workspace import Campaign, Step, Workspace
+from agd.work.workspace import Workspace
 
 _LOG_INTERVAL_S = 10.0
 

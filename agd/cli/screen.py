@@ -107,7 +107,7 @@ def screens(
 ) -> None:
     """List the screenings."""
     from agd.db import screenings
-    from agd.work.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         if campaign is not None:

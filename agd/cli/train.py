@@ -117,8 +117,8 @@ def screener(
     json: Json = False,
 ) -> None:
     """Train a screener on the labels of a campaign; a forest has 200 trees if nothing else is said."""
+    from agd.steps.campaign.campaigns import get_campaign
     from agd.steps.screening import ScreenerChoice, train_screener
-    from agd.work.workspace import get_campaign
 
     choice = ScreenerChoice(kind, tuple(option or ()), seed, held_out, threads)
     with show.workspace() as workspace:

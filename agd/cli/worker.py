@@ -52,7 +52,7 @@ def worker(
     """
     from agd.config import load_settings
     from agd.loop import stop_signals
-    from agd.work.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
     from agd.writing import check_folder
     from agd_workflows import build, cluster
     from agd_workflows.hands import lend

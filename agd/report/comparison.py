@@ -13,7 +13,8 @@ from agd.errors import InputError
 from agd.report import words
 from agd.report.traces import Trace, trace_of
 from agd.spec import CONTROLS
-from agd.work.workspace import Workspace, campaign_row
+from agd.steps.campaign.campaigns import campaign_row
+from agd.work.workspace import Workspace
 
 RULE: Final = Rule(validity.RULE, validity.RULE_VERSION)
 

@@ -15,9 +15,9 @@ from agd.reproduction import paper
 from agd.reproduction.authors import SETS, TEST_ROWS, Row, reduced
 from agd.reproduction.generated import generated
 from agd.reproduction.study import HIGH, Study
+from agd.steps.campaign.campaigns import Campaign
 from agd.steps.training import Trained
 from agd.types import Floats
-from agd.work.workspace import Campaign
 
 HIDDEN: Final = "agd-hidden-above-6ev"
 _HONEST: Final = "agd-honest-test"

@@ -1,5 +1,7 @@
 """Where computing and recording meet: the steps of a campaign and the rule that orders them."""
 
+from typing import Any
+
 from agd.db import activities, campaigns, hashes
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
@@ -7,17 +9,23 @@ from agd.protocols import Progress, silent
 from agd.spec import EXTERNAL
 from agd.steps.answering import LABEL, RECORD
 from agd.steps.asking import awaited
+from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, take
 from agd.steps.searching import DECODE, ENCODE, SUGGEST
 from agd.steps.training import TRAIN
 from agd.work.work import Work
-from agd.work.workspace import Campaign, Step, Workspace, heartbeat, kept_error, take
+from agd.work.workspace import Workspace
 
 AWAIT = "await labels"
 """The step that somebody outside has to do: `agd tell`, or `agd label add`."""
 
 ITERATION_STEPS = {"suggest": SUGGEST, "decode": DECODE, "label": LABEL, "record": RECORD}
 
-STEPS = {"train autoencoder": TRAIN, "train oracle": TRAIN, "encode": ENCODE, **ITERATION_STEPS}
+STEPS: dict[str, Work[CampaignStep, Any, Any]] = {
+    "train autoencoder": TRAIN,
+    "train oracle": TRAIN,
+    "encode": ENCODE,
+    **ITERATION_STEPS,
+}
 
 
 def next_step(workspace: Workspace, campaign: Campaign) -> Step | None:
@@ -57,19 +65,11 @@ def perform(workspace: Workspace, campaign: Campaign, step: Step, progress: Prog
         BusyError: somebody else is at work on the step, or took it over meanwhile: then nothing was written.
         StepError: it is not for this program to do.
     """
-    work = work_of(campaign, step)
-    seed = work.seed(campaign, step)
-    activity_id = take(workspace, campaign, step, seed=seed, lease_s=workspace.pace.lease_s)
+    work, task = work_of(campaign, step), CampaignStep(campaign, step)
+    activity_id = take(workspace, campaign, step, seed=work.seed(task), lease_s=workspace.pace.lease_s)
     if activity_id is None:
         return False
-    with kept_error(workspace, activity_id), heartbeat(workspace, activity_id):
-        with workspace.database.read() as tx:
-            inputs = work.read(tx, campaign, step)
-        outputs = work.compute(workspace.shelf, campaign, step, inputs, progress)
-        with workspace.database.transaction() as tx:
-            activities.hold(tx, activity_id)
-            work.write(tx, campaign, step, activity_id, inputs, outputs)
-            finish(tx, campaign, activity_id)
+    work.do(workspace, task, activity_id, lambda tx, done: finish(tx, campaign, done), progress)
     return True
 
 
@@ -79,7 +79,7 @@ def finish(tx: Transaction, campaign: Campaign, activity_id: int) -> None:
     hashes.keep_ended(tx, campaign.id)
 
 
-def work_of(campaign: Campaign, step: Step) -> Work:
+def work_of(campaign: Campaign, step: Step) -> Work[CampaignStep, Any, Any]:
     """What a step consists of.
 
     Raises:

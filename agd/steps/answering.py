@@ -11,9 +11,11 @@ from agd.errors import StepError, is_transient
 from agd.plausible import Range, plausible_range
 from agd.protocols import Oracle, Progress
 from agd.spec import EXTERNAL, TABLE
+from agd.steps.campaign.campaigns import Campaign, CampaignStep
+from agd.steps.data.compositions import counts_of
 from agd.types import Floats
+from agd.work.shelf import ModelRef, Shelf, model_ref
 from agd.work.work import Work
-from agd.work.workspace import Campaign, ModelRef, Shelf, Step, counts_of, model_ref
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,7 +42,8 @@ class Nothing:
     """A step that computes nothing."""
 
 
-def _read_asked(tx: Transaction, campaign: Campaign, step: Step) -> Asked:
+def _read_asked(tx: Transaction, step: CampaignStep) -> Asked:
+    campaign = step.campaign
     oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
     asked = _charged(campaign, campaigns.suggestions_of(tx, campaign.id, step.number))
     answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in asked])
@@ -49,7 +52,7 @@ def _read_asked(tx: Transaction, campaign: Campaign, step: Step) -> Asked:
     return Asked(None if oracle_id is None else model_ref(tx, oracle_id), ids, [unanswered[i] for i in ids])
 
 
-def _ask(shelf: Shelf, campaign: Campaign, _step: Step, asked: Asked, _progress: Progress) -> Answered:
+def _ask(shelf: Shelf, step: CampaignStep, asked: Asked, _progress: Progress) -> Answered:
     """Ask the oracle; where it fails for some of a batch, those have no answer and the rest have theirs.
 
     Raises:
@@ -79,22 +82,20 @@ def _ask(shelf: Shelf, campaign: Campaign, _step: Step, asked: Asked, _progress:
                 values[i], uncertainties[i] = one.values[0], one.uncertainties[0]
         if n > 1 and len(failures) == n:
             raise
-    range_ = plausible_range(campaign.spec.target.property)
+    range_ = plausible_range(step.campaign.spec.target.property)
     is_answer = range_.holds(values) & Range(0.0, range_.width).holds(uncertainties)
     for i in np.flatnonzero(~is_answer).tolist():
         failures.setdefault(i, f"the oracle answered {values[i]} +- {uncertainties[i]}")
     return Answered(values, uncertainties, list(failures), list(failures.values()))
 
 
-def _write_labels(
-    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, asked: Asked, answers: Answered
-) -> None:
+def _write_labels(tx: Transaction, step: CampaignStep, activity_id: int, asked: Asked, answers: Answered) -> None:
     """Store the answers, and point every suggestion to the label it uses.
 
     In the published mode the oracle answers for initial rows too, and a duplicate is charged for the label it has.
     """
+    campaign, number = step.campaign, step.number
     is_published = campaign.spec.mode == "paper"
-    number = step.number
     oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
     silent = {asked.composition_ids[i]: why for i, why in zip(answers.failed_positions, answers.failures, strict=True)}
     rows = campaigns.suggestions_of(tx, campaign.id, number)
@@ -138,10 +139,9 @@ def _write_labels(
         campaigns.attach_labels(tx, activity_id, attached)
 
 
-def _close(
-    tx: Transaction, campaign: Campaign, step: Step, _activity_id: int, _inputs: Nothing, _outputs: Nothing
-) -> None:
+def _close(tx: Transaction, step: CampaignStep, _activity_id: int, _inputs: Nothing, _outputs: Nothing) -> None:
     """Close the iteration, and the campaign when its budget is spent or nothing new comes any more."""
+    campaign = step.campaign
     budget = campaign.spec.budget
     if campaigns.n_calls(tx, campaign.id, campaign.spec.mode) >= budget.oracle_calls:
         campaigns.end(tx, campaign.id, "budget spent")
@@ -190,7 +190,7 @@ LABEL = Work(Asked, Answered, _read_asked, _ask, _write_labels)
 RECORD = Work(
     Nothing,
     Nothing,
-    lambda _tx, _campaign, _step: Nothing(),
-    lambda _shelf, _campaign, _step, _inputs, _progress: Nothing(),
+    lambda _tx, _step: Nothing(),
+    lambda _shelf, _step, _inputs, _progress: Nothing(),
     _close,
 )

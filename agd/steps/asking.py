@@ -9,8 +9,10 @@ from agd.db import activities, campaigns
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import InputError
 from agd.spec import EXTERNAL
+from agd.steps.campaign.campaigns import Campaign
 from agd.steps.labelling import AddedLabel, Measurement, add_label
-from agd.work.workspace import Campaign, Workspace, recorded
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
 
 
 def awaited(tx: Transaction, campaign: Campaign) -> Sequence[AnyRow]:
@@ -60,7 +62,8 @@ def give_up(workspace: Workspace, campaign: Campaign, formula: str, reason: str)
         raise InputError(
             f"campaign {campaign.name!r} has an answer for {formula} already: `agd why {formula}` shows it"
         )
-    with recorded(workspace, "give up", campaign=campaign) as activity_id, workspace.database.transaction() as tx:
+    own = {"campaign_id": campaign.id, "threads": campaign.spec.threads}
+    with recorded(workspace, "give up", **own) as activity_id, workspace.database.transaction() as tx:
         if not campaigns.give_up(tx, activity_id, waiting.id, reason.strip()):
             raise InputError(f"campaign {campaign.name!r} has got an answer for {formula} meanwhile")
         activities.finish(tx, activity_id)

@@ -5,8 +5,9 @@ from collections.abc import Set as AbstractSet
 from agd.chem.onehot import is_encodable
 from agd.db import campaigns
 from agd.db.connection import Transaction
+from agd.steps.campaign.campaigns import Campaign
+from agd.steps.data.compositions import counts_of
 from agd.types import Counts
-from agd.work.workspace import Campaign, counts_of
 
 _GROWTH = 4
 

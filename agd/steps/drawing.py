@@ -14,8 +14,10 @@ from agd.db import campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromCampaign, FromDataset, Member, Part
 from agd.errors import InputError, NotFoundError
+from agd.steps.campaign.campaigns import Campaign
+from agd.steps.data.compositions import counts_of
 from agd.types import Counts
-from agd.work.workspace import Campaign, counts_of, derive_seed
+from agd.work.workspace import derive_seed
 
 Labels: TypeAlias = Literal["initial", "al"]
 """What a screener learns from: the campaign's initial labels, or those and every label its suggestions brought."""

@@ -18,9 +18,12 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Member
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
 from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
+from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.data.compositions import counts_of
 from agd.steps.drawing import find_dataset, held_out
 from agd.steps.tabular import read_formulas
-from agd.work.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace, derive_seed
 
 _LEAST_INITIAL = 2
 """Rows that span a box."""

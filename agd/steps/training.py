@@ -17,9 +17,13 @@ from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Options, Progress, silent
+from agd.steps.campaign.campaigns import CampaignStep
+from agd.steps.data.compositions import counts_of
 from agd.types import Counts, FittedModel, Floats, TrainingTable
+from agd.work.leases import recorded
+from agd.work.shelf import Shelf, group_of
 from agd.work.work import Work
-from agd.work.workspace import Campaign, Shelf, Step, Workspace, counts_of, group_of, recorded
+from agd.work.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,9 +106,9 @@ class Fitted:
     metrics: dict[str, float]
 
 
-def _read_table(tx: Transaction, campaign: Campaign, step: Step) -> Table:
-    recipe = _bounded(tx, _recipe_of(campaign, step))
-    training_set_id = campaigns.sets_of(tx, campaign.id)[recipe.kind]
+def _read_table(tx: Transaction, step: CampaignStep) -> Table:
+    recipe = _bounded(tx, _recipe_of(step))
+    training_set_id = campaigns.sets_of(tx, step.campaign.id)[recipe.kind]
     table_sha256 = models.training_set_sha256(tx, training_set_id)
     sha256 = recipe.sha256(recipe.load_plugin().architecture_version, table_sha256)
     options = recipe.options.model_dump(mode="json")
@@ -115,11 +119,11 @@ def _read_table(tx: Transaction, campaign: Campaign, step: Step) -> Table:
     return Table(training_set_id, sha256, options, False, *own)  # noqa: FBT003
 
 
-def _fit(shelf: Shelf, campaign: Campaign, step: Step, table: Table, progress: Progress) -> Fitted:
+def _fit(shelf: Shelf, step: CampaignStep, table: Table, progress: Progress) -> Fitted:
     """Fit the model and put its file on the shelf."""
     if table.counts is None or table.is_held_out is None:
         return Fitted(None, 0, {})
-    recipe = _recipe_of(campaign, step)
+    recipe = _recipe_of(step)
     plugin = recipe.load_plugin()
     options = plugin.options_type.model_validate_json(json.dumps(table.options))
     learned = TrainingTable(table.counts, table.values, table.is_held_out, table.is_validation)
@@ -127,27 +131,25 @@ def _fit(shelf: Shelf, campaign: Campaign, step: Step, table: Table, progress: P
     return Fitted(_save(shelf.folder, fitted), _n_bytes(fitted), dict(fitted.metrics))
 
 
-def _write_model(
-    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, table: Table, fitted: Fitted
-) -> None:
+def _write_model(tx: Transaction, step: CampaignStep, activity_id: int, table: Table, fitted: Fitted) -> None:
     """Give the campaign its model of a role: the version of this recipe that is there, or the new one."""
-    recipe = _bounded(tx, _recipe_of(campaign, step))
+    recipe = _bounded(tx, _recipe_of(step))
     there = models.find_model(tx, recipe_sha256=table.recipe_sha256)
     if there is None:
         version_id = _store(tx, recipe, table.recipe_sha256, table.training_set_id, fitted, activity_id)
     else:
         version_id = there.id
-    campaigns.store_model(tx, campaign.id, recipe.kind, version_id, activity_id)
+    campaigns.store_model(tx, step.campaign.id, recipe.kind, version_id, activity_id)
 
 
-def _recipe_of(campaign: Campaign, step: Step) -> Recipe:
-    role = step.kind.removeprefix("train ")
+def _recipe_of(step: CampaignStep) -> Recipe:
+    campaign, role = step.campaign, step.step.kind.removeprefix("train ")
     chosen = campaign.spec.autoencoder if role == "autoencoder" else campaign.spec.oracle
     answered = campaign.spec.target.property if role == "oracle" else None
     return Recipe(role, chosen.kind, answered, chosen.options(), chosen.seed, campaign.spec.threads)
 
 
-TRAIN = Work(Table, Fitted, _read_table, _fit, _write_model, lambda campaign, step: _recipe_of(campaign, step).seed)
+TRAIN = Work(Table, Fitted, _read_table, _fit, _write_model, lambda step: _recipe_of(step).seed)
 
 
 def bounded(workspace: Workspace, recipe: Recipe) -> Recipe:

@@ -22,11 +22,12 @@ from agd.plugins.oracles import RandomForest
 from agd.spec import ResolvedSpec
 from agd.steps import STEPS, next_step, perform
 from agd.steps.asking import awaited, tell
+from agd.steps.campaign.campaigns import Step, take
+from agd.steps.data.compositions import counts_of
 from agd.steps.labelling import Measurement
 from agd.steps.opening import open_campaign
 from agd.steps.searching import SUGGEST
 from agd.steps.turns import take_turn
-from agd.work.workspace import Step, counts_of, take
 from agd_workflows import hands
 from agd_workflows.build import OF_STEP, screening_workflow
 from agd_workflows.engine import FireWorksEngine

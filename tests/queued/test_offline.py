@@ -21,10 +21,11 @@ from agd.nets.checkpoint import damage, tensors_path
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps import STEPS, next_step, offline, perform
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.offline import JOB, SPOOL, compute, ingest, prepare
 from agd.steps.opening import open_campaign
 from agd.work import spool
-from agd.work.workspace import Campaign, Step, Workspace
+from agd.work.workspace import Workspace
 from agd_workflows import cluster
 from agd_workflows import offline as sending
 from agd_workflows.hands import lend

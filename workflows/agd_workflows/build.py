@@ -7,7 +7,7 @@ from typing import Any
 from fireworks import FiretaskBase, Firework, Workflow
 
 from agd.steps import ITERATION_STEPS, STEPS
-from agd.work.workspace import Step
+from agd.steps.campaign.campaigns import Step
 from agd_workflows import tasks
 
 CATEGORIES = ("train", "search", "label", "screen", "generate")

@@ -13,9 +13,10 @@ from fireworks import FiretaskBase, FWAction, LaunchPad
 from agd.config import load_settings
 from agd.db import hashes
 from agd.db.connection import open_database
+from agd.steps.campaign.campaigns import Step, campaign_row
 from agd.steps.turns import Turn
 from agd.steps.turns import take_turn as take
-from agd.work.workspace import Step, Workspace, campaign_row
+from agd.work.workspace import Workspace
 
 ENGINE = "fireworks"
 
