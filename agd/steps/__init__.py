@@ -10,8 +10,8 @@ from agd.spec import EXTERNAL
 from agd.steps.answering import LABEL, RECORD
 from agd.steps.asking import awaited
 from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, take
+from agd.steps.campaign.training import TRAIN
 from agd.steps.searching import DECODE, ENCODE, SUGGEST
-from agd.steps.training import TRAIN
 from agd.work.work import Work
 from agd.work.workspace import Workspace
 
