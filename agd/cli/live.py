@@ -21,6 +21,7 @@ from agd.cli.show import duration, notices, text
 from agd.db import progress
 from agd.protocols import Progress as Reporter
 from agd.steps.campaign.campaigns import Campaign, Step
+from agd.steps.kinds import ITERATION, STEPS
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
 
@@ -64,9 +65,9 @@ class Watcher:
         self._step, self._step_began = step, time.monotonic()
         if step.iteration is None:
             self._log(step.kind, force=True)
-            if step.kind.startswith("train"):
+            if STEPS[step.kind].category == "train":
                 self._training = self._bars.add_task(step.kind, total=None, note="")
-        elif step.kind == "suggest":
+        elif step.kind == ITERATION[0].name:
             self._show_calls()
 
     def on_progress(self, done: int, total: int, note: str = "") -> None:

@@ -7,25 +7,14 @@ from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
 from agd.protocols import Progress, silent
 from agd.spec import EXTERNAL
-from agd.steps.answering import LABEL, RECORD
 from agd.steps.asking import awaited
 from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, take
-from agd.steps.campaign.training import TRAIN
-from agd.steps.searching import DECODE, ENCODE, SUGGEST
+from agd.steps.kinds import ENCODING, ITERATION, LABELLING, STEPS, TRAININGS
 from agd.work.work import Work
 from agd.work.workspace import Workspace
 
 AWAIT = "await labels"
 """The step that somebody outside has to do: `agd tell`, or `agd label add`."""
-
-ITERATION_STEPS = {"suggest": SUGGEST, "decode": DECODE, "label": LABEL, "record": RECORD}
-
-STEPS: dict[str, Work[CampaignStep, Any, Any]] = {
-    "train autoencoder": TRAIN,
-    "train oracle": TRAIN,
-    "encode": ENCODE,
-    **ITERATION_STEPS,
-}
 
 
 def next_step(workspace: Workspace, campaign: Campaign) -> Step | None:
@@ -41,20 +30,20 @@ def due_steps(tx: Transaction, campaign: Campaign) -> list[Step]:
         return []
     trained = campaigns.models_of(tx, campaign.id)
     roles = ["autoencoder", *(["oracle"] if campaign.spec.oracle.is_model else [])]
-    if untrained := [Step(f"train {role}") for role in roles if role not in trained]:
+    if untrained := [Step(TRAININGS[role].name) for role in roles if role not in trained]:
         return untrained
-    if not campaigns.has_done(tx, campaign.id, "encode"):
-        return [Step("encode")]
+    if not campaigns.has_done(tx, campaign.id, ENCODING.name):
+        return [Step(ENCODING.name)]
     last = campaigns.last_iteration(tx, campaign.id)
-    return [Step("suggest", 1) if last is None else _next_in(tx, campaign, last)]
+    return [Step(ITERATION[0].name, 1) if last is None else _next_in(tx, campaign, last)]
 
 
 def _next_in(tx: Transaction, campaign: Campaign, last: AnyRow) -> Step:
     done = activities.done_kinds(tx, last.id)
-    left = [kind for kind in ITERATION_STEPS if kind not in done]
+    left = [kind.name for kind in ITERATION if kind.name not in done]
     if not left:
-        return Step("suggest", last.number + 1)
-    is_owed = left[0] == "label" and campaign.spec.oracle.kind == EXTERNAL and awaited(tx, campaign)
+        return Step(ITERATION[0].name, last.number + 1)
+    is_owed = left[0] == LABELLING.name and campaign.spec.oracle.kind == EXTERNAL and awaited(tx, campaign)
     return Step(AWAIT if is_owed else left[0], last.number)
 
 
@@ -89,4 +78,4 @@ def work_of(campaign: Campaign, step: Step) -> Work[CampaignStep, Any, Any]:
         raise StepError(f"campaign {campaign.name!r} waits for labels: see `agd ask {campaign.name}`")
     if step.kind not in STEPS:
         raise StepError(f"no step {step.kind!r}: there is {', '.join(STEPS)}")
-    return STEPS[step.kind]
+    return STEPS[step.kind].work

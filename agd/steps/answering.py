@@ -186,6 +186,11 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
+def asks_a_model(step: CampaignStep) -> bool:
+    """Whether labels are computed, not only looked up."""
+    return step.campaign.spec.oracle.is_model
+
+
 LABEL = Work(Asked, Answered, _read_asked, _ask, _write_labels)
 RECORD = Work(
     Nothing,

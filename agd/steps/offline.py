@@ -19,6 +19,7 @@ from agd.protocols import Progress, silent
 from agd.spec import CampaignSpec
 from agd.steps import finish, work_of
 from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, as_campaign, campaign_row, take
+from agd.steps.kinds import STEPS
 from agd.work import spool
 from agd.work.leases import heartbeat, kept_error
 from agd.work.shelf import ModelRef, Shelf
@@ -28,9 +29,6 @@ from agd.writing import check_folder
 
 JOB, SPOOL, MODELS = "job.npz", "spool.npz", "artifacts"
 """In a step's folder: what is to be computed, what came of it, and the model files for both ways."""
-
-KINDS = ("train autoencoder", "train oracle", "suggest", "label")
-"""The steps that may take long enough to be sent away."""
 
 Ingestion: TypeAlias = Literal["recorded", "recorded before", "failed"]
 
@@ -46,8 +44,8 @@ class Ingested:
 
 
 def is_sent(campaign: Campaign, step: Step) -> bool:
-    """Whether a step takes long enough to be sent away; labels that no model gives are only looked up."""
-    return step.kind in KINDS and (step.kind != "label" or campaign.spec.oracle.is_model)
+    """Whether a step takes long enough to be sent away."""
+    return STEPS[step.kind].takes_long(CampaignStep(campaign, step))
 
 
 def prepare(workspace: Workspace, campaign: Campaign, step: Step, folder: Path, lease_s: float) -> bool:
