@@ -16,7 +16,7 @@ _OWN = "agd"
 _MODEL = ("options_type", "architecture_version", "fit", "load")
 
 MEMBERS = {
-    "agd.generators": (*_MODEL, "n_latent", "is_encodable", "encode", "decode"),
+    "agd.generators": (*_MODEL, "is_representable", "n_latent", "encode", "decode"),
     "agd.formula_generators": (*_MODEL, "is_representable", "sample"),
     "agd.oracles": (*_MODEL, "label"),
     "agd.samplers": ("options_type", "suggest"),

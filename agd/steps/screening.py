@@ -20,7 +20,6 @@ from agd.db.connection import Transaction
 from agd.errors import InputError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
-from agd.spec import Target
 from agd.steps import options as plugin_options
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
 from agd.steps.data.compositions import counts_of, store_compositions
@@ -28,6 +27,7 @@ from agd.steps.drawing import Labels, of_campaign
 from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork, Seen, depth
 from agd.steps.pools import Pool, open_pool
 from agd.steps.training import Recipe, Trained, look_up, train_by_hand
+from agd.target import Target
 from agd.work.leases import recorded
 from agd.work.workspace import Workspace
 

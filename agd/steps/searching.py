@@ -14,11 +14,12 @@ from agd.db import campaigns, models
 from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
 from agd.protocols import Generator, Progress
-from agd.spec import CampaignSpec, FilterSpec, Target
+from agd.spec import CampaignSpec, FilterSpec
 from agd.steps.answering import silences_of
 from agd.steps.campaign.campaigns import CampaignStep
 from agd.steps.candidates import draw
 from agd.steps.data.compositions import RULES, counts_of, store_compositions
+from agd.target import Target
 from agd.types import Counts, Floats, History, Latents, Proposals
 from agd.work.shelf import ModelRef, Shelf, model_ref
 from agd.work.work import Work
@@ -98,10 +99,10 @@ def _read_initial(tx: Transaction, step: CampaignStep) -> InitialRows:
     return InitialRows(model_ref(tx, version_id), ids, formulas)
 
 
-def _encode(shelf: Shelf, _step: CampaignStep, rows: InitialRows, _progress: Progress) -> EncodedRows:
+def _encode(shelf: Shelf, step: CampaignStep, rows: InitialRows, _progress: Progress) -> EncodedRows:
     generator: Generator = shelf.load(rows.generator)
     counts = counts_of(rows.formulas)
-    inside = np.flatnonzero(generator.is_encodable(counts)).tolist()
+    inside = np.flatnonzero(step.campaign.spec.autoencoder.is_representable(counts)).tolist()
     if len(inside) < 2:  # noqa: PLR2004  a box needs two corners
         raise StepError("fewer than two initial rows are within the autoencoder's vocabulary: give the search a box")
     return EncodedRows(inside, generator.encode(counts[inside]))

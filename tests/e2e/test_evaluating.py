@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import text
 
 from agd.errors import InputError, NotFoundError
-from agd.spec import Target
 from agd.steps import options
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import find_dataset, labelled
@@ -14,6 +13,7 @@ from agd.steps.evaluating import evaluate
 from agd.steps.importing import import_dataset
 from agd.steps.labelling import retract_label
 from agd.steps.training import Recipe, train_by_hand
+from agd.target import Target
 from agd.work.workspace import Workspace
 
 WIDE = Target.parse("band_gap >= 6 eV")
