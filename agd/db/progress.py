@@ -7,6 +7,7 @@ from sqlalchemy import RowMapping, text
 
 from agd.db import activities, hashes
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
+from agd.spec import ANSWERERS
 
 # The nearest to the target first, then the farthest beyond its one bound.
 _ORDER = """
@@ -17,7 +18,7 @@ CASE WHEN {row}.target_low IS NULL THEN v.value WHEN {row}.target_high IS NULL T
 _STATE = """
 SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
        spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
-       k.spec #>> '{{oracle,kind}}' = 'external' AND EXISTS (
+       k.spec #>> '{{oracle,kind}}' = ANY(:awaited) AND EXISTS (
            SELECT FROM v_suggestion_state s WHERE s.campaign_id = k.id AND s.outcome = 'new' AND s.label_id IS NULL
            AND NOT EXISTS (SELECT FROM label l LEFT JOIN retraction x ON x.label_id = l.id
                            WHERE l.composition_id = s.composition_id AND l.property = k.property
@@ -39,7 +40,8 @@ def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     """Rows of v_campaign_progress, oldest first, each with its `state` and how its activities ended."""
     state = _STATE.format(order=_ORDER.format(row="p"))
     where = "" if name is None else "WHERE p.campaign = :name"
-    rows = tx.execute(text(f"{state} {where} ORDER BY p.campaign_id"), {"name": name}).mappings().all()
+    values = {"name": name, "awaited": [kind for kind, who in ANSWERERS.items() if who.is_awaited]}
+    rows = tx.execute(text(f"{state} {where} ORDER BY p.campaign_id"), values).mappings().all()
     at_work = locked_campaigns(tx) | {row.campaign_id for row in activities.leases(tx) if not row.is_expired}
     return [{"state": _state(row, is_at_work=row["campaign_id"] in at_work), **row} for row in rows]
 

@@ -6,7 +6,6 @@ from agd.db import activities, campaigns, hashes
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
 from agd.protocols import Progress, silent
-from agd.spec import EXTERNAL
 from agd.steps.asking import awaited
 from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, take
 from agd.steps.kinds import ENCODING, ITERATION, LABELLING, STEPS, TRAININGS
@@ -29,7 +28,7 @@ def due_steps(tx: Transaction, campaign: Campaign) -> list[Step]:
     if row is None or row.ended_at is not None:
         return []
     trained = campaigns.models_of(tx, campaign.id)
-    roles = ["autoencoder", *(["oracle"] if campaign.spec.oracle.is_model else [])]
+    roles = ["autoencoder", *(["oracle"] if campaign.spec.oracle.answerer.is_model else [])]
     if untrained := [Step(TRAININGS[role].name) for role in roles if role not in trained]:
         return untrained
     if not campaigns.has_done(tx, campaign.id, ENCODING.name):
@@ -43,7 +42,7 @@ def _next_in(tx: Transaction, campaign: Campaign, last: AnyRow) -> Step:
     left = [kind.name for kind in ITERATION if kind.name not in done]
     if not left:
         return Step(ITERATION[0].name, last.number + 1)
-    is_owed = left[0] == LABELLING.name and campaign.spec.oracle.kind == EXTERNAL and awaited(tx, campaign)
+    is_owed = left[0] == LABELLING.name and campaign.spec.oracle.answerer.is_awaited and awaited(tx, campaign)
     return Step(AWAIT if is_owed else left[0], last.number)
 
 

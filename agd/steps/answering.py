@@ -10,11 +10,11 @@ from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError, is_transient
 from agd.plausible import Range, plausible_range
 from agd.protocols import Oracle, Progress
-from agd.spec import EXTERNAL, TABLE
+from agd.steps.campaign.answers import answers_of
 from agd.steps.campaign.campaigns import Campaign, CampaignStep
 from agd.steps.data.compositions import counts_of
 from agd.types import Floats
-from agd.work.shelf import ModelRef, Shelf, model_ref
+from agd.work.shelf import ModelRef, Shelf
 from agd.work.work import Work
 
 
@@ -44,12 +44,12 @@ class Nothing:
 
 def _read_asked(tx: Transaction, step: CampaignStep) -> Asked:
     campaign = step.campaign
-    oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
+    answers = answers_of(campaign)
     asked = _charged(campaign, campaigns.suggestions_of(tx, campaign.id, step.number))
-    answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in asked])
+    answered = answers.held(tx, campaign, [row.composition_id for row in asked])
     unanswered = {row.composition_id: row.reduced_formula for row in asked if row.composition_id not in answered}
     ids = sorted(unanswered)
-    return Asked(None if oracle_id is None else model_ref(tx, oracle_id), ids, [unanswered[i] for i in ids])
+    return Asked(answers.model(tx, campaign), ids, [unanswered[i] for i in ids])
 
 
 def _ask(shelf: Shelf, step: CampaignStep, asked: Asked, _progress: Progress) -> Answered:
@@ -116,9 +116,9 @@ def _write_labels(tx: Transaction, step: CampaignStep, activity_id: int, asked: 
     ]
     if fresh:
         campaigns.store_oracle_labels(tx, fresh)
-    answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in charged])
+    answered = answers_of(campaign).held(tx, campaign, [row.composition_id for row in charged])
     unanswered = {row.composition_id for row in charged} - answered.keys() - silent.keys()
-    if unanswered and campaign.spec.oracle.kind == EXTERNAL:
+    if unanswered and campaign.spec.oracle.answerer.is_awaited:
         raise StepError(f"a label was retracted meanwhile: see `agd ask {campaign.name}`")
     labels = {} if is_published else campaigns.initial_labels(tx, campaign.id)
     labels |= {
@@ -149,32 +149,6 @@ def _close(tx: Transaction, step: CampaignStep, _activity_id: int, _inputs: Noth
         campaigns.end(tx, campaign.id, "stalled")
 
 
-def silences_of(tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int | None, str]:
-    """Why the oracle has no answer, by composition id: not in the table, or what it said was retracted."""
-    if campaign.spec.oracle.kind == EXTERNAL:
-        return {}
-    held = _answered(tx, campaign, campaigns.models_of(tx, campaign.id).get("oracle"), composition_ids)
-    withdrawn = campaigns.retracted(tx, held.values())
-    silences: dict[int | None, str] = {
-        composition: "the oracle's label of it was retracted" for composition, row in held.items() if row in withdrawn
-    }
-    if campaign.spec.oracle.kind == TABLE:
-        missing = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
-        silences |= {composition: missing for composition in composition_ids if composition not in held}
-    return silences
-
-
-def _answered(
-    tx: Transaction, campaign: Campaign, oracle_id: int | None, composition_ids: Sequence[int]
-) -> dict[int, int]:
-    """Labels there are already: the oracle's answers, the rows of a table, or measurements."""
-    if oracle_id is not None:
-        return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, composition_ids)
-    if campaign.spec.oracle.kind == EXTERNAL:
-        return campaigns.measured(tx, campaign.spec.target.property, composition_ids)
-    return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], composition_ids)
-
-
 def _charged(campaign: Campaign, rows: Sequence[AnyRow]) -> list[AnyRow]:
     """The suggestions of an iteration that the oracle is asked for."""
     is_published = campaign.spec.mode == "paper"
@@ -188,7 +162,7 @@ def _one_line(error: BaseException) -> str:
 
 def asks_a_model(step: CampaignStep) -> bool:
     """Whether labels are computed, not only looked up."""
-    return step.campaign.spec.oracle.is_model
+    return step.campaign.spec.oracle.answerer.is_model
 
 
 LABEL = Work(Asked, Answered, _read_asked, _ask, _write_labels)

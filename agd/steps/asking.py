@@ -8,7 +8,8 @@ from agd.chem.identity import identify
 from agd.db import activities, campaigns
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import InputError
-from agd.spec import EXTERNAL
+from agd.spec import ANSWERERS
+from agd.steps.campaign.answers import answers_of
 from agd.steps.campaign.campaigns import Campaign
 from agd.steps.labelling import AddedLabel, Measurement, add_label
 from agd.work.leases import recorded
@@ -22,10 +23,10 @@ def awaited(tx: Transaction, campaign: Campaign) -> Sequence[AnyRow]:
     answers from outside, a composition that somebody has measured already waits no more.
     """
     rows = campaigns.waiting(tx, campaign.id)
-    if campaign.spec.oracle.kind != EXTERNAL:
+    if not campaign.spec.oracle.answerer.is_awaited:
         return rows
-    measured = campaigns.measured(tx, campaign.spec.target.property, [row.composition_id for row in rows])
-    return [row for row in rows if row.composition_id not in measured]
+    held = answers_of(campaign).held(tx, campaign, [row.composition_id for row in rows])
+    return [row for row in rows if row.composition_id not in held]
 
 
 def tell(
@@ -72,10 +73,11 @@ def give_up(workspace: Workspace, campaign: Campaign, formula: str, reason: str)
 def _find(workspace: Workspace, campaign: Campaign, formula: str) -> AnyRow | None:
     """The suggestion that waits for this composition; None where it has its answer."""
     key = identify(parse_formula(formula)).reduced_formula[0]
-    if campaign.spec.oracle.kind != EXTERNAL:
+    if not campaign.spec.oracle.answerer.is_told:
+        told = " or ".join(f'"{kind}"' for kind, who in ANSWERERS.items() if who.is_told)
         raise InputError(
             f"campaign {campaign.name!r} asks its oracle {campaign.spec.oracle.kind!r}: only one with [oracle] kind = "
-            f'"{EXTERNAL}" is told its labels; `agd label add` records a measurement outside of campaigns'
+            f"{told} is told its labels; `agd label add` records a measurement outside of campaigns"
         )
     with workspace.database.read() as tx:
         rows, owed = campaigns.waiting(tx, campaign.id), awaited(tx, campaign)

@@ -16,7 +16,7 @@ from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Part
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
-from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
+from agd.spec import CONTROLS, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
 from agd.steps import drawing
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
 from agd.steps.tabular import read_formulas
@@ -206,8 +206,8 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     _check_target(tx, resolved)
     dataset = _dataset(tx, resolved, "data.dataset", spec.data.dataset)
     corpus = _dataset(tx, resolved, "autoencoder.corpus", spec.corpus())
-    is_answered_here = spec.oracle.kind != EXTERNAL
-    oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if is_answered_here else None
+    has_dataset = spec.oracle.answerer.has_dataset
+    oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if has_dataset else None
     pool = None if spec.sampler.pool is None else _dataset(tx, resolved, "sampler.pool", spec.sampler.pool)
     for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
         if row is not None and row.property != spec.target.property:
@@ -268,14 +268,14 @@ def _initial_rows(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow
 
 def _oracle_part(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow], initial: Part) -> Part:
     rule = resolved.spec.oracle
-    leaves_out = rule.exclude_initial and rule.kind != TABLE
-    excluded = {member.reduced_formula for member in initial.members} if leaves_out else set()
+    learns = rule.answerer.is_model
+    excluded = {member.reduced_formula for member in initial.members} if learns and rule.exclude_initial else set()
     for file in rule.exclude:
         excluded |= _formulas_of(resolved.folder / file, rule.formula_column).keys()
     left = [row for row in rows if row.reduced_formula not in excluded]
     if not left:
         raise SpecError(f"{resolved.place('oracle')}: no row is left after the exclusions")
-    share = 0.0 if rule.kind == TABLE else rule.held_out
+    share = rule.held_out if learns else 0.0
     return drawing.part(dataset, left, share=share, seed=derive_seed(rule.seed, "oracle"))
 
 

@@ -15,7 +15,7 @@ from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
 from agd.protocols import Generator, Progress
 from agd.spec import CampaignSpec, FilterSpec
-from agd.steps.answering import silences_of
+from agd.steps.campaign.answers import answers_of
 from agd.steps.campaign.campaigns import CampaignStep
 from agd.steps.candidates import draw
 from agd.steps.data.compositions import RULES, counts_of, store_compositions
@@ -241,7 +241,7 @@ def _write_outcomes(tx: Transaction, step: CampaignStep, activity_id: int, _batc
     ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
     composition_ids = dict(zip(read.positions, ids, strict=True))
     refusals = dict(zip(read.positions, read.refusals, strict=True))
-    silences = silences_of(tx, campaign, ids)
+    silences = answers_of(campaign).silences(tx, campaign, ids)
     outcomes = []
     for p, row in enumerate(rows):
         composition_id = composition_ids.get(p)
