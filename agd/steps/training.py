@@ -188,6 +188,7 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
     recipe = Recipe(row.kind, row.plugin, None, options, row.seed, row.threads)
     with recorded(workspace, f"retrain {row.kind}", seed=row.seed) as activity_id:
         made = fit(workspace.artifacts, recipe, as_table(members), progress).tensors_sha256
+        assert made is not None  # noqa: S101  it was fitted just now
         if made != row.tensors_sha256:
             raise ModelError(
                 f"retraining gave tensors {made[:12]}, not {row.tensors_sha256[:12]}: it needs the CPU type and the "
