@@ -58,8 +58,8 @@ class TableAnswers:
         """Retracted answers, and compositions that the dataset does not hold."""
         held = self.held(tx, campaign, composition_ids)
         missing = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
-        absent = {composition: missing for composition in composition_ids if composition not in held}
-        return {**_withdrawn(tx, held), **absent}
+        silences = _withdrawn(tx, held)
+        return silences | {composition: missing for composition in composition_ids if composition not in held}
 
 
 class OutsideAnswers:
