@@ -94,10 +94,11 @@ class Oracle(Model, Protocol):
 class Sampler(Protocol):
     """Proposes what to label next: a pure function of history and seed.
 
-    A class that says `draws_from_pool: ClassVar[bool] = True` is given the candidates of a history.
+    One that `draws_from_pool` is given the candidates of a history, and no other is.
     """
 
     options_type: ClassVar[type[Options]]
+    draws_from_pool: ClassVar[bool]
 
     def __init__(self, options: Options) -> None:
         """Keep the hyper-parameters."""

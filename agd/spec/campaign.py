@@ -165,7 +165,8 @@ class SamplerSpec(PluginSpec):
 
     def draws_from_pool(self) -> bool:
         """Whether the sampler chooses among the rows of a dataset."""
-        return bool(getattr(registry.load(self.group, self.kind), "draws_from_pool", False))
+        found: bool = registry.load(self.group, self.kind).draws_from_pool
+        return found
 
 
 class FilterSpec(_Section):

@@ -61,10 +61,8 @@ class ScreenerChoice:
 
     def recipe(self, campaign: Campaign) -> Recipe:
         """The recipe of the campaign's screeners; they know the same least value as the campaign's oracle."""
-        defaults: dict[str, object] = {"n_trees": N_TREES}
-        minimum = getattr(campaign.spec.oracle.options(), "minimum", None)
-        if minimum is not None:
-            defaults["minimum"] = minimum
+        known = plugin_options.shared(campaign.spec.oracle.options(), {"minimum"})
+        defaults = {"n_trees": N_TREES, **known}
         chosen = plugin_options.parse("agd.oracles", self.kind, self.options, defaults)
         threads = campaign.spec.threads if self.threads is None else self.threads
         return Recipe("screener", self.kind, campaign.spec.target.property, chosen, self.seed, threads)

@@ -17,6 +17,7 @@ from agd.errors import ModelError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Options, Progress, silent
 from agd.steps.data.compositions import counts_of
+from agd.steps.options import completed
 from agd.types import TrainingTable
 from agd.work.leases import recorded
 from agd.work.shelf import group_of
@@ -113,11 +114,11 @@ def fit(
 
 def bounded(tx: Transaction, recipe: Recipe) -> Recipe:
     """The recipe with the property's physical lower bound as the least answer, where none was chosen."""
-    if recipe.property is None or getattr(recipe.options, "minimum", 0.0) is not None:
+    if recipe.property is None:
         return recipe
     found = datasets.property_of(tx, recipe.property)
     bound = None if found is None else found.lower_bound
-    return replace(recipe, options=recipe.options.model_copy(update={"minimum": bound}))
+    return replace(recipe, options=completed(recipe.options, {"minimum": bound}))
 
 
 def look_up(workspace: Workspace, recipe: Recipe, parts: Sequence[Part]) -> Trained:

@@ -16,15 +16,16 @@ from agd.steps.drawing import corpus, find_dataset
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
 from agd.steps.options import parse
+from agd.steps.screening import ScreenerChoice, train_screener
 from agd.work.workspace import Workspace
 
-AUTOENCODER = """
+PLUGINS = """
 import numpy as np
 from pydantic import Field
 
 from agd.errors import InputError
 from agd.protocols import Options, silent
-from agd.types import Decoded, FittedModel
+from agd.types import Decoded, FittedModel, Prediction
 
 
 class PlainOptions(Options):
@@ -59,6 +60,31 @@ class Plain:
         counts = np.maximum(np.rint(latents * 10.0 - 0.4), 0).astype(np.int32)
         counts[:, 50:60] = 0
         return Decoded(counts, dict.fromkeys(np.nonzero(~counts.any(axis=1))[0].tolist(), "nothing is left"))
+
+
+class NoOptions(Options):
+    pass
+
+
+class Mean:
+    '''The mean of what it saw, whatever is asked.'''
+
+    options_type = NoOptions
+    architecture_version = 1
+
+    def __init__(self, mean):
+        self.mean = mean
+
+    @classmethod
+    def fit(cls, table, options, *, seed, progress=silent):
+        return FittedModel({"mean": table.values[~table.is_held_out].mean(keepdims=True)}, {})
+
+    @classmethod
+    def load(cls, tensors, options):
+        return cls(float(tensors["mean"][0]))
+
+    def label(self, counts):
+        return Prediction(np.full(len(counts), self.mean), np.ones(len(counts)))
 """
 
 RARE = [f"{metal}{other}" for metal in ("Rn", "Fr", "Ra", "Po", "Es", "Lr", "Cm") for other in ("F", "Cl", "O2")]
@@ -85,7 +111,7 @@ kind = "plain"
 {options}
 
 [oracle]
-n_trees = 5
+{oracle}
 
 [sampler]
 {sampler}
@@ -99,8 +125,10 @@ def abroad(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     info = site / "abroad-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: abroad\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text("[agd.generators]\nplain = abroad_plugins:Plain\n")
-    (site / "abroad_plugins.py").write_text(AUTOENCODER)
+    (info / "entry_points.txt").write_text(
+        "[agd.generators]\nplain = abroad_plugins:Plain\n[agd.oracles]\nmean = abroad_plugins:Mean\n"
+    )
+    (site / "abroad_plugins.py").write_text(PLUGINS)
     monkeypatch.syspath_prepend(str(site))
     importlib.invalidate_caches()
     registry.installed.cache_clear()
@@ -116,9 +144,11 @@ def abroad(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def specified(tmp_path: Path) -> Callable[..., spec.ResolvedSpec]:
     """Write and read a specification."""
 
-    def make(n: int = 20, options: str = "", sampler: str = 'kind = "random"') -> spec.ResolvedSpec:
+    def make(
+        n: int = 20, options: str = "", sampler: str = 'kind = "random"', oracle: str = "n_trees = 5"
+    ) -> spec.ResolvedSpec:
         path = tmp_path / "abroad.toml"
-        path.write_text(SPEC.format(n=n, options=options, sampler=sampler))
+        path.write_text(SPEC.format(n=n, options=options, sampler=sampler, oracle=oracle))
         return spec.read(path)
 
     return make
@@ -171,3 +201,12 @@ def test_by_hand_it_learns_from_the_same_rows(abroad: Workspace) -> None:
     assert {member.reduced_formula for part in parts for member in part.members} == {
         formula for formula in (*RARE, *PLAIN) if not formula.endswith("O2")
     }
+
+
+def test_an_oracle_without_options_is_sent_none(abroad: Workspace, specified: Callable[..., spec.ResolvedSpec]) -> None:
+    campaign = open_campaign(abroad, specified(oracle='kind = "mean"'))
+    assert LocalEngine().run(abroad, campaign).is_ended
+    own = train_screener(abroad, campaign, "al", ScreenerChoice("mean"))
+    assert own.recipe.options.model_dump() == {}
+    forest = ScreenerChoice("random_forest").recipe(campaign).options.model_dump()
+    assert (forest["n_trees"], forest["minimum"]) == (200, None)
