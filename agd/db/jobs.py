@@ -234,6 +234,12 @@ def retry(tx: Transaction, job_id: int) -> None:
     _turn(tx, job_id, "tried again", of=("open", "parked", "cancelled"), is_idle=True, **again)
 
 
+def take_up(tx: Transaction, job_id: int) -> None:
+    """Have a job tried again where it was parked or cancelled; how another one stands stays as it is."""
+    if _locked(tx, job_id).state in {"parked", "cancelled"}:
+        retry(tx, job_id)
+
+
 def overview(
     tx: Transaction,
     *,

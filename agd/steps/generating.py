@@ -12,7 +12,7 @@ from agd.chem import validity
 from agd.chem.distinct import Seen
 from agd.chem.identity import identify
 from agd.chem.spelling import spell
-from agd.db import activities, datasets, generations, hashes, models, stages
+from agd.db import activities, datasets, generations, hashes, jobs, models, stages
 from agd.db.connection import AnyRow, Transaction
 from agd.db.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
@@ -21,7 +21,7 @@ from agd.protocols import Progress, silent
 from agd.steps.data.compositions import counts_of
 from agd.steps.importing import check_name
 from agd.steps.tallying import Gathering, Keeping
-from agd.work.leases import recorded
+from agd.work.leases import performed
 from agd.work.shelf import model_ref
 from agd.work.workspace import Workspace
 
@@ -105,7 +105,10 @@ def generate(
         per_sample_s = (time.monotonic() - ready + _STORING_S * gathering.n_kept) / n_probed
         estimate_s = ready - began + per_sample_s * n
         return _expected(name, model, gathering, n=n, seed=seed, start=start, estimate_s=estimate_s)
-    with recorded(workspace, "generate", seed=seed, threads=threads) as activity_id:
+    new = jobs.NewJob("generate", f"generate {name}", jobs.key_of("generate", recipe))
+    with performed(workspace, new, seed=seed, threads=threads) as activity_id:
+        if activity_id is None:
+            return {**describe(workspace, name), "was_there": True, "dry_run": dry_run, "seconds": None}
         _draw(workspace, model.id, gathering, start, n, seed, threads, progress)
         dataset = {
             "name": name,

@@ -1,8 +1,13 @@
-"""`agd jobs`: what is due and who is at it, in a table that fits and in JSON; what a person decides about it."""
+"""What is done by hand is a job that bears a second run; `agd jobs` shows it, and a person decides about it."""
 
 import json
+import platform
 import re
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +20,15 @@ from agd.cli.app import app
 from agd.db import activities, jobs
 from agd.db.connection import Database, Transaction
 from agd.db.jobs import Needs, NewJob
-from agd.errors import AgdError, BusyError, InputError, NotFoundError
+from agd.errors import AgdError, BusyError, InputError, ModelError, NotFoundError, StepError
+from agd.steps import options, training
+from agd.steps.cleaning import ImportRules
+from agd.steps.drawing import find_dataset, labelled
+from agd.steps.evaluating import evaluate
+from agd.steps.importing import import_dataset
+from agd.steps.training import Recipe, Trained, train_by_hand
+from agd.work.leases import performed
+from agd.work.workspace import Workspace
 
 Verb = Callable[..., Result]
 
@@ -157,3 +170,120 @@ def test_a_job_is_cancelled_and_tried_again(agd: Verb, every: dict[str, int]) ->
     assert (again["state"], again["reason"], again["n_failed"], again["n_attempts"]) == ("open", None, 0, 1)
     refused(agd("cancel", str(every["running"])), BusyError, "is being done by process")
     refused(agd("retry", str(every["done"])), InputError, "is done; it cannot be tried again")
+
+
+NEW = NewJob("generate", "generate one", jobs.key_of("one"))
+
+
+def forest(workspace: Workspace) -> Trained:
+    with workspace.database.read() as tx:
+        parts = labelled(tx, find_dataset(tx, "starter"), share=0.2, seed=0)
+    chosen = options.parse("agd.oracles", "random_forest", ["n_trees=5"])
+    return train_by_hand(workspace, Recipe("oracle", "random_forest", "band_gap", chosen, 0), parts)
+
+
+def overview(workspace: Workspace) -> list[tuple[str, str, int, int]]:
+    with workspace.database.read() as tx:
+        return [(row.title, row.state, row.n_attempts, row.n_lost) for row in jobs.overview(tx)]
+
+
+def decide(workspace: Workspace, how: Callable[..., None], *words: str) -> None:
+    with workspace.database.transaction() as tx:
+        how(tx, jobs.ensure(tx, NEW), *words)
+
+
+def do(workspace: Workspace, new: NewJob = NEW) -> bool:
+    """Whether there was something to do."""
+    with performed(workspace, new) as activity_id:
+        if activity_id is None:
+            return False
+        with workspace.database.transaction() as tx:
+            activities.finish(tx, activity_id)
+    return True
+
+
+def left_behind(workspace: Workspace, host: str, pid: int, lease_s: float) -> int:
+    """What a process that was at the job has left: its attempt, of which it says nothing any more."""
+    with workspace.database.transaction() as tx:
+        attempt = jobs.take(tx, jobs.ensure(tx, NEW), lease_s=lease_s, threads=1)
+        assert attempt is not None
+        tx.execute(
+            text("UPDATE activity SET host = :host, pid = :pid WHERE id = :id"),
+            {"host": host, "pid": pid, "id": attempt},
+        )
+    return attempt
+
+
+def test_what_is_done_by_hand_is_a_job_that_is_done_once(starter: Workspace, tmp_path: Path) -> None:
+    for _ in range(2):
+        (tmp_path / "few.csv").write_text("formula,eg\nNaF,6.1\nLiF,8.7\nCsI,5.2\n")
+        import_dataset(starter, tmp_path / "few.csv", "few", ImportRules("formula", "eg", "band_gap", "eV"))
+        model = forest(starter)
+        assert model.model_version_id is not None
+        evaluate(starter, model.model_version_id, "few")
+    trained = f"train oracle random_forest {model.recipe_sha256[:12]}"
+    titles = ["import starter", "import few", trained, f"evaluate model version {model.model_version_id} on few"]
+    assert overview(starter) == [(title, "done", 1, 0) for title in titles]
+    with starter.database.read() as tx:
+        assert tx.scalar(text("SELECT count(*) FROM activity WHERE campaign_id IS NOT NULL")) == 0
+
+
+def test_a_failure_is_kept_and_tried_again_at_once(starter: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> None:
+        raise ModelError("it diverged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training, "fit", broken)
+        for _ in range(2):
+            with pytest.raises(ModelError, match="it diverged"):
+                forest(starter)
+    with starter.database.read() as tx:
+        (row,) = jobs.overview(tx, kinds=["train oracle"])
+    assert (row.state, row.n_failed, row.last_error_class) == ("open", 2, "permanent")
+    assert row.last_error == "ModelError: it diverged"
+    assert not forest(starter).was_there
+    assert overview(starter)[1][1:] == ("done", 3, 0)
+
+
+def test_who_asks_again_takes_up_what_was_set_aside(workspace: Workspace) -> None:
+    decide(workspace, jobs.hold)
+    with pytest.raises(StepError, match="is held: `agd jobs release 1` lets it go on"):
+        do(workspace)
+    decide(workspace, jobs.release)
+    decide(workspace, jobs.cancel)
+    with pytest.raises(StepError, match="was cancelled"):
+        do(replace(workspace, launch=(1, 1)))
+    assert do(workspace)
+    assert not do(workspace)
+    assert overview(workspace) == [("generate one", "done", 1, 0)]
+
+
+def test_what_a_process_left_that_is_gone_is_taken_over_at_once(workspace: Workspace) -> None:
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    left_behind(workspace, platform.node(), gone.pid, 600.0)
+    assert do(workspace)
+    assert overview(workspace) == [("generate one", "done", 2, 1)]
+
+
+def test_what_falls_silent_elsewhere_is_taken_over_after_its_lease(workspace: Workspace) -> None:
+    silent = left_behind(workspace, "far", 1, 1.5)
+    assert do(workspace)
+    with pytest.raises(BusyError, match="given up as lost"), workspace.database.transaction() as tx:
+        activities.finish(tx, silent)
+    assert overview(workspace) == [("generate one", "done", 2, 1)]
+
+
+def test_whoever_comes_second_waits_and_finds_it_done(workspace: Workspace) -> None:
+    had_to: list[bool] = []
+    with performed(workspace, NEW) as activity_id:
+        assert activity_id is not None
+        second = threading.Thread(target=lambda: had_to.append(do(workspace)))
+        second.start()
+        second.join(0.7)
+        assert second.is_alive()
+        with workspace.database.transaction() as tx:
+            activities.finish(tx, activity_id)
+    second.join(30.0)
+    assert had_to == [False]
+    assert overview(workspace) == [("generate one", "done", 1, 0)]
