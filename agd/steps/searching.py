@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agd import registry
+from agd import plugin_faults, registry
 from agd.chem import smact_validity
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import Identities, identify
@@ -13,7 +13,7 @@ from agd.chem.validity import assess
 from agd.db import campaigns, models
 from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
-from agd.protocols import Generator, Progress
+from agd.protocols import Generator, Progress, Sampler
 from agd.spec import CampaignSpec, FilterSpec
 from agd.steps.answering import silences_of
 from agd.steps.candidates import draw
@@ -147,7 +147,7 @@ def _suggest(shelf: Shelf, campaign: Campaign, step: Step, past: Past, _progress
     spec = campaign.spec
     generator: Generator = shelf.load(past.generator)
     history = _history(past, spec, lambda points: _read_points(generator, points, spec.filter))
-    sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
+    sampler = _sampler(spec)
     try:
         proposals: Proposals = sampler.suggest(
             history, spec.budget.suggestions_per_iteration, seed=_suggest_seed(campaign, step)
@@ -198,6 +198,15 @@ def _write_suggestions(
             for rank, (latent_id, composition_id) in enumerate(zip(latent_ids, ids, strict=True), start=1)
         ],
     )
+
+
+def _sampler(spec: CampaignSpec) -> Sampler:
+    group, kind = "agd.samplers", spec.sampler.kind
+    plugin = registry.load(group, kind)
+    with plugin_faults.blamed(group, kind, "__init__"):
+        made = plugin(spec.sampler.options())
+    guarded: Sampler = plugin_faults.guarded(group, kind, made)
+    return guarded
 
 
 def _suggest_seed(campaign: Campaign, step: Step) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agd import registry
+from agd import plugin_faults, registry
 from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromDataset, Member, Part
@@ -124,7 +124,8 @@ def _fit(shelf: Shelf, campaign: Campaign, step: Step, table: Table, progress: P
     plugin = recipe.load_plugin()
     options = plugin.options_type.model_validate_json(json.dumps(table.options))
     learned = TrainingTable(table.counts, table.values, table.is_held_out, table.is_validation)
-    fitted = plugin.fit(learned, options, seed=recipe.seed, progress=progress)
+    group = group_of(recipe.kind)
+    fitted = plugin_faults.fit(group, recipe.plugin, learned, options, seed=recipe.seed, progress=progress)
     return Fitted(_save(shelf.folder, fitted), _n_bytes(fitted), dict(fitted.metrics))
 
 
@@ -203,7 +204,8 @@ def train_by_hand(workspace: Workspace, recipe: Recipe, parts: Sequence[Part], p
     with recorded(workspace, f"train {recipe.kind}", seed=recipe.seed, threads=recipe.threads) as activity_id:
         with limited_threads(recipe.threads):
             table = _as_table([member for part in parts for member in part.members])
-            fitted = plugin.fit(table, recipe.options, seed=recipe.seed, progress=progress)
+            group, options = group_of(recipe.kind), recipe.options
+            fitted = plugin_faults.fit(group, recipe.plugin, table, options, seed=recipe.seed, progress=progress)
             if found.last_iteration is not None:
                 fitted = _measured_on_initial(plugin, recipe, fitted, parts)
         made = Fitted(_save(workspace.artifacts, fitted), _n_bytes(fitted), dict(fitted.metrics))
@@ -235,7 +237,8 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
     with recorded(workspace, f"retrain {row.kind}", seed=row.seed) as activity_id:
         table = _table(workspace, row.training_set_id)
         with limited_threads(row.threads):
-            fitted = plugin.fit(table, options, seed=row.seed, progress=progress)
+            group = group_of(row.kind)
+            fitted = plugin_faults.fit(group, row.plugin, table, options, seed=row.seed, progress=progress)
         made = _save(workspace.artifacts, fitted)
         if made != row.tensors_sha256:
             raise ModelError(

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agd import registry
+from agd import plugin_faults, registry
 from agd.chem import smact_validity, validity
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities
@@ -63,7 +63,10 @@ class Shelf:
                 "campaign"
             )
         tensors = load_tensors(self.folder, ref.tensors_sha256)
-        return plugin.load(tensors, plugin.options_type.model_validate_json(json.dumps(ref.options)))
+        options = plugin.options_type.model_validate_json(json.dumps(ref.options))
+        with plugin_faults.blamed(ref.group, ref.plugin, "load"):
+            model = plugin.load(tensors, options)
+        return plugin_faults.guarded(ref.group, ref.plugin, model)
 
 
 @dataclass(frozen=True, slots=True)
