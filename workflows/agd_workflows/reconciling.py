@@ -18,8 +18,9 @@ from agd.db import activities, campaigns
 from agd.db.connection import AnyRow, locked_campaigns
 from agd.errors import DatabaseError
 from agd.steps import AWAIT, due_steps
+from agd.steps.campaign.campaigns import Campaign, Step, as_campaign
 from agd.steps.turns import is_done
-from agd.steps.workspace import Campaign, Step, Workspace, as_campaign
+from agd.work.workspace import Workspace
 from agd_workflows.build import campaign_workflow, step_of
 from agd_workflows.cluster import blame
 from agd_workflows.hands import ENGINE, queued
@@ -112,7 +113,7 @@ class Reconciler:
         with self.workspace.database.transaction() as tx:
             expired = [row for row in activities.leases(tx, campaign.id) if row.is_expired]
             if expired and not self.is_dry:
-                activities.bury_expired(tx, campaign.id)
+                activities.bury_expired(tx, campaign_id=campaign.id)
         for row in expired:
             step = Step(row.step, row.iteration)
             yield Mended(campaign.name, row.fw_id, f"{step}: lost, process {row.pid} on {row.host} fell silent")
