@@ -205,7 +205,7 @@ def test_who_names_a_broken_one_gets_a_line_and_nobody_else(person: Callable[[st
                 rf"agd: abroad.toml:\d+: {role}.kind: the \w+ {kind!r} of broken 0.3 cannot be loaded", line
             )
             assert why in line
-            assert line.endswith("or uninstall broken")
+            assert line.endswith("install another version of broken, or uninstall it")
     told = somebody("doctor").out
     for kind in ("absent", "bare", "raising"):
         assert told.count(f"{kind!r} of broken 0.3") == 3
