@@ -5,14 +5,14 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
-from agd.db import activities, hashes
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
 from agd.db.standing import BEST_FIRST, IS_RESULT
+from agd.spec import ANSWERERS
 
 _STATE = f"""
 SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
        spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
-       k.spec #>> '{{oracle,kind}}' = 'external' AND EXISTS (
+       k.spec #>> '{{oracle,kind}}' = ANY(:awaited) AND EXISTS (
            SELECT FROM v_suggestion_judged s WHERE s.campaign_id = k.id AND s.is_awaited) AS is_waiting
 FROM v_campaign_progress p
 JOIN campaign k ON k.id = p.campaign_id
@@ -30,8 +30,10 @@ LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active
 def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     """Rows of v_campaign_progress, oldest first, each with its `state` and how its activities ended."""
     where = "" if name is None else "WHERE p.campaign = :name"
-    rows = tx.execute(text(f"{_STATE} {where} ORDER BY p.campaign_id"), {"name": name}).mappings().all()
-    at_work = locked_campaigns(tx) | {row.campaign_id for row in activities.leases(tx) if not row.is_expired}
+    values = {"name": name, "awaited": [kind for kind, who in ANSWERERS.items() if who.is_awaited]}
+    rows = tx.execute(text(f"{_STATE} {where} ORDER BY p.campaign_id"), values).mappings().all()
+    leased = tx.execute(text("SELECT campaign_id FROM v_lease WHERE NOT is_expired")).scalars()
+    at_work = locked_campaigns(tx).union(leased)
     return [{"state": _state(row, is_at_work=row["campaign_id"] in at_work), **row} for row in rows]
 
 
@@ -53,12 +55,6 @@ def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
         ),
         {"campaign": campaign_id, "n": n},
     ).all()
-
-
-def content_hash(tx: Transaction, name: str) -> str | None:
-    """The content hash of a campaign, of the version it was begun with."""
-    found = hashes.of_campaign(tx, name)
-    return None if found is None else found.sha256
 
 
 def _state(row: RowMapping, *, is_at_work: bool) -> str:

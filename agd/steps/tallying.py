@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd.chem import validity
+from agd.chem.distinct import Seen, keys_of
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import reduce_counts
 from agd.filters import VALIDITY, Trims
 from agd.policies import KeepPolicy
-from agd.steps.funnel import Seen, keys_of
 from agd.types import Counts
 
 

@@ -21,6 +21,7 @@ from agd.db.connection import AnyRow, Database, Transaction
 from agd.plausible import ANY, RANGES, SMALLEST, plausible_range
 from agd.report.comparison import RULE
 from agd.report.traces import Trace, trace_of
+from agd.spec import ANSWERERS
 from agd.target import Bounds
 from agd.types import Floats
 
@@ -35,6 +36,7 @@ INSERT INTO model_version (kind, plugin, architecture_version, options, seed, tr
 INSERT INTO latent (model_version_id, vector, activity_id) VALUES (1, '{0,1}', 1)
 """
 
+AWAITED = {kind for kind, who in ANSWERERS.items() if who.is_awaited}
 N_ITERATIONS = 3
 VALUES = (-10.0, -0.0, 0.0, 1.0, 2.0, 2.5, 3.0, 5.999, 6.0, 6.5, 99.0, -1e300, 1.7e308, 1e200, 5e-324)
 BOUNDS = ((6.0, None), (None, 2.0), (2.0, 3.0), (2.5, 2.5), (None, 1e250), (-0.0, None))
@@ -191,7 +193,7 @@ class Writer:
 
 def is_awaited(made: Written, i: int) -> bool:
     row = made.rows[i]
-    is_answered = made.oracle == "external" and made.composition_ids[i] in made.measured
+    is_answered = made.oracle in AWAITED and made.composition_ids[i] in made.measured
     return row.state == "new" and row.label is None and not is_answered
 
 
@@ -209,7 +211,7 @@ class Told:
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(("default", "paper")),
-    st.sampled_from(("external", "random_forest", "table")),
+    st.sampled_from((*ANSWERERS, "random_forest")),
     st.sampled_from(BOUNDS),
     st.lists(rows(), max_size=9),
 )
@@ -284,7 +286,7 @@ def agree_on_who_waits(tx: Transaction, made: Written, told: Told) -> None:
     expected = [made.suggestion_ids[i] for i in range(len(made.rows)) if is_awaited(made, i)]
     assert [row.id for row in campaigns.waiting(tx, made.campaign_id)] == expected
     assert told.merits["n_waiting"] == len(expected)
-    assert told.standing["is_waiting"] is (made.oracle == "external" and bool(expected))
+    assert told.standing["is_waiting"] is (made.oracle in AWAITED and bool(expected))
     assert (told.standing["state"] == "waiting for labels") is told.standing["is_waiting"]
 
 

@@ -30,14 +30,16 @@ from agd.db.connection import Database
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.steps import pools, screening
+from agd.steps.campaign.campaigns import Campaign, get_campaign
 from agd.steps.cleaning import ImportRules
+from agd.steps.data.compositions import counts_of
 from agd.steps.explaining import why
 from agd.steps.funnel import Funnel
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, screen, train_screener
 from agd.steps.training import retrain
-from agd.steps.workspace import Campaign, Workspace, counts_of, get_campaign
+from agd.work.workspace import Workspace
 
 SMALL = ScreenerChoice(options=("n_trees=12",))
 
@@ -583,7 +585,7 @@ def test_a_pool_is_told_by_its_content(cli: Callable[..., Result]) -> None:
 
 
 def test_seen_tells_compositions_apart() -> None:
-    from agd.steps.funnel import Seen
+    from agd.chem.distinct import Seen
 
     rng = np.random.default_rng(0)
     counts = np.zeros((4000, 103), np.int32)

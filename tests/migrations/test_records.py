@@ -20,7 +20,7 @@ from agd.nets.threads import limited_threads
 from agd.steps import next_step, perform
 from agd.steps.keeping import open_backup, restore
 from agd.steps.opening import reopen_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 REVISIONS = ("0005", "0007")
@@ -62,7 +62,8 @@ def record(workspace: Workspace, backup: Backup) -> Callable[[str], Workspace]:
 
 def content_hash(workspace: Workspace, name: str) -> str | None:
     with workspace.database.read() as tx:
-        return progress.content_hash(tx, name)
+        found = hashes.of_campaign(tx, name)
+        return found and found.sha256
 
 
 def state(workspace: Workspace, name: str) -> str:
