@@ -23,8 +23,8 @@ __all__ = ["QueuePool", "Session"]
 
 _T = TypeVar("_T")
 
-# One plan per statement serves all values, and no plan made while the queue was empty reads all of a full one.
-_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+# One plan per statement serves all values, and no plan made while the queue was empty reads or sorts all of a full one.
+_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_sort": "off"}
 _NAME = "the URL of the queue (AGD_LAUNCHPAD_URL)"
 _ATTEMPTS = 6
 
