@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agd.accounting import ASKED, LABELLED, end_of_search
 from agd.db import campaigns
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError, is_transient
@@ -130,9 +131,7 @@ def _write_labels(
         if row.composition_id in silent:
             campaigns.give_up(tx, activity_id, row.id, silent[row.composition_id])
     attached = [
-        (row.id, labels[row.composition_id])
-        for row in rows
-        if row.outcome in {"new", "duplicate", "known"} and row.composition_id in labels
+        (row.id, labels[row.composition_id]) for row in rows if row.outcome in LABELLED and row.composition_id in labels
     ]
     if attached:
         campaigns.attach_labels(tx, activity_id, attached)
@@ -143,10 +142,11 @@ def _close(
 ) -> None:
     """Close the iteration, and the campaign when its budget is spent or nothing new comes any more."""
     budget = campaign.spec.budget
-    if campaigns.n_calls(tx, campaign.id, campaign.spec.mode) >= budget.oracle_calls:
-        campaigns.end(tx, campaign.id, "budget spent")
-    elif campaigns.n_barren_iterations(tx, campaign.id, step.number) >= budget.stall_after:
-        campaigns.end(tx, campaign.id, "stalled")
+    n_calls = campaigns.n_calls(tx, campaign.id)
+    n_barren = campaigns.n_barren_iterations(tx, campaign.id, step.number)
+    why = end_of_search(n_calls, n_barren, budget_calls=budget.oracle_calls, stall_after=budget.stall_after)
+    if why is not None:
+        campaigns.end(tx, campaign.id, why)
 
 
 def silences_of(tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int | None, str]:
@@ -177,8 +177,7 @@ def _answered(
 
 def _charged(campaign: Campaign, rows: Sequence[AnyRow]) -> list[AnyRow]:
     """The suggestions of an iteration that the oracle is asked for."""
-    is_published = campaign.spec.mode == "paper"
-    return [row for row in rows if row.outcome == "new" or (is_published and row.outcome == "known")]
+    return [row for row in rows if row.outcome in ASKED[campaign.spec.mode]]
 
 
 def _one_line(error: BaseException) -> str:

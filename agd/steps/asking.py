@@ -14,16 +14,8 @@ from agd.steps.workspace import Campaign, Workspace, recorded
 
 
 def awaited(tx: Transaction, campaign: Campaign) -> Sequence[AnyRow]:
-    """The suggestions that wait for an answer, in order.
-
-    Rows of (id, iteration, rank, reduced_formula, posterior_mean, posterior_sd, acquisition, composition_id). With
-    answers from outside, a composition that somebody has measured already waits no more.
-    """
-    rows = campaigns.waiting(tx, campaign.id)
-    if campaign.spec.oracle.kind != EXTERNAL:
-        return rows
-    measured = campaigns.measured(tx, campaign.spec.target.property, [row.composition_id for row in rows])
-    return [row for row in rows if row.composition_id not in measured]
+    """The suggestions that wait for an answer, in order: rows of `campaigns.waiting`."""
+    return campaigns.waiting(tx, campaign.id)
 
 
 def tell(
@@ -75,9 +67,9 @@ def _find(workspace: Workspace, campaign: Campaign, formula: str) -> AnyRow | No
             f'"{EXTERNAL}" is told its labels; `agd label add` records a measurement outside of campaigns'
         )
     with workspace.database.read() as tx:
-        rows, owed = campaigns.waiting(tx, campaign.id), awaited(tx, campaign)
+        owed = awaited(tx, campaign)
         is_known = campaigns.has_asked(tx, campaign.id, key)
-    found = next((row for row in rows if row.reduced_formula == key), None)
+    found = next((row for row in owed if row.reduced_formula == key), None)
     if found is None and not is_known:
         listed = ", ".join(row.reduced_formula for row in owed[:5]) or "nothing"
         raise InputError(

@@ -14,7 +14,8 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromCampaign, FromDataset, Member, Part
 from agd.errors import InputError, NotFoundError
 from agd.protocols import Options
-from agd.steps.workspace import Campaign, counts_of, derive_seed
+from agd.seeds import derive_seed
+from agd.steps.workspace import Campaign, counts_of
 from agd.types import Counts
 
 Labels: TypeAlias = Literal["initial", "al"]

@@ -16,10 +16,11 @@ from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Member
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
+from agd.seeds import derive_seed
 from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
 from agd.steps.drawing import find_dataset, held_out
 from agd.steps.tabular import read_formulas
-from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
+from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, recorded
 
 _LEAST_INITIAL = 2
 """Rows that span a box."""
@@ -142,7 +143,7 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
     with workspace.database.read() as tx:
         there = campaigns.find(tx, spec.name)
         sets = _resolve_sets(tx, resolved)
-        spent = campaigns.n_calls(tx, there.id, spec.mode) if there is not None else 0
+        spent = campaigns.n_calls(tx, there.id) if there is not None else 0
     return {
         "campaign": spec.name,
         "mode": spec.mode,

@@ -14,15 +14,16 @@ from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
+from agd.chem.distinct import Seen
 from agd.chem.identity import identify
-from agd.db import activities, models, screenings
+from agd.db import activities, models, screenings, stages
 from agd.db.connection import Transaction
 from agd.errors import InputError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import options as plugin_options
 from agd.steps.drawing import Labels, of_campaign
-from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork, Seen, depth
+from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork
 from agd.steps.pools import Pool, open_pool
 from agd.steps.training import Recipe, Trained, look_up, train_by_hand
 from agd.steps.workspace import (
@@ -224,7 +225,7 @@ def _screen(
                 }
                 screening_id = screenings.store(tx, values)
                 if screening_id is not None:
-                    screenings.store_stages(tx, screening_id, funnel.stages(role))
+                    stages.store(tx, activity_id, funnel.stages(role), role)
                     _store_hits(tx, screening_id, at_work[role].hits, criteria.target, activity_id)
             activities.finish(tx, activity_id)
     return funnel.n_read
@@ -247,7 +248,7 @@ def _store_hits(tx: Transaction, screening_id: int, hits: Hits, target: Target, 
         return
     named = identify(np.concatenate(hits.counts))
     ids = store_compositions(tx, named, activity_id).tolist()
-    depths = depth(np.array(hits.values), target).tolist()
+    depths = target.depth(np.array(hits.values)).tolist()
     order = sorted(range(len(ids)), key=lambda i: (-depths[i], named.reduced_formula[i]))
     rows = ((ids[i], hits.lines[i], hits.spellings[i], hits.values[i], hits.uncertainties[i]) for i in order)
     screenings.store_hits(tx, screening_id, rows)
@@ -264,7 +265,7 @@ def _described(workspace: Workspace, recipes: Mapping[Role, str], n_top: int) ->
             told.append(
                 {
                     **rows[screening_id]._asdict(),
-                    "stages": {row.name: row.n_left for row in screenings.stages(tx, screening_id)},
+                    "stages": screenings.stages(tx, screening_id),
                     "top": [row._asdict() for row in screenings.top_hits(tx, screening_id, n_top, other)],
                 }
             )

@@ -6,14 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from agd import registry
-from agd.chem import smact_validity
+from agd.accounting import CHARGED, STALLED
 from agd.chem.elements import N_ELEMENTS
-from agd.chem.identity import Identities, identify
-from agd.chem.validity import assess
+from agd.chem.identity import identify
 from agd.db import campaigns, models
 from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
+from agd.filters import Filter, Trims
 from agd.protocols import Generator, Progress
+from agd.seeds import derive_seed
 from agd.spec import CampaignSpec, FilterSpec
 from agd.steps.answering import silences_of
 from agd.steps.candidates import draw
@@ -25,11 +26,9 @@ from agd.steps.workspace import (
     Shelf,
     Step,
     counts_of,
-    derive_seed,
     model_ref,
     store_compositions,
 )
-from agd.target import Target
 from agd.types import Counts, Floats, History, Latents, Proposals
 
 
@@ -171,7 +170,7 @@ def _write_suggestions(
     tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _past: Past, batch: Suggested
 ) -> None:
     if batch.is_exhausted:
-        campaigns.end(tx, campaign.id, "stalled")
+        campaigns.end(tx, campaign.id, STALLED)
         return
     ids: list[int | None] = [None] * len(batch.latents)
     if batch.counts is not None:
@@ -233,7 +232,7 @@ def _decode(shelf: Shelf, campaign: Campaign, _step: Step, batch: Points, _progr
     return Read(
         positions=positions,
         counts=counts[positions] if named is None else named.counts,
-        refusals=_refusals(named, campaign.spec.filter) if named else [],
+        refusals=_filter_of(campaign.spec.filter).judge(named.counts).reasons if named else [],
         failed_positions=list(failures),
         failures=list(failures.values()),
     )
@@ -243,12 +242,11 @@ def _write_outcomes(
     tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _batch: Points, read: Read
 ) -> None:
     """Tell new compositions from the rest, and what is charged."""
-    is_published = campaign.spec.mode == "paper"
     number = step.number
     rows = campaigns.suggestions_of(tx, campaign.id, number)
     initial = campaigns.initial_labels(tx, campaign.id).keys()
     asked = set(campaigns.decoded_before(tx, campaign.id, number))
-    n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id, campaign.spec.mode)
+    n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id)
     ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
     composition_ids = dict(zip(read.positions, ids, strict=True))
     refusals = dict(zip(read.positions, read.refusals, strict=True))
@@ -257,7 +255,7 @@ def _write_outcomes(
     for p, row in enumerate(rows):
         composition_id = composition_ids.get(p)
         outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
-        if outcome == "new" or (is_published and outcome in {"known", "duplicate"}):
+        if outcome in CHARGED[campaign.spec.mode]:
             if composition_id in silences:
                 outcome, reason = "unanswered", silences[composition_id]
             elif n_left == 0:
@@ -276,21 +274,12 @@ SUGGEST = Work(Past, Suggested, _read_past, _suggest, _write_suggestions, _sugge
 DECODE = Work(Points, Read, _read_batch, _decode, _write_outcomes)
 
 
-def objective(values: Floats, target: Target) -> Floats:
-    """What the sampler maximises, in the property's unit: value, its negative, or minus the distance to a window."""
-    if target.low is None:
-        return -values
-    if target.high is None:
-        return values
-    return -np.maximum(np.maximum(target.low - values, values - target.high), 0.0)
-
-
 def _history(past: Past, spec: CampaignSpec, read: Callable[[Floats], Sequence[str | None]]) -> History:
     box = past.latents[: past.n_initial]
-    as_undecodable = float(objective(np.zeros(1), spec.target)[0])
+    as_undecodable = float(spec.target.objective(np.zeros(1))[0])
     return History(
         latents=past.latents,
-        objectives=objective(past.values, spec.target),
+        objectives=spec.target.objective(past.values),
         bounds=np.stack([box.min(axis=0), box.max(axis=0)], axis=1),
         read=read,
         seen=frozenset(past.seen),
@@ -308,26 +297,16 @@ def _read_points(generator: Generator, points: Floats, rule: FilterSpec) -> list
     good = [i for i in range(len(points)) if i not in decoded.failures]
     if good:
         named = identify(decoded.counts[good])
-        for i, formula, refusal in zip(good, named.reduced_formula, _refusals(named, rule), strict=True):
+        for i, formula, refusal in zip(
+            good, named.reduced_formula, _filter_of(rule).judge(named.counts).reasons, strict=True
+        ):
             found[i] = formula if refusal is None else None
     return found
 
 
-def _refusals(named: Identities, rule: FilterSpec) -> list[str | None]:
-    """Why each composition is rejected, None where it is not."""
-    verdicts = assess(named.counts)
-    is_smact_valid = smact_validity.assess(named.counts).is_electronegativity_balanced if rule.is_smact_valid else None
-    largest = named.counts.max(axis=1)
-    checks = [
-        (rule.is_charge_neutral, verdicts.is_charge_neutral, "not charge neutral"),
-        (rule.is_electronegativity_balanced, verdicts.is_electronegativity_balanced, "not electronegativity balanced"),
-        (rule.is_smact_valid, is_smact_valid, "not valid by SMACT's rule"),
-        (rule.max_elements, named.n_elements <= (rule.max_elements or 0), f"more than {rule.max_elements} elements"),
-        (rule.max_atoms, named.n_atoms <= (rule.max_atoms or 0), f"more than {rule.max_atoms} atoms"),
-        (rule.max_count, largest <= (rule.max_count or 0), f"an element more than {rule.max_count} times"),
-    ]
-    asked = [(passed.tolist(), why) for wanted, passed, why in checks if wanted and passed is not None]
-    return [next((why for passed, why in asked if not passed[i]), None) for i in range(len(named.reduced_formula))]
+def _filter_of(rule: FilterSpec) -> Filter:
+    trims = Trims(rule.max_elements, rule.max_atoms, rule.max_count)
+    return Filter(rule.is_charge_neutral, rule.is_electronegativity_balanced, rule.is_smact_valid, trims)
 
 
 def _outcome(

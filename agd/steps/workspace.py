@@ -1,6 +1,5 @@
 """Where a step works: the record, the model files, and one recorded activity at a time."""
 
-import hashlib
 import json
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ from agd.chem import smact_validity, validity
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities
 from agd.config import Pace
-from agd.db import activities, campaigns, datasets, models
+from agd.db import activities, campaigns, datasets, jobs, models
 from agd.db.connection import AnyRow, Database, Transaction
 from agd.db.datasets import CompositionRow, Ids
 from agd.errors import BusyError, DatabaseError, ModelError, NotFoundError, is_transient
@@ -188,22 +187,23 @@ def recorded(
 
 
 def take(workspace: Workspace, campaign: Campaign, step: Step, *, seed: int | None, lease_s: float) -> int | None:
-    """Lease a step of a campaign: the id of its new activity, None where the step is done.
+    """Lease a step of a campaign, which is a job: the id of its new activity, None where the step is done.
 
     Raises:
         BusyError: somebody else is at work on it.
+        StepError: its job is held, parked or cancelled.
     """
     with workspace.database.transaction() as tx:
         iteration_id = None if step.iteration is None else campaigns.open_iteration(tx, campaign.id, step.iteration)
-        return activities.take_step(
+        return jobs.take(
             tx,
-            step.kind,
-            campaign_id=campaign.id,
-            iteration_id=iteration_id,
+            jobs.ensure(tx, jobs.of_step(campaign.id, campaign.name, step.kind, step.iteration)),
             lease_s=lease_s,
             threads=campaign.spec.threads,
             seed=seed,
             launch=workspace.launch,
+            campaign_id=campaign.id,
+            iteration_id=iteration_id,
         )
 
 
@@ -238,12 +238,6 @@ def heartbeat(workspace: Workspace, activity_id: int) -> Iterator[None]:
     finally:
         is_over.set()
         thread.join()
-
-
-def derive_seed(*parts: int | str) -> int:
-    """A seed below 2**63 from other seeds and names: the same everywhere, unrelated for unlike parts."""
-    digest = hashlib.sha256("\x1f".join(str(part) for part in parts).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1
 
 
 def counts_of(formulas: Sequence[str]) -> Counts:

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from agd.cli.app import app
-from agd.db import progress
+from agd.db import hashes, progress
 from agd.errors import FormulaError, InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
@@ -103,12 +103,12 @@ def test_a_retraction_spoils_no_campaign_that_is_done_and_counts_no_more(
     with starter.database.read() as tx:
         before = progress.campaigns(tx, "small")[0]
         best = progress.top_finds(tx, campaign.id, 1)[0]
-        rows_before = progress.content_hash(tx, "small")
+        rows_before = hashes.of_campaign(tx, "small")
     retract_label(starter, best.label_id, "a broken oracle")
     with starter.database.read() as tx:
         after = progress.campaigns(tx, "small")[0]
         top = progress.top_finds(tx, campaign.id, 1)[0]
-        assert progress.content_hash(tx, "small") == rows_before  # of the search, which is over
+        assert hashes.of_campaign(tx, "small") == rows_before  # of the search, which is over
     assert (after["n_charged"], after["n_finds"]) == (before["n_charged"], before["n_finds"] - 1)
     assert top.label_id != best.label_id
     assert after["best"] == top.value

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from agd.db import activities, campaigns, datasets, progress
+from agd.db import activities, campaigns, datasets, hashes
 from agd.db.connection import Database
 from agd.errors import NotFoundError
 from agd.loop import LocalEngine
@@ -77,7 +77,8 @@ def suggested(workspace: Workspace, name: str = "small") -> list[str]:
 
 def content_hash(workspace: Workspace) -> str | None:
     with workspace.database.read() as tx:
-        return progress.content_hash(tx, "small")
+        found = hashes.of_campaign(tx, "small")
+        return found and found.sha256
 
 
 def test_real_rows_come_with_their_real_labels(starter: Workspace, make_spec: MakeSpec) -> None:

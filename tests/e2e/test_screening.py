@@ -321,7 +321,7 @@ def test_killed_in_the_middle_leaves_no_half_screening(
     for role in ("initial", "al"):
         train_screener(workspace, campaign, role, SMALL)
     counted = (
-        "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM screening_stage),"
+        "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM stage),"
         " (SELECT count(*) FROM screening_hit), (SELECT count(*) FROM composition),"
         " (SELECT count(*) FROM model_version)"
     )
@@ -359,9 +359,7 @@ def test_a_killed_process_leaves_nothing(workspace: Workspace, database_url: str
         time.sleep(0.05)
     process.kill()
     process.wait(timeout=60)
-    kept = (
-        "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM screening_hit), count(*) FROM screening_stage"
-    )
+    kept = "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM screening_hit), count(*) FROM stage"
     assert rows(workspace, kept) == [(0, 0, 0)]
     told = screen(workspace, "small", str(tmp_path / "big.csv"), {"limit": 1000}, choice=SMALL)
     assert [screened["stages"]["read"] for screened in told["screenings"]] == [1000, 1000]
@@ -585,7 +583,7 @@ def test_a_pool_is_told_by_its_content(cli: Callable[..., Result]) -> None:
 
 
 def test_seen_tells_compositions_apart() -> None:
-    from agd.steps.funnel import Seen
+    from agd.chem.distinct import Seen
 
     rng = np.random.default_rng(0)
     counts = np.zeros((4000, 103), np.int32)

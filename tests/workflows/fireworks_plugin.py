@@ -16,11 +16,12 @@ import fireworks.scripts.rlaunch_run
 import fireworks.utilities.filepad
 
 from agd_workflows import launchpad
+from agd_workflows.mongo import connecting
 from agd_workflows.whole import WholeLaunchPad
 
 
 def _connect(*_given: Any, **_options: Any) -> Any:
-    return launchpad.connect(os.environ["AGD_TEST_QUEUE_URL"])
+    return connecting.connect(os.environ["AGD_TEST_QUEUE_URL"])
 
 
 launchpad.install()

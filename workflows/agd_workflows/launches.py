@@ -19,7 +19,6 @@ from fireworks import Firework, FWAction, FWorker, LaunchPad
 from fireworks.core import launchpad as fireworks_launchpad
 from fireworks.core.firework import Launch
 from fireworks.utilities.fw_serializers import recursive_dict
-from mongomock.helpers import patch_datetime_awareness_in_document as without_zones
 from pymongo.errors import PyMongoError
 
 from agd.db import queue, queue_launches
@@ -59,7 +58,7 @@ class Launches:
         self, fworker: FWorker, launch_dir: str, fw_id: int | None, host: str | None, ip: str | None, state: str
     ) -> tuple[Firework, int] | tuple[None, None] | None:
         """As checkout_fw, None where that is to be called."""
-        wanted, order = translate(without_zones(_query(fworker, fw_id))), translate_sort([] if fw_id else _sort())
+        wanted, order = translate(_query(fworker, fw_id)), translate_sort([] if fw_id else _sort())
         shelf = self._shelf()
         if self._pool.is_whole or shelf is None or order is None or not wanted.is_whole:
             return None

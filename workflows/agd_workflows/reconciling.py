@@ -112,7 +112,7 @@ class Reconciler:
         with self.workspace.database.transaction() as tx:
             expired = [row for row in activities.leases(tx, campaign.id) if row.is_expired]
             if expired and not self.is_dry:
-                activities.bury_expired(tx, campaign.id)
+                activities.bury_expired(tx, campaign_id=campaign.id)
         for row in expired:
             step = Step(row.step, row.iteration)
             yield Mended(campaign.name, row.fw_id, f"{step}: lost, process {row.pid} on {row.host} fell silent")

@@ -213,8 +213,9 @@ def test_a_screening_is_drawn(searched: Workspace, read_page: ReadPage) -> None:
         )
         change(
             searched,
-            "INSERT INTO screening_stage SELECT id, position, name, n FROM screening, (VALUES (1, 'read', 1234567),"
-            " (2, 'parsed', 1234000), (3, 'predicted', CAST(:n AS int))) s (position, name, n) WHERE role = :role",
+            "INSERT INTO stage SELECT activity_id, role, position, name, n, n FROM screening,"
+            " (VALUES (1, 'read', 1234567), (2, 'parsed', 1234000), (3, 'predicted', CAST(:n AS int)))"
+            " s (position, name, n) WHERE role = :role",
             role=role,
             n=n_left,
         )
