@@ -134,8 +134,8 @@ def resume(
     json: Json = False,
 ) -> None:
     """Go on with a campaign where the record says it was, by the engine it was run with last."""
+    from agd.steps.campaign.campaigns import campaign_row
     from agd.steps.opening import reopen_campaign
-    from agd.steps.workspace import campaign_row
 
     with show.workspace() as workspace:
         campaign = reopen_campaign(workspace, name)
@@ -147,7 +147,7 @@ def stop(name: Name) -> None:
     """Ask the process that runs a campaign to finish its step, commit and leave."""
     from agd.db import campaigns
     from agd.db.connection import locked_campaigns
-    from agd.steps.workspace import campaign_row
+    from agd.steps.campaign.campaigns import campaign_row
 
     with show.workspace() as workspace:
         campaign = campaign_row(workspace, name)
@@ -202,7 +202,7 @@ def top(
 ) -> None:
     """Show the best compositions a campaign has found."""
     from agd.db import progress
-    from agd.steps.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         campaign = get_campaign(workspace, name)
@@ -269,7 +269,7 @@ def hash_(
     covered.
     """
     from agd.db import hashes
-    from agd.steps.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         get_campaign(workspace, name)
@@ -392,7 +392,7 @@ def _run_one(workspace: Any, campaign: Any, how: How) -> tuple[dict[str, Any], i
 
 def _status(workspace: Any, name: str | None, n_iterations: int) -> dict[str, Any]:
     from agd.db import activities, progress
-    from agd.steps.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
 
     if name is not None:
         get_campaign(workspace, name)

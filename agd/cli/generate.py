@@ -10,7 +10,7 @@ from agd.policies import KeepPolicy
 
 if TYPE_CHECKING:
     from agd.steps.tallying import Keeping
-    from agd.steps.workspace import Workspace
+    from agd.work.workspace import Workspace
 
 _TRIMS = ("max_elements", "max_atoms", "max_count")
 

@@ -12,7 +12,7 @@ from agd.errors import InputError
 
 if TYPE_CHECKING:
     from agd.steps.screening import Role
-    from agd.steps.workspace import Workspace
+    from agd.work.workspace import Workspace
 
 _ROLE_NAMES = {"baseline": "baseline (initial labels)", "al": "al (with the campaign's own)"}
 
@@ -107,7 +107,7 @@ def screens(
 ) -> None:
     """List the screenings."""
     from agd.db import screenings
-    from agd.steps.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         if campaign is not None:

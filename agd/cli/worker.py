@@ -11,6 +11,7 @@ import typer
 from agd.cli import show
 from agd.cli.show import Json
 from agd.errors import BusyError, InputError
+from agd.policies import CATEGORIES
 from agd.waiting import waiting
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def worker(
     campaign: Annotated[str | None, typer.Option(help="Only this campaign's work.")] = None,
     category: Annotated[
         list[str] | None,
-        typer.Option(help="Only work of this kind: train, search, label, screen or generate; repeatable."),
+        typer.Option(help=f"Only work of this category: {', '.join(CATEGORIES)}; repeatable."),
     ] = None,
     until_idle: Annotated[
         float | None, typer.Option(min=0.0, metavar="SECONDS", help="Leave when nothing was ready for so long.")
@@ -52,9 +53,9 @@ def worker(
     """
     from agd.config import load_settings
     from agd.loop import stop_signals
-    from agd.steps.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
     from agd.writing import check_folder
-    from agd_workflows import build, cluster
+    from agd_workflows import cluster
     from agd_workflows.hands import lend
     from agd_workflows.launching import Share, open_queue
     from agd_workflows.offline import Sender
@@ -69,8 +70,8 @@ def worker(
     with show.workspace() as workspace, stop_signals() as is_stopped, ExitStack() as said:
         if campaign is not None:
             get_campaign(workspace, campaign)
-        if unknown := set(category or ()) - set(build.CATEGORIES):
-            raise InputError(f"--category {unknown.pop()}: there is {', '.join(build.CATEGORIES)}")
+        if unknown := set(category or ()) - set(CATEGORIES):
+            raise InputError(f"--category {unknown.pop()}: there is {', '.join(CATEGORIES)}")
         share = Share(campaign, tuple(category or ()), until_idle, quiet)
         adapter = None if queue is None else cluster.load_qadapter(queue, qadapter, share.job_words())
         launchpad = open_queue(workspace)

@@ -117,11 +117,6 @@ def set_sha256(parts: Sequence[Part]) -> str:
     return digest.hexdigest()
 
 
-def store_training_set(tx: Transaction, members: Sequence[Member], source: AnyRow, activity_id: int) -> int:
-    """Insert a training set drawn from the dataset `source`, or find the equal one; return its id."""
-    return store_parts(tx, [Part(FromDataset(source.id, source.recipe_sha256), members)], activity_id)
-
-
 def store_parts(tx: Transaction, parts: Sequence[Part], activity_id: int) -> int:
     """Insert a training set drawn from several places, or find the equal one; return its id."""
     sha256 = set_sha256(parts)

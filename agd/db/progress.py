@@ -7,11 +7,12 @@ from sqlalchemy import RowMapping, text
 
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
 from agd.db.standing import BEST_FIRST, IS_RESULT, is_awaited
+from agd.spec import ANSWERERS
 
 _STATE = f"""
 SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
        spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
-       k.spec #>> '{{oracle,kind}}' = 'external' AND EXISTS (
+       k.spec #>> '{{oracle,kind}}' = ANY(:awaited) AND EXISTS (
            SELECT FROM v_suggestion_state s WHERE s.campaign_id = k.id AND {is_awaited("s")}) AS is_waiting
 FROM v_campaign_progress p
 JOIN campaign k ON k.id = p.campaign_id
@@ -29,7 +30,8 @@ LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active
 def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     """Rows of v_campaign_progress, oldest first, each with its `state` and how its activities ended."""
     where = "" if name is None else "WHERE p.campaign = :name"
-    rows = tx.execute(text(f"{_STATE} {where} ORDER BY p.campaign_id"), {"name": name}).mappings().all()
+    values = {"name": name, "awaited": [kind for kind, who in ANSWERERS.items() if who.is_awaited]}
+    rows = tx.execute(text(f"{_STATE} {where} ORDER BY p.campaign_id"), values).mappings().all()
     leased = tx.execute(text("SELECT campaign_id FROM v_lease WHERE NOT is_expired")).scalars()
     at_work = locked_campaigns(tx).union(leased)
     return [{"state": _state(row, is_at_work=row["campaign_id"] in at_work), **row} for row in rows]

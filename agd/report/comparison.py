@@ -13,8 +13,9 @@ from agd.errors import InputError
 from agd.report import words
 from agd.report.traces import Trace, trace_of
 from agd.spec import CONTROLS
-from agd.steps.workspace import Workspace, campaign_row
+from agd.steps.campaign.campaigns import campaign_row
 from agd.target import Bounds
+from agd.work.workspace import Workspace
 
 RULE: Final = Rule(validity.RULE, validity.RULE_VERSION)
 

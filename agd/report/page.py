@@ -26,7 +26,7 @@ from agd.report.markup import Markup, definitions, element, figure, formula, pag
 from agd.report.material import N_FINDS, Material, collect, latest
 from agd.report.traces import oracle_coverage, reliability
 from agd.spec import CONTROLS
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 _SHA = 12
 _SHORT_SHA = 8

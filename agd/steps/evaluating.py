@@ -8,10 +8,12 @@ from agd.db import activities, datasets, evaluations, models
 from agd.errors import InputError, NotFoundError
 from agd.nets.error_measures import measure_errors
 from agd.nets.threads import limited_threads
+from agd.steps.data.compositions import counts_of
 from agd.steps.drawing import find_dataset
-from agd.steps.workspace import Workspace, counts_of, recorded
 from agd.target import Target
 from agd.types import Floats
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
 
 _ERRORS = ("r2", "mae", "rmse")
 

@@ -9,7 +9,7 @@ from agd.chem.identity import identify
 from agd.db import lineage
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import NotFoundError
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 
 def why(workspace: Workspace, formula: str) -> dict[str, Any]:

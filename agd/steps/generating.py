@@ -18,9 +18,12 @@ from agd.db.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
+from agd.steps.data.compositions import counts_of
 from agd.steps.importing import check_name
 from agd.steps.tallying import Gathering, Keeping
-from agd.steps.workspace import Workspace, counts_of, model_ref, recorded
+from agd.work.leases import recorded
+from agd.work.shelf import model_ref
+from agd.work.workspace import Workspace
 
 CHUNK = 32_768
 """Samples that are in memory at a time."""

@@ -22,20 +22,15 @@ from agd.errors import InputError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import options as plugin_options
+from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.data.compositions import counts_of, store_compositions
 from agd.steps.drawing import Labels, of_campaign
 from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork
 from agd.steps.pools import Pool, open_pool
 from agd.steps.training import Recipe, Trained, look_up, train_by_hand
-from agd.steps.workspace import (
-    Campaign,
-    Workspace,
-    as_campaign,
-    campaign_row,
-    counts_of,
-    recorded,
-    store_compositions,
-)
 from agd.target import Target
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
 
 Role: TypeAlias = Literal["baseline", "al"]
 

@@ -16,20 +16,13 @@ from agd.filters import Filter, Trims
 from agd.protocols import Generator, Progress
 from agd.seeds import derive_seed
 from agd.spec import CampaignSpec, FilterSpec
-from agd.steps.answering import silences_of
+from agd.steps.campaign.answers import answers_of
+from agd.steps.campaign.campaigns import CampaignStep
 from agd.steps.candidates import draw
-from agd.steps.work import Work
-from agd.steps.workspace import (
-    RULES,
-    Campaign,
-    ModelRef,
-    Shelf,
-    Step,
-    counts_of,
-    model_ref,
-    store_compositions,
-)
+from agd.steps.data.compositions import RULES, counts_of, store_compositions
 from agd.types import Counts, Floats, History, Latents, Proposals
+from agd.work.shelf import ModelRef, Shelf, model_ref
+from agd.work.work import Work
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,33 +90,34 @@ class Read:
     failures: list[str]
 
 
-def _read_initial(tx: Transaction, campaign: Campaign, _step: Step) -> InitialRows:
+def _read_initial(tx: Transaction, step: CampaignStep) -> InitialRows:
+    campaign = step.campaign
     version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
     rows = models.members_of(tx, campaigns.sets_of(tx, campaign.id)["initial"])
     ids, formulas = [row.composition_id for row in rows], [row.reduced_formula for row in rows]
     return InitialRows(model_ref(tx, version_id), ids, formulas)
 
 
-def _encode(shelf: Shelf, campaign: Campaign, _step: Step, rows: InitialRows, _progress: Progress) -> EncodedRows:
+def _encode(shelf: Shelf, step: CampaignStep, rows: InitialRows, _progress: Progress) -> EncodedRows:
     generator: Generator = shelf.load(rows.generator)
     counts = counts_of(rows.formulas)
-    inside = np.flatnonzero(campaign.spec.autoencoder.is_representable(counts)).tolist()
+    inside = np.flatnonzero(step.campaign.spec.autoencoder.is_representable(counts)).tolist()
     if len(inside) < 2:  # noqa: PLR2004  a box needs two corners
         raise StepError("fewer than two initial rows are within the autoencoder's vocabulary: give the search a box")
     return EncodedRows(inside, generator.encode(counts[inside]))
 
 
 def _write_latents(
-    tx: Transaction, campaign: Campaign, _step: Step, activity_id: int, rows: InitialRows, encoded: EncodedRows
+    tx: Transaction, step: CampaignStep, activity_id: int, rows: InitialRows, encoded: EncodedRows
 ) -> None:
-    version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+    version_id = campaigns.models_of(tx, step.campaign.id)["autoencoder"]
     ids = [rows.composition_ids[i] for i in encoded.positions]
     vectors = [(i, latent.tolist()) for i, latent in zip(ids, encoded.latents, strict=True)]
     campaigns.store_latents(tx, version_id, activity_id, vectors)
 
 
-def _read_past(tx: Transaction, campaign: Campaign, step: Step) -> Past:
-    number = step.number
+def _read_past(tx: Transaction, step: CampaignStep) -> Past:
+    campaign, number = step.campaign, step.number
     initial = campaigns.initial_points(tx, campaign.id)
     points = [*initial, *campaigns.suggested_points(tx, campaign.id, number)]
     counts = np.zeros((len(points), N_ELEMENTS), dtype=np.int32)
@@ -137,20 +131,18 @@ def _read_past(tx: Transaction, campaign: Campaign, step: Step) -> Past:
         counts=counts,
         n_initial=len(initial),
         seen=sorted(seen),
-        candidates=draw(tx, campaign, _suggest_seed(campaign, step), seen),
+        candidates=draw(tx, campaign, _suggest_seed(step), seen),
     )
 
 
-def _suggest(shelf: Shelf, campaign: Campaign, step: Step, past: Past, _progress: Progress) -> Suggested:
+def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) -> Suggested:
     """Ask the sampler for the next points, given every label so far."""
-    spec = campaign.spec
+    spec = step.campaign.spec
     generator: Generator = shelf.load(past.generator)
     history = _history(past, spec, lambda points: _read_points(generator, points, spec.filter))
     sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
     try:
-        proposals: Proposals = sampler.suggest(
-            history, spec.budget.suggestions_per_iteration, seed=_suggest_seed(campaign, step)
-        )
+        proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=_suggest_seed(step))
     except ExhaustedError:
         nothing = np.zeros(0)
         return Suggested(True, np.zeros((0, 0), dtype=np.float32), None, nothing, nothing, nothing)  # noqa: FBT003
@@ -166,9 +158,8 @@ def _suggest(shelf: Shelf, campaign: Campaign, step: Step, past: Past, _progress
     )
 
 
-def _write_suggestions(
-    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _past: Past, batch: Suggested
-) -> None:
+def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _past: Past, batch: Suggested) -> None:
+    campaign = step.campaign
     if batch.is_exhausted:
         campaigns.end(tx, campaign.id, STALLED)
         return
@@ -199,16 +190,16 @@ def _write_suggestions(
     )
 
 
-def _suggest_seed(campaign: Campaign, step: Step) -> int:
-    return derive_seed(campaign.spec.seed, step.number, "suggest")
+def _suggest_seed(step: CampaignStep) -> int:
+    return derive_seed(step.campaign.spec.seed, step.number, "suggest")
 
 
-def _read_batch(tx: Transaction, campaign: Campaign, step: Step) -> Points:
-    rows = campaigns.suggestions_of(tx, campaign.id, step.number)
+def _read_batch(tx: Transaction, step: CampaignStep) -> Points:
+    rows = campaigns.suggestions_of(tx, step.campaign.id, step.number)
     points = [p for p, row in enumerate(rows) if row.proposed == "latent"]
     named = [p for p, row in enumerate(rows) if row.proposed == "composition"]
     return Points(
-        generator=model_ref(tx, campaigns.models_of(tx, campaign.id)["autoencoder"]),
+        generator=model_ref(tx, campaigns.models_of(tx, step.campaign.id)["autoencoder"]),
         n=len(rows),
         positions=points,
         latents=np.array([rows[p].vector for p in points], dtype=np.float32),
@@ -217,7 +208,7 @@ def _read_batch(tx: Transaction, campaign: Campaign, step: Step) -> Points:
     )
 
 
-def _decode(shelf: Shelf, campaign: Campaign, _step: Step, batch: Points, _progress: Progress) -> Read:
+def _decode(shelf: Shelf, step: CampaignStep, batch: Points, _progress: Progress) -> Read:
     """Turn the points of an iteration into compositions."""
     counts = np.zeros((batch.n, N_ELEMENTS), dtype=np.int32)
     counts[batch.named_positions] = counts_of(batch.named)
@@ -232,17 +223,15 @@ def _decode(shelf: Shelf, campaign: Campaign, _step: Step, batch: Points, _progr
     return Read(
         positions=positions,
         counts=counts[positions] if named is None else named.counts,
-        refusals=_filter_of(campaign.spec.filter).judge(named.counts).reasons if named else [],
+        refusals=_filter_of(step.campaign.spec.filter).judge(named.counts).reasons if named else [],
         failed_positions=list(failures),
         failures=list(failures.values()),
     )
 
 
-def _write_outcomes(
-    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _batch: Points, read: Read
-) -> None:
+def _write_outcomes(tx: Transaction, step: CampaignStep, activity_id: int, _batch: Points, read: Read) -> None:
     """Tell new compositions from the rest, and what is charged."""
-    number = step.number
+    campaign, number = step.campaign, step.number
     rows = campaigns.suggestions_of(tx, campaign.id, number)
     initial = campaigns.initial_labels(tx, campaign.id).keys()
     asked = set(campaigns.decoded_before(tx, campaign.id, number))
@@ -250,7 +239,7 @@ def _write_outcomes(
     ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
     composition_ids = dict(zip(read.positions, ids, strict=True))
     refusals = dict(zip(read.positions, read.refusals, strict=True))
-    silences = silences_of(tx, campaign, ids)
+    silences = answers_of(campaign).silences(tx, campaign, ids)
     outcomes = []
     for p, row in enumerate(rows):
         composition_id = composition_ids.get(p)

@@ -23,7 +23,7 @@ from agd.spec import ResolvedSpec
 from agd.steps import AWAIT, next_step, perform
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 

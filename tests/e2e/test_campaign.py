@@ -16,13 +16,15 @@ from agd.nets.threads import limited_threads
 from agd.protocols import Options
 from agd.spec import ResolvedSpec
 from agd.steps import next_step, perform
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.cleaning import ImportRules
+from agd.steps.data.compositions import counts_of
 from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign, plan, reopen_campaign
 from agd.steps.training import retrain
-from agd.steps.workspace import Campaign, Step, Workspace, counts_of
 from agd.types import History, Proposals
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))

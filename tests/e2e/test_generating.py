@@ -37,8 +37,9 @@ from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, screen
 from agd.steps.tallying import Keeping
 from agd.steps.training import Recipe, train_by_hand
-from agd.steps.workspace import Workspace, model_ref
 from agd.types import Counts, FittedModel, Tensors, TrainingTable
+from agd.work.shelf import model_ref
+from agd.work.workspace import Workspace
 from agd_workflows.hands import lend
 from agd_workflows.launching import Share, launch_all, open_queue
 

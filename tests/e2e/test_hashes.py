@@ -13,11 +13,12 @@ from agd.cli.app import app
 from agd.db import hashes
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
+from agd.steps.campaign.campaigns import Step
 from agd.steps.examining import examine
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign, reopen_campaign
 from agd.steps.screening import screen
-from agd.steps.workspace import Step, Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 RANDOM = '[oracle]\nn_trees = 5\n[sampler]\nkind = "random"\n'

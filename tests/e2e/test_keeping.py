@@ -26,7 +26,7 @@ from agd.steps import keeping as keeping_steps
 from agd.steps import next_step, perform
 from agd.steps.keeping import back_up, open_backup, restore
 from agd.steps.opening import open_campaign, reopen_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 RANDOM = '[oracle]\nn_trees = 5\n[sampler]\nkind = "random"\n'

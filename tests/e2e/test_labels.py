@@ -16,12 +16,13 @@ from agd.errors import FormulaError, InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps import perform, searching
+from agd.steps.campaign.campaigns import Step
 from agd.steps.evaluating import evaluate
 from agd.steps.explaining import why
 from agd.steps.labelling import Measurement, add_label, retract_label, what_rests_on
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, screen
-from agd.steps.workspace import Step, Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 

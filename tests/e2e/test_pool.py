@@ -16,12 +16,14 @@ from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps import candidates, next_step, perform
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.cleaning import ImportRules
+from agd.steps.data.compositions import counts_of
 from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.offline import compute, ingest, prepare
 from agd.steps.opening import open_campaign, open_controls, plan
-from agd.steps.workspace import Campaign, Step, Workspace, counts_of
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))

@@ -14,7 +14,7 @@ from agd.steps.evaluating import evaluate
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, screen
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 VIEWS = ("v_attempt", "v_lease", "v_suggestion", "v_label", "v_lineage", "v_campaign_progress", "v_iteration")

@@ -30,14 +30,16 @@ from agd.db.connection import Database
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.steps import pools, screening
+from agd.steps.campaign.campaigns import Campaign, get_campaign
 from agd.steps.cleaning import ImportRules
+from agd.steps.data.compositions import counts_of
 from agd.steps.explaining import why
 from agd.steps.funnel import Funnel
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, screen, train_screener
 from agd.steps.training import retrain
-from agd.steps.workspace import Campaign, Workspace, counts_of, get_campaign
+from agd.work.workspace import Workspace
 
 SMALL = ScreenerChoice(options=("n_trees=12",))
 

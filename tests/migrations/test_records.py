@@ -20,7 +20,7 @@ from agd.nets.threads import limited_threads
 from agd.steps import next_step, perform
 from agd.steps.keeping import open_backup, restore
 from agd.steps.opening import reopen_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"
 REVISIONS = ("0005", "0007")

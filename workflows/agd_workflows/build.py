@@ -6,24 +6,11 @@ from typing import Any
 
 from fireworks import FiretaskBase, Firework, Workflow
 
-from agd.steps import ITERATION_STEPS, STEPS
-from agd.steps.workspace import Step
+from agd.steps.campaign.campaigns import Step
+from agd.steps.kinds import CATEGORY, ENCODING, ITERATION, STEPS
 from agd_workflows import tasks
 
-CATEGORIES = ("train", "search", "label", "screen", "generate")
-"""What a worker may be limited to."""
-
-_CATEGORY = {"train autoencoder": "train", "train oracle": "train", "label": "label"}
-
-OF_STEP = {
-    "train autoencoder": tasks.TrainAutoencoder,
-    "train oracle": tasks.TrainOracle,
-    "encode": tasks.Encode,
-    "suggest": tasks.Suggest,
-    "decode": tasks.Decode,
-    "label": tasks.Label,
-    "record": tasks.Record,
-}
+OF_STEP = {kind: task for kind, task in tasks.OF_KIND.items() if kind in STEPS}
 
 
 def campaign_workflow(name: str, due: Sequence[Step]) -> Workflow:
@@ -37,11 +24,11 @@ def screening_workflow(name: str, pool: str, choice: Mapping[str, Any], options:
     """Train the screener of each role, then screen; arguments as of `agd.steps.screening.screen`, as plain values."""
     shared = {"campaign": name, "choice": dict(choice)}
     trained = [
-        _firework(f"{name}: train {role} screener", tasks.TrainScreener({**shared, "role": role}), "train")
+        _firework(f"{name}: train {role} screener", tasks.TrainScreener({**shared, "role": role}))
         for role in options["roles"]
     ]
     screen = tasks.Screen({**shared, "pool": pool, "options": dict(options)})
-    return _linked(name, trained, [_firework(f"{name}: screen {pool}", screen, "screen")])
+    return _linked(name, trained, [_firework(f"{name}: screen {pool}", screen)])
 
 
 def generation_workflow(
@@ -49,31 +36,32 @@ def generation_workflow(
 ) -> Workflow:
     """One firework; arguments as of `agd.steps.generating.generate`, as plain values."""
     task = tasks.Generate(generation=name, generator=generator_id, keeping=dict(keeping), options=dict(options))
-    return _linked(name, [_firework(f"generate {name}", task, "generate")], [])
+    return _linked(name, [_firework(f"generate {name}", task)], [])
 
 
 def step_of(document: Mapping[str, Any]) -> Step | None:
     """The step of a campaign that a firework of the queue stands for, None where it is none."""
     first = (document["spec"].get("_tasks") or [{"_fw_name": ""}])[0]
-    kind = first["_fw_name"].removeprefix("agd.").replace("_", " ")
+    kind = tasks.kind_of(first["_fw_name"])
     return Step(kind, first.get("iteration")) if kind in STEPS else None
 
 
 def _after(step: Step) -> list[Step]:
     """The steps that follow one, to the end of its iteration."""
-    kinds = list(ITERATION_STEPS)
+    kinds = [kind.name for kind in ITERATION]
     if step.iteration is not None:
         return [Step(kind, step.iteration) for kind in kinds[kinds.index(step.kind) + 1 :]]
-    encode = [] if step.kind == "encode" else [Step("encode")]
+    encode = [] if step.kind == ENCODING.name else [Step(ENCODING.name)]
     return [*encode, *(Step(kind, 1) for kind in kinds)]
 
 
 def _step(name: str, step: Step) -> Firework:
     parameters = {"campaign": name} | ({} if step.iteration is None else {"iteration": step.iteration})
-    return _firework(f"{name}: {step}", OF_STEP[step.kind](parameters), _CATEGORY.get(step.kind, "search"))
+    return _firework(f"{name}: {step}", OF_STEP[step.kind](parameters))
 
 
-def _firework(title: str, task: FiretaskBase, category: str) -> Firework:
+def _firework(title: str, task: FiretaskBase) -> Firework:
+    category = CATEGORY[tasks.kind_of(task.fw_name)]
     owner = task.get("campaign") or task["generation"]
     spec = {"campaign": owner, "_category": category, "_add_launchpad_and_fw_id": True}
     return Firework([task], spec=spec, name=title)

@@ -13,8 +13,9 @@ from agd.errors import StepError
 from agd.loop import Outcome, stop_signals
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, due_steps
-from agd.steps.workspace import Campaign, Step, Workspace
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.waiting import waiting
+from agd.work.workspace import Workspace
 from agd_workflows.hands import ENGINE
 from agd_workflows.launching import Share, open_queue
 from agd_workflows.reconciling import Reconciler

@@ -18,8 +18,9 @@ from agd.db import activities, campaigns
 from agd.db.connection import AnyRow, locked_campaigns
 from agd.errors import DatabaseError
 from agd.steps import AWAIT, due_steps
+from agd.steps.campaign.campaigns import Campaign, Step, as_campaign
 from agd.steps.turns import is_done
-from agd.steps.workspace import Campaign, Step, Workspace, as_campaign
+from agd.work.workspace import Workspace
 from agd_workflows.build import campaign_workflow, step_of
 from agd_workflows.cluster import blame
 from agd_workflows.hands import ENGINE, queued
