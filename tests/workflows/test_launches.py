@@ -187,7 +187,7 @@ def test_an_older_schema_has_all_that_was_set(launchpad: LaunchPad, database: Da
     launchpad.checkout_fw(FWorker(), "/")
     before = content(launchpad, lambda document: document)
     with database.transaction() as tx:
-        schema.downgrade(tx, "0008")
+        schema.downgrade(tx, "0009")
     with database.transaction() as tx:
         schema.upgrade(tx)
     assert content(launchpad, lambda document: document) == before
