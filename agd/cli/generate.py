@@ -9,7 +9,7 @@ from agd.cli.show import Json, console
 from agd.policies import KeepPolicy
 
 if TYPE_CHECKING:
-    from agd.steps.tallying import Keeping
+    from agd.steps.generating import GenerationPlan
     from agd.steps.workspace import Workspace
 
 _TRIMS = ("max_elements", "max_atoms", "max_count")
@@ -46,29 +46,18 @@ def generate(
 ) -> None:
     """Draw samples from a generator and store their compositions, each with the number of its first sample."""
     from agd.cli.live import training_bar
-    from agd.steps.generating import choose_generator
+    from agd.steps.generating import GenerationPlan, choose_generator
     from agd.steps.generating import generate as draw
     from agd.steps.tallying import Keeping
 
     keeping = Keeping(keep, max_elements, max_atoms, max_count)
     with show.workspace() as workspace:
         chosen = choose_generator(workspace, generator)
+        plan = GenerationPlan(name, chosen.id, n, seed, start, keeping, threads)
         with training_bar("generate") as progress:
-            found = draw(
-                workspace,
-                chosen.id,
-                n,
-                name=name,
-                seed=seed,
-                start=start,
-                keeping=keeping,
-                threads=threads,
-                progress=progress,
-                dry_run=dry_run or detach,
-            )
+            found = draw(workspace, plan, progress=progress, dry_run=dry_run or detach)
         if detach and not dry_run and not found["was_there"]:
-            options = {"n": n, "seed": seed, "start": start, "threads": threads}
-            _leave(workspace, name, chosen.id, keeping, options, json=json)
+            _leave(workspace, plan, json=json)
             return
     if json:
         show.print_json(found)
@@ -110,21 +99,16 @@ def register(app: typer.Typer) -> None:
     app.command()(generations)
 
 
-def _leave(
-    workspace: "Workspace", name: str, generator_id: int, keeping: "Keeping", options: dict[str, int], *, json: bool
-) -> None:
+def _leave(workspace: "Workspace", plan: "GenerationPlan", *, json: bool) -> None:
     """Leave the generation to the workers of the queue."""
-    from dataclasses import asdict
-
     from agd_workflows.build import generation_workflow
     from agd_workflows.launching import open_queue
 
-    workflow = generation_workflow(name, generator_id, asdict(keeping), options)
-    ids = sorted(open_queue(workspace).add_wf(workflow).values())
+    ids = sorted(open_queue(workspace).add_wf(generation_workflow(plan)).values())
     if json:
-        show.print_json({"generation": name, "fw_ids": ids})
+        show.print_json({"generation": plan.name, "fw_ids": ids})
     else:
-        show.say(f"firework {ids[0]} is queued; `agd worker` does it, then see `agd generations {name}`")
+        show.say(f"firework {ids[0]} is queued; `agd worker` does it, then see `agd generations {plan.name}`")
 
 
 def _cells(row: dict[str, Any]) -> list[object]:

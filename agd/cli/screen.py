@@ -1,6 +1,6 @@
 """`agd screen`: what a campaign's labels are worth on a pool of formulas; `agd screens` lists what was screened."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,7 +11,7 @@ from agd.cli.show import Json, console
 from agd.errors import InputError
 
 if TYPE_CHECKING:
-    from agd.steps.screening import Role
+    from agd.steps.screening import Role, ScreeningPlan
     from agd.steps.workspace import Workspace
 
 _ROLE_NAMES = {"baseline": "baseline (initial labels)", "al": "al (with the campaign's own)"}
@@ -61,39 +61,31 @@ def screen(
 ) -> None:
     """Screen a pool of formulas by models trained on the labels of a campaign, and store what they pick."""
     from agd.cli.live import training_bar
-    from agd.steps.screening import ScreenerChoice
+    from agd.steps.screening import ScreenerChoice, ScreeningPlan
     from agd.steps.screening import screen as screen_pool
 
     roles: tuple[Role, ...] = ("baseline", "al") if screener == "both" else (screener,)
-    rules = {
-        "sigma": sigma,
-        "max_elements": max_elements,
-        "max_atoms": max_atoms,
-        "max_count": max_count,
-        "is_valid": valid,
-        "is_novel": novel,
-        "limit": limit,
-    }
-    choice = ScreenerChoice(kind, tuple(option or ()), seed)
+    plan = ScreeningPlan(
+        campaign=campaign,
+        pool=pool,
+        roles=roles,
+        choice=ScreenerChoice(kind, tuple(option or ()), seed),
+        target=target,
+        sigma=sigma,
+        max_elements=max_elements,
+        max_atoms=max_atoms,
+        max_count=max_count,
+        is_valid=valid,
+        is_novel=novel,
+        limit=limit,
+        formula_column=formula_column,
+    )
     if detach and pool == "-":
         raise InputError("--detach: a worker cannot read this terminal's standard input: name a file or a data set")
     with show.workspace() as workspace:
-        found = screen_pool(
-            workspace,
-            campaign,
-            pool,
-            rules,
-            roles,
-            choice,
-            target=target,
-            formula_column=formula_column,
-            n_top=top,
-            watch=training_bar,
-            dry_run=dry_run or detach,
-        )
+        found = screen_pool(workspace, plan, n_top=top, watch=training_bar, dry_run=dry_run or detach)
         if detach and not dry_run:
-            options = {"rules": rules, "roles": roles, "target": target, "formula_column": formula_column}
-            _leave(workspace, campaign, pool, asdict(choice), options, json=json)
+            _leave(workspace, plan, json=json)
             return
     if json:
         show.print_json(found)
@@ -146,18 +138,16 @@ def register(app: typer.Typer) -> None:
     app.command()(screens)
 
 
-def _leave(
-    workspace: "Workspace", campaign: str, pool: str, choice: dict[str, Any], options: dict[str, Any], *, json: bool
-) -> None:
-    """Leave the screening to the workers of the queue."""
+def _leave(workspace: "Workspace", plan: "ScreeningPlan", *, json: bool) -> None:
+    """Leave the screening to the workers of the queue, who have another working folder."""
     from agd_workflows.build import screening_workflow
     from agd_workflows.launching import open_queue
 
-    source = str(Path(pool).absolute()) if Path(pool).is_file() else pool
-    launchpad = open_queue(workspace)
-    ids = sorted(launchpad.add_wf(screening_workflow(campaign, source, choice, options)).values())
+    if Path(plan.pool).is_file():
+        plan = replace(plan, pool=str(Path(plan.pool).absolute()))
+    ids = sorted(open_queue(workspace).add_wf(screening_workflow(plan)).values())
     if json:
-        show.print_json({"campaign": campaign, "pool": source, "fw_ids": ids})
+        show.print_json({"campaign": plan.campaign, "pool": plan.pool, "fw_ids": ids})
     else:
         show.say(f"fireworks {', '.join(map(str, ids))} are queued; `agd worker` does them, then see `agd screens`")
 

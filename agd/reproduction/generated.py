@@ -10,7 +10,7 @@ from agd.reproduction.study import Study
 from agd.steps import options as plugin_options
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import find_dataset, representable
-from agd.steps.generating import generate
+from agd.steps.generating import GenerationPlan, generate
 from agd.steps.importing import import_once
 from agd.steps.tallying import Keeping
 from agd.steps.training import Recipe, Trained, train_by_hand
@@ -58,17 +58,9 @@ def sampled(study: Study, model: Trained, n: int, keeping: Keeping | None = None
     rule = keeping or Keeping()
     kept = "-valid" if rule.keep == "valid" else ""
     name = f"agd-{model.recipe.plugin}-{model.recipe_sha256[:8]}-{study.protocol.seed}-{n}{kept}"
+    plan = GenerationPlan(name, model.model_version_id, n, study.protocol.seed, keeping=rule, threads=study.threads)
     with study.watch(f"generate {n:,} by {model.recipe.plugin}") as progress:
-        return generate(
-            study.workspace,
-            model.model_version_id,
-            n,
-            name=name,
-            seed=study.protocol.seed,
-            keeping=rule,
-            threads=study.threads,
-            progress=progress,
-        )
+        return generate(study.workspace, plan, progress=progress)
 
 
 def generated(study: Study) -> str:

@@ -10,6 +10,7 @@ from agd.reproduction.generated import ABOUT_POOL, TRIMS, generated
 from agd.reproduction.outcome import Listed, Outcome, Part, Words
 from agd.reproduction.study import Study, Wish, facts_of
 from agd.spec import Target
+from agd.steps.screening import ScreeningPlan
 
 _LOW, _HIGH = paper.SEMICONDUCTOR_EV
 WINDOW: Final = Target.parse(f"{_LOW:g} eV <= band_gap <= {_HIGH:g} eV")
@@ -34,8 +35,16 @@ def screen24(study: Study, _wish: Wish) -> Outcome:
     parts = study.members_of_row("Exp1")
     given = {"n_trees": _N_TREES}
     model = study.train("Exp1, forest", parts, kind="random_forest", is_oracle=True, given=given)
-    rules = {"max_elements": TRIMS.max_elements, "max_atoms": TRIMS.max_atoms, "max_count": TRIMS.max_count}
-    found = study.screened("Exp1", pool, WINDOW, rules, model, "screen for 2 to 4 eV")
+    plan = ScreeningPlan(
+        study.screening_campaign("Exp1"),
+        pool,
+        ("baseline",),
+        target=WINDOW.text,
+        max_elements=TRIMS.max_elements,
+        max_atoms=TRIMS.max_atoms,
+        max_count=TRIMS.max_count,
+    )
+    found = study.screened(plan, model, "screen for 2 to 4 eV")
     n_novel, n_hits = found.stages.get("novel", 0), len(found.hits)
     picked = dict(found.hits)
     lead = (

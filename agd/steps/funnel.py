@@ -33,13 +33,13 @@ class Criteria:
     """
 
     target: Target
-    sigma: float = 0.0
-    max_elements: int | None = 5
-    max_atoms: int | None = 20
-    max_count: int | None = 7
-    is_valid: bool = True
-    is_novel: bool = True
-    limit: int | None = None
+    sigma: float
+    max_elements: int | None
+    max_atoms: int | None
+    max_count: int | None
+    is_valid: bool
+    is_novel: bool
+    limit: int | None
 
     def as_json(self, formula_column: str | None) -> dict[str, object]:
         """The criteria as the record keeps them."""

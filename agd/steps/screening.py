@@ -9,8 +9,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 
@@ -75,6 +75,53 @@ class ScreenerChoice:
         return Recipe("screener", self.kind, campaign.spec.target.property, chosen, self.seed, threads)
 
 
+@dataclass(frozen=True, slots=True)
+class ScreeningPlan:
+    """A screening that is asked for: the campaign whose labels judge, the pool, the screeners, and what is picked.
+
+    `pool` is a file or a dataset. With `target` None it is the campaign's. For the other rules see Criteria; counts are
+    those of the reduced formula, None or False asks nothing.
+    """
+
+    campaign: str
+    pool: str
+    roles: tuple[Role, ...] = ("baseline", "al")
+    choice: ScreenerChoice = ScreenerChoice()
+    target: str | None = None
+    sigma: float = 0.0
+    max_elements: int | None = 5
+    max_atoms: int | None = 20
+    max_count: int | None = 7
+    is_valid: bool = True
+    is_novel: bool = True
+    limit: int | None = None
+    formula_column: str | None = None
+
+    def as_request(self) -> dict[str, Any]:
+        """The plan in plain values of JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> Self:
+        """The plan that such values stand for."""
+        choice = dict(request["choice"])
+        chosen = ScreenerChoice(**{**choice, "options": tuple(choice.get("options", ()))})
+        return cls(**{**request, "roles": tuple(request["roles"]), "choice": chosen})
+
+    def criteria(self, campaign: Campaign) -> Criteria:
+        """What a composition must be to be picked; raises InputError where the target is another property's."""
+        return Criteria(
+            target_of(campaign, self.target),
+            sigma=self.sigma,
+            max_elements=self.max_elements,
+            max_atoms=self.max_atoms,
+            max_count=self.max_count,
+            is_valid=self.is_valid,
+            is_novel=self.is_novel,
+            limit=self.limit,
+        )
+
+
 def train_screener(
     workspace: Workspace,
     campaign: Campaign,
@@ -112,14 +159,8 @@ def target_of(campaign: Campaign, text: str | None) -> Target:
 
 def screen(
     workspace: Workspace,
-    name: str,
-    pool_name: str,
-    rules: Mapping[str, Any] | None = None,
-    roles: Sequence[Role] = ("baseline", "al"),
-    choice: ScreenerChoice | None = None,
+    plan: ScreeningPlan,
     *,
-    target: str | None = None,
-    formula_column: str | None = None,
     n_top: int = 20,
     watch: Watch = lambda _: nullcontext(silent),
     dry_run: bool = False,
@@ -127,7 +168,7 @@ def screen(
 ) -> dict[str, Any]:
     """Screen a pool for a campaign by the screener of each role, and say what was left at each stage.
 
-    `rules` are fields of Criteria; `trained` are model versions to take for the screeners of their roles. Others are
+    `trained` are model versions to take for the screeners of their roles. Others are
     trained where they are missing; a screening that is there is not repeated. Stages and hits of all roles are stored
     in one transaction; only hits become compositions of the record.
 
@@ -135,21 +176,20 @@ def screen(
         NotFoundError: no such campaign, pool or plug-in.
         InputError: the pool cannot be read, or an option makes no sense.
     """
-    row = campaign_row(workspace, name)
+    row = campaign_row(workspace, plan.campaign)
     campaign = as_campaign(row)
-    criteria = Criteria(target_of(campaign, target), **(rules or {}))
-    choice = choice or ScreenerChoice()
-    choice.recipe(campaign)  # a wrong option is told before the pool is read
-    with open_pool(workspace, pool_name, formula_column) as pool:
+    criteria = plan.criteria(campaign)
+    plan.choice.recipe(campaign)  # a wrong option is told before the pool is read
+    with open_pool(workspace, plan.pool, plan.formula_column) as pool:
         given = trained or {}
         screeners = {
-            role: given.get(role) or _screener(workspace, campaign, role, choice, watch, dry_run=dry_run)
-            for role in roles
+            role: given.get(role) or _screener(workspace, campaign, role, plan.choice, watch, dry_run=dry_run)
+            for role in plan.roles
         }
-        recipes = {role: _sha256(row.spec_sha256, role, screeners[role], pool, criteria) for role in roles}
+        recipes = {role: _sha256(row.spec_sha256, role, screeners[role], pool, criteria) for role in plan.roles}
         with workspace.database.read() as tx:
             there = {role: screenings.find(tx, recipe) is not None for role, recipe in recipes.items()}
-        missing = [role for role in roles if not there[role]]
+        missing = [role for role in plan.roles if not there[role]]
         n_read, started = 0, time.monotonic()
         if missing and not dry_run:
             with watch("screen") as progress:
@@ -158,7 +198,7 @@ def screen(
                 )
         seconds = time.monotonic() - started
         return {
-            "campaign": name,
+            "campaign": campaign.name,
             "pool": pool.source,
             "pool_sha256": pool.source_sha256,
             "criteria": criteria.as_json(pool.formula_column),

@@ -30,10 +30,10 @@ from agd.steps import generating
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import find_dataset, formulas_for
 from agd.steps.explaining import why
-from agd.steps.generating import describe, generate
+from agd.steps.generating import GenerationPlan, describe, generate
 from agd.steps.importing import import_dataset, import_enumeration
 from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, screen
+from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.steps.tallying import Keeping
 from agd.steps.training import Recipe, train_by_hand
 from agd.steps.workspace import Workspace, model_ref
@@ -142,7 +142,7 @@ def test_a_generation_is_what_the_samples_say(
     trained: Workspace, monkeypatch: pytest.MonkeyPatch, start: int, n: int, seed: int, chunk: int
 ) -> None:
     monkeypatch.setattr(generating, "CHUNK", chunk)
-    told = generate(trained, 1, n, name="g", seed=seed, start=start)
+    told = generate(trained, GenerationPlan("g", 1, n, seed, start))
     expected = plainly(start, n, seed)
     found = rows(trained, "SELECT * FROM v_generated")
     assert {row.reduced_formula: (row.sample, row.n_samples) for row in found} == {
@@ -186,7 +186,7 @@ def test_a_generation_is_what_the_samples_say(
 
 def test_only_valid_ones_within_trims_are_kept(trained: Workspace) -> None:
     keeping = Keeping("valid", max_elements=5, max_atoms=20, max_count=2)
-    told = generate(trained, 1, 26, name="g", keeping=keeping)
+    told = generate(trained, GenerationPlan("g", 1, 26, keeping=keeping))
     kept = {row.reduced_formula for row in rows(trained, "SELECT * FROM v_generated")}
     assert kept == {"NaCl", "MgO", "H2O", "KCl", "Xe", "O2", "CaO"}  # NaCl2 is not valid, the others are too large
     assert told["stages"] == {"sampled": 26, "decoded": 22, "distinct": 10, "within trims": 8, "valid": 7, "novel": 5}
@@ -196,20 +196,20 @@ def test_only_valid_ones_within_trims_are_kept(trained: Workspace) -> None:
 
 
 def test_a_generation_is_made_once(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = generate(trained, 1, 30, name="g")
+    first = generate(trained, GenerationPlan("g", 1, 30))
     monkeypatch.setattr(Parrot, "sample", None)
-    again = generate(trained, 1, 30, name="g")
+    again = generate(trained, GenerationPlan("g", 1, 30))
     assert (first["was_there"], again["was_there"]) == (False, True)
     assert {key: again[key] for key in ("stages", "options", "dataset_id")} == {
         key: first[key] for key in ("stages", "options", "dataset_id")
     }
     with pytest.raises(InputError, match="as 'g': use that name"):
-        generate(trained, 1, 30, name="h")
+        generate(trained, GenerationPlan("h", 1, 30))
     for other in ({"n": 31}, {"seed": 1}, {"start": 1}, {"keeping": Keeping("valid")}):
         with pytest.raises(InputError, match="holds other content"):
-            generate(trained, 1, **{"n": 30, **other}, name="g")  # type: ignore[arg-type]
+            generate(trained, GenerationPlan("g", 1, **{"n": 30, **other}))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="holds other content"):
-        generate(trained, 1, 30, name="corpus")
+        generate(trained, GenerationPlan("corpus", 1, 30))
     assert len(rows(trained, "SELECT FROM activity WHERE kind = 'generate'")) == 1
 
 
@@ -228,12 +228,12 @@ def test_what_cannot_be_generated(
     trained: Workspace, generator: int, asked: dict[str, Any], message: str | None
 ) -> None:
     if message is None:
-        generate(trained, generator, **{"name": "g", **asked})
+        generate(trained, GenerationPlan(**{"name": "g", "generator_id": generator, **asked}))
         (row,) = rows(trained, "SELECT sample FROM v_generated")  # the other one is without formula
         assert Parrot.saying(row.sample, 0) == "NaCl2"
         return
     with pytest.raises((InputError, NotFoundError), match=message):
-        generate(trained, generator, **{"name": "g", **asked})
+        generate(trained, GenerationPlan(**{"name": "g", "generator_id": generator, **asked}))
 
 
 @pytest.mark.parametrize("broken", ["store_rows", "store_stages"])
@@ -253,10 +253,10 @@ def test_what_is_cut_off_leaves_nothing(trained: Workspace, monkeypatch: pytest.
 
     monkeypatch.setattr(generations, broken, cut_off)
     with pytest.raises(KeyboardInterrupt):
-        generate(trained, 1, 30, name="g")
+        generate(trained, GenerationPlan("g", 1, 30))
     assert [rows(trained, query) for query in held] == before
     monkeypatch.setattr(generations, broken, whole)
-    assert not generate(trained, 1, 30, name="g")["was_there"]
+    assert not generate(trained, GenerationPlan("g", 1, 30))["was_there"]
     outcomes = rows(trained, "SELECT outcome FROM activity WHERE kind = 'generate' ORDER BY id")
     assert [row.outcome for row in outcomes] == ["failed", "done"]
 
@@ -268,17 +268,17 @@ def test_another_process_was_quicker(trained: Workspace, monkeypatch: pytest.Mon
     def draw_late(*arguments: Any) -> None:
         draw(*arguments)
         monkeypatch.setattr(generating, "_draw", draw)
-        generate(trained, 1, 30, name="g")
+        generate(trained, GenerationPlan("g", 1, 30))
 
     monkeypatch.setattr(generating, "_draw", draw_late)
     with pytest.raises(generating.BusyError, match="just stored dataset 'g'"):
-        generate(trained, 1, 30, name="g")
+        generate(trained, GenerationPlan("g", 1, 30))
     assert len(rows(trained, "SELECT FROM generation")) == 1
 
 
 def test_a_dry_run_stores_nothing(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generating, "_PROBE", 13)
-    told = generate(trained, 1, 1_000_000, name="g", dry_run=True)
+    told = generate(trained, GenerationPlan("g", 1, 1_000_000), dry_run=True)
     assert told["stages"]["sampled"] == told["n_probed"] == 13
     assert told["stages"]["decoded"] == 11
     assert told["estimate_s"] > 0
@@ -386,7 +386,7 @@ def test_a_generation_is_a_pool_and_a_corpus(
     made = charge_balanced(700, seed=5)
     words = ["".join(f"{SYMBOLS[z]}{row[z]}" for z in np.flatnonzero(row)) for row in made]
     monkeypatch.setattr(Parrot, "sayings", ["", *words])
-    generate(trained, 1, 701, name="made")
+    generate(trained, GenerationPlan("made", 1, 701))
     with starter.database.read() as tx:
         ids = [row.composition_id for row in datasets.rows_of(tx, find_dataset(tx, "made").id)]
     assert len(ids) > 600
@@ -397,8 +397,8 @@ def test_a_generation_is_a_pool_and_a_corpus(
     )
     campaign = open_campaign(starter, spec.read(tmp_path / "c.toml"))
     assert LocalEngine().run(starter, campaign).is_ended
-    rules = {"is_novel": False}
-    told = screen(starter, "c", "made", rules, ["al"], ScreenerChoice(options=("n_trees=5",)), target="band_gap > 0 eV")
+    choice = ScreenerChoice(options=("n_trees=5",))
+    told = screen(starter, ScreeningPlan("c", "made", ("al",), choice, "band_gap > 0 eV", is_novel=False))
     hit = told["screenings"][0]["top"][0]
     found = why(starter, hit["reduced_formula"])
     (picked,) = found["screenings"]

@@ -20,7 +20,7 @@ from agd.steps.evaluating import evaluate
 from agd.steps.explaining import why
 from agd.steps.labelling import Measurement, add_label, retract_label, what_rests_on
 from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, screen
+from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.steps.workspace import Step, Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
@@ -178,9 +178,9 @@ def test_what_rests_on_a_label_is_shown_before_it_is_retracted(
         " (SELECT label_id FROM training_set_member WHERE label_id IS NOT NULL AND is_held_out)",
     )
     (tmp_path / "pool.csv").write_text("formula\nNaF\nLiF\n")
-    rules = {"is_novel": False, "is_valid": False}
     choice = ScreenerChoice(options=("n_trees=5",), held_out=0.0)
-    screen(starter, "small", str(tmp_path / "pool.csv"), rules, choice=choice, target="band_gap > 0 eV")
+    pool, target = str(tmp_path / "pool.csv"), "band_gap > 0 eV"
+    screen(starter, ScreeningPlan("small", pool, choice=choice, target=target, is_novel=False, is_valid=False))
     screeners = "SELECT array_agg(id ORDER BY id) FROM model_version WHERE kind = 'screener'"
     baseline, al = scalar(starter, screeners)  # type: ignore[misc]
     evaluate(starter, baseline, "starter")
