@@ -14,8 +14,9 @@ from agd import spec as specification
 from agd.config import load_settings
 from agd.db import progress
 from agd.db.connection import open_database
+from agd.engines import Outcome
 from agd.errors import InputError, NotFoundError
-from agd.loop import LocalEngine, Outcome
+from agd.loop import LocalEngine
 from agd.protocols import Progress, silent
 from agd.steps import asking, explaining, next_step
 from agd.steps.labelling import AddedLabel, Measurement, whoami

@@ -20,11 +20,14 @@ MEMBERS = {
     "agd.formula_generators": (*_MODEL, "is_representable", "sample"),
     "agd.oracles": (*_MODEL, "label"),
     "agd.samplers": ("options_type", "suggest"),
-    "agd.engines": ("run",),
+    "agd.engines": ("has_queue", "run", "submit", "status", "findings"),
 }
 """What a class must have to be a plug-in of a group; an attribute that only instances get may be an annotation."""
 
 GROUPS = tuple(MEMBERS)
+
+_PROTOCOLS = {"agd.engines": "agd.engines"}
+"""Where a group is described that is not among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,9 @@ def _loaded(plugin: Plugin) -> Any:
         wrong = "its options_type is no class of options"
     else:
         return loaded
-    raise PluginError(f"{_broken(plugin)} ({wrong}, see agd.protocols): {_cure(plugin)}")
+    raise PluginError(
+        f"{_broken(plugin)} ({wrong}, see {_PROTOCOLS.get(plugin.entry.group, 'agd.protocols')}): {_cure(plugin)}"
+    )
 
 
 def _has(loaded: Any, name: str) -> bool:

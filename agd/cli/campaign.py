@@ -1,9 +1,9 @@
 """The verbs of a campaign: init, run, resume, stop, status, list, top, models, hash."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -12,6 +12,9 @@ from agd.cli.show import Force, Json, console
 from agd.errors import InputError
 from agd.streams import is_output_lost
 from agd.waiting import waiting
+
+if TYPE_CHECKING:
+    from agd.steps.workspace import Campaign, Workspace
 
 EXIT_WAITING = 8
 EXIT_STOPPED = 130
@@ -107,11 +110,12 @@ def run(
 
     Ctrl-C finishes the step at hand, commits it and leaves.
     """
+    from agd import engines
     from agd import spec as specification
     from agd.steps.opening import open_campaign, plan
 
     resolved = specification.read(spec)
-    how = _how(engine or "local", workers, detach, twin, quiet, json)
+    how = _how(engine or engines.LOCAL, workers, detach, twin, quiet, json)
     with show.workspace() as workspace:
         if dry_run:
             planned = plan(workspace, resolved)
@@ -145,6 +149,7 @@ def resume(
 
 def stop(name: Name) -> None:
     """Ask the process that runs a campaign to finish its step, commit and leave."""
+    from agd import engines
     from agd.db import campaigns
     from agd.db.connection import locked_campaigns
     from agd.steps.workspace import campaign_row
@@ -152,7 +157,7 @@ def stop(name: Name) -> None:
     with show.workspace() as workspace:
         campaign = campaign_row(workspace, name)
         with workspace.database.transaction() as tx:
-            is_queued = campaign.engine != "local" and campaign.ended_at is None
+            is_queued = campaign.engine != engines.LOCAL and campaign.ended_at is None
             at_work = campaign.id in locked_campaigns(tx) or is_queued
             if at_work:
                 campaigns.request_stop(tx, campaign.id)
@@ -310,18 +315,20 @@ class How(NamedTuple):
 
 def _how(engine: str, workers: int, detach: bool, twin: bool, quiet: bool, json: bool) -> How:
     """What was asked for; raises NotFoundError or InputError where it cannot be."""
-    from agd import registry
+    from agd import engines, registry
     from agd.errors import NotFoundError
 
-    known = registry.names("agd.engines")
+    known = registry.names(engines.GROUP)
     if engine not in known:
         raise NotFoundError(f"--engine: no engine {engine!r}{registry.suggestion(engine, known)}")
-    if engine == "local" and (detach or workers > 1):
-        raise InputError("--detach and --workers are for `--engine fireworks`: the local engine is one process")
+    if (detach or workers > 1) and not engines.load(engine).has_queue:
+        raise InputError(
+            f"--detach and --workers are for `--engine {engines.QUEUE}`: the {engine} engine is one process"
+        )
     return How(engine, workers, detach, twin, quiet, json)
 
 
-def _run(workspace: Any, campaign: Any, how: How) -> None:
+def _run(workspace: "Workspace", campaign: "Campaign", how: How) -> None:
     """Run a campaign, and its controls when asked to; leave with a code where one did not come to its end."""
     from agd.steps.opening import open_controls
 
@@ -344,12 +351,12 @@ def _run(workspace: Any, campaign: Any, how: How) -> None:
         show.say(f"see `agd top {campaign.name}`, `agd report {campaign.name}` and `agd why FORMULA`{also}")
 
 
-def _submit(workspace: Any, campaigns: Sequence[Any], how: How) -> None:
+def _submit(workspace: "Workspace", campaigns: Sequence["Campaign"], how: How) -> None:
     """Leave campaigns to the workers of the queue."""
-    from agd import registry
+    from agd import engines
     from agd.db import progress
 
-    engine = registry.load("agd.engines", how.engine)()
+    engine = engines.load(how.engine)()
     rows = []
     for one in campaigns:
         engine.submit(workspace, one)
@@ -362,16 +369,21 @@ def _submit(workspace: Any, campaigns: Sequence[Any], how: How) -> None:
         show.say(f"{row['campaign']}: {row['state']}; `agd worker` works on it, `agd status {row['campaign']}` tells")
 
 
-def _run_one(workspace: Any, campaign: Any, how: How) -> tuple[dict[str, Any], int]:
+def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> tuple[dict[str, Any], int]:
     """How the campaign stands after the run, and the exit code."""
-    from agd import registry
+    from agd import engines
     from agd.cli.live import Watcher, counters
     from agd.db import progress
 
-    chosen = registry.load("agd.engines", how.engine)
-    engine = chosen() if how.engine == "local" else chosen(how.n_workers)
+    engine = engines.load(how.engine)()
     with Watcher(workspace, campaign, quiet=how.quiet) as watcher:
-        outcome = engine.run(workspace, campaign, on_step=watcher.on_step, progress=watcher.on_progress)
+        outcome = engine.run(
+            workspace,
+            campaign,
+            n_workers=how.n_workers,
+            on_step=watcher.on_step,
+            progress=watcher.on_progress,
+        )
     with workspace.database.read() as tx:
         row = progress.campaigns(tx, campaign.name)[0]
     if not how.json:
@@ -390,7 +402,7 @@ def _run_one(workspace: Any, campaign: Any, how: How) -> tuple[dict[str, Any], i
     return {**row, "n_steps": outcome.n_steps, "seconds": round(outcome.seconds, 1)}, code
 
 
-def _status(workspace: Any, name: str | None, n_iterations: int) -> dict[str, Any]:
+def _status(workspace: "Workspace", name: str | None, n_iterations: int) -> dict[str, Any]:
     from agd.db import activities, progress
     from agd.steps.workspace import get_campaign
 
@@ -408,15 +420,19 @@ def _status(workspace: Any, name: str | None, n_iterations: int) -> dict[str, An
     }
 
 
-def _queued(workspace: Any, campaigns: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Fireworks by state, of the campaigns that were ever handed to the queue; nothing is opened where none was."""
-    names = [row["campaign"] for row in campaigns if row["engine"] != "local" or row["n_launches"]]
-    if not names:
-        return {}
-    from agd_workflows.launching import open_queue
-    from agd_workflows.reconciling import states
+def _queued(workspace: "Workspace", campaigns: Sequence[dict[str, Any]]) -> "dict[str, Mapping[str, int]]":
+    """What is queued, by state, of campaigns that were ever handed to a queue; nothing is opened where none was."""
+    from agd import engines
 
-    return states(open_queue(workspace), names)
+    names: dict[str, list[str]] = {}
+    for row in campaigns:
+        handed_to = {row["engine"], engines.QUEUE} if row["n_launches"] else {row["engine"]}
+        for engine in handed_to - {engines.LOCAL}:
+            names.setdefault(engine, []).append(row["campaign"])
+    found: dict[str, Mapping[str, int]] = {}
+    for engine, one in engines.usable(names):
+        found |= one.status(workspace, names[engine])
+    return found
 
 
 def _status_view(values: dict[str, Any]) -> Any:
@@ -464,7 +480,7 @@ def _status_view(values: dict[str, Any]) -> Any:
     return Group(*parts)
 
 
-def _queue_view(queue: dict[str, dict[str, int]]) -> Any:
+def _queue_view(queue: Mapping[str, Mapping[str, int]]) -> Any:
     """Fireworks by state; what is done stands last."""
     order = ["READY", "RUNNING", "WAITING", "FIZZLED", "RESERVED", "PAUSED", "DEFUSED", "ARCHIVED", "COMPLETED"]
     shown = [state for state in order if any(counts.get(state) for counts in queue.values())]

@@ -101,10 +101,9 @@ def register(app: typer.Typer) -> None:
 
 def _leave(workspace: "Workspace", plan: "GenerationPlan", *, json: bool) -> None:
     """Leave the generation to the workers of the queue."""
-    from agd_workflows.build import generation_workflow
-    from agd_workflows.launching import open_queue
+    from agd import engines
 
-    ids = sorted(open_queue(workspace).add_wf(generation_workflow(plan)).values())
+    ids = engines.of_queue().submit(workspace, plan)
     if json:
         show.print_json({"generation": plan.name, "fw_ids": ids})
     else:

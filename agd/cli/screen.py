@@ -140,12 +140,11 @@ def register(app: typer.Typer) -> None:
 
 def _leave(workspace: "Workspace", plan: "ScreeningPlan", *, json: bool) -> None:
     """Leave the screening to the workers of the queue, who have another working folder."""
-    from agd_workflows.build import screening_workflow
-    from agd_workflows.launching import open_queue
+    from agd import engines
 
     if Path(plan.pool).is_file():
         plan = replace(plan, pool=str(Path(plan.pool).absolute()))
-    ids = sorted(open_queue(workspace).add_wf(screening_workflow(plan)).values())
+    ids = engines.of_queue().submit(workspace, plan)
     if json:
         show.print_json({"campaign": plan.campaign, "pool": plan.pool, "fw_ids": ids})
     else:

@@ -32,7 +32,7 @@ from agd.steps.tallying import Keeping
 from agd.steps.turns import take_turn
 from agd.steps.workspace import Step, counts_of, take
 from agd_workflows import hands
-from agd_workflows.build import OF_STEP, screening_workflow
+from agd_workflows.build import OF_STEP
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import Share, open_queue
 from agd_workflows.passing import run_lpad
@@ -101,7 +101,7 @@ def test_processes_of_a_crew_give_the_same_rows(queue: Any, make_spec: MakeSpec,
     resolved = make_spec()
     campaign = open_campaign(queue.workspace, resolved)
     seen: list[Step] = []
-    outcome = FireWorksEngine(2).run(queue.workspace, campaign, on_step=seen.append)
+    outcome = FireWorksEngine().run(queue.workspace, campaign, n_workers=2, on_step=seen.append)
     assert outcome.is_ended
     assert outcome.n_steps == queue.scalar("SELECT count(*) FROM activity WHERE lease_expires_at IS NOT NULL")
     assert Step("train autoencoder") in seen
@@ -432,7 +432,7 @@ def test_a_screening_goes_through_the_queue(queue: Any, make_spec: MakeSpec) -> 
     queue.work_through()
     choice = ScreenerChoice(options=("n_trees=5",))
     plan = ScreeningPlan("small", "starter", choice=choice, max_elements=4)
-    queue.launchpad.add_wf(screening_workflow(plan))
+    assert len(FireWorksEngine().submit(queue.workspace, plan)) == 3
     assert queue.work() == 3
     assert queue.scalar("SELECT count(*) FROM screening") == 2
     assert queue.scalar("SELECT count(*) FROM activity WHERE kind = 'screen' AND fw_id IS NOT NULL") == 1
