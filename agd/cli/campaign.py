@@ -15,6 +15,7 @@ from agd.waiting import waiting
 
 if TYPE_CHECKING:
     from agd.steps.workspace import Campaign, Workspace
+    from agd.views import CampaignProgress, RunProgress, Status
 
 EXIT_WAITING = 8
 EXIT_STOPPED = 130
@@ -113,12 +114,15 @@ def run(
     from agd import engines
     from agd import spec as specification
     from agd.steps.opening import open_campaign, plan
+    from agd.views import as_json
 
     resolved = specification.read(spec)
     how = _how(engine or engines.LOCAL, workers, detach, twin, quiet, json)
     with show.workspace() as workspace:
         if dry_run:
-            planned = plan(workspace, resolved)
+            planned = as_json(plan(workspace, resolved))
+            if planned["pool"] is None:  # a sampler without a pool says nothing of one
+                del planned["pool"]
             if json:
                 show.print_json(planned)
             else:
@@ -206,13 +210,13 @@ def top(
     json: Json = False,
 ) -> None:
     """Show the best compositions a campaign has found."""
-    from agd.db import progress
+    from agd.steps import overviews
     from agd.steps.workspace import get_campaign
 
     with show.workspace() as workspace:
         campaign = get_campaign(workspace, name)
         with workspace.database.read() as tx:
-            rows = [row._asdict() for row in progress.top_finds(tx, campaign.id, n)]
+            rows = overviews.top_finds(tx, campaign.id, n)
     if json:
         show.print_json(rows)
         return
@@ -220,26 +224,26 @@ def top(
     columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "find", "iteration", "rank", "predicted"]
     keys = ["reduced_formula", "value", "uncertainty", "is_find", "iteration", "rank", "posterior_mean"]
     title = f"{name}: {campaign.spec.target}"
-    console.print(show.table(columns, ([row[key] for key in keys] for row in rows), title=title))
+    console.print(show.table(columns, show.cells(rows, keys), title=title))
 
 
 def models(json: Json = False) -> None:
     """List the model versions with what was measured of each."""
-    from agd.db import models as versions
+    from agd.steps import overviews
 
     with show.workspace() as workspace, workspace.database.read() as tx:
-        rows = [row._asdict() for row in versions.models(tx)]
+        rows = overviews.model_versions(tx)
     if json:
         show.print_json(rows)
         return
     shown = [
         [
-            row["id"],
-            f"{row['kind']} {row['plugin']} v{row['architecture_version']}",
-            row["seed"],
-            row["n_members"],
-            row["tensors_sha256"][:12],
-            "  ".join(f"{key} {show.text(value)}" for key, value in row["metrics"].items()),
+            row.id,
+            f"{row.kind} {row.plugin} v{row.architecture_version}",
+            row.seed,
+            row.n_members,
+            row.tensors_sha256[:12],
+            "  ".join(f"{key} {show.text(value)}" for key, value in row.metrics.items()),
         ]
         for row in rows
     ]
@@ -354,26 +358,27 @@ def _run(workspace: "Workspace", campaign: "Campaign", how: How) -> None:
 def _submit(workspace: "Workspace", campaigns: Sequence["Campaign"], how: How) -> None:
     """Leave campaigns to the workers of the queue."""
     from agd import engines
-    from agd.db import progress
+    from agd.steps import overviews
 
     engine = engines.load(how.engine)()
     rows = []
     for one in campaigns:
         engine.submit(workspace, one)
         with workspace.database.read() as tx:
-            rows.append(progress.campaigns(tx, one.name)[0])
+            rows += overviews.campaigns(tx, one.name)
     if how.json:
         show.print_json(rows if how.twin else rows[0])
         return
     for row in rows:
-        show.say(f"{row['campaign']}: {row['state']}; `agd worker` works on it, `agd status {row['campaign']}` tells")
+        show.say(f"{row.campaign}: {row.state}; `agd worker` works on it, `agd status {row.campaign}` tells")
 
 
-def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> tuple[dict[str, Any], int]:
+def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> "tuple[RunProgress, int]":
     """How the campaign stands after the run, and the exit code."""
     from agd import engines
     from agd.cli.live import Watcher, counters
-    from agd.db import progress
+    from agd.steps import overviews
+    from agd.views import RunProgress, as_json
 
     engine = engines.load(how.engine)()
     with Watcher(workspace, campaign, quiet=how.quiet) as watcher:
@@ -385,12 +390,12 @@ def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> tuple[di
             progress=watcher.on_progress,
         )
     with workspace.database.read() as tx:
-        row = progress.campaigns(tx, campaign.name)[0]
+        (row,) = overviews.campaigns(tx, campaign.name)
     if not how.json:
-        spent = "on as many distinct compositions" if row["mode"] == "default" else f"on {row['n_new']} distinct ones"
+        spent = "on as many distinct compositions" if row.mode == "default" else f"on {row.n_new} distinct ones"
         show.say(
-            f"{campaign.name}: {row['n_charged']} of {row['budget_calls']} oracle calls spent {spent} in "
-            f"{show.duration(outcome.seconds)}; {counters(row)}; {row['state']}",
+            f"{campaign.name}: {row.n_charged} of {row.budget_calls} oracle calls spent {spent} in "
+            f"{show.duration(outcome.seconds)}; {counters(row)}; {row.state}",
         )
     code = 0
     if outcome.is_waiting:
@@ -399,43 +404,38 @@ def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> tuple[di
     elif not outcome.is_ended:
         show.say_aside(f"stopped; go on with `agd resume {campaign.name}`")
         code = EXIT_STOPPED
-    return {**row, "n_steps": outcome.n_steps, "seconds": round(outcome.seconds, 1)}, code
+    return RunProgress(**as_json(row), n_steps=outcome.n_steps, seconds=round(outcome.seconds, 1)), code
 
 
-def _status(workspace: "Workspace", name: str | None, n_iterations: int) -> dict[str, Any]:
-    from agd.db import activities, progress
-    from agd.steps.workspace import get_campaign
+def _status(workspace: "Workspace", name: str | None, n_iterations: int) -> "Status":
+    from agd.steps import overviews
+    from agd.steps.workspace import campaign_row
+    from agd.views import Status
 
-    if name is not None:
-        get_campaign(workspace, name)
+    campaign_id = None if name is None else campaign_row(workspace, name).id
     with workspace.database.read() as tx:
-        found = progress.campaigns(tx, name)
-        last = progress.iterations(tx, found[0]["campaign_id"], n_iterations) if name is not None else []
-        leases = activities.leases(tx, found[0]["campaign_id"] if name is not None else None)
-    return {
-        "campaigns": found,
-        "iterations": [row._asdict() for row in last],
-        "at_work": [row._asdict() for row in leases if not row.is_expired],
-        "queue": _queued(workspace, found),
-    }
+        found = overviews.campaigns(tx, name)
+        last = [] if campaign_id is None else overviews.iterations(tx, campaign_id, n_iterations)
+        at_work = overviews.at_work(tx, campaign_id)
+    return Status(found, last, at_work, _queued(workspace, found))
 
 
-def _queued(workspace: "Workspace", campaigns: Sequence[dict[str, Any]]) -> "dict[str, Mapping[str, int]]":
+def _queued(workspace: "Workspace", campaigns: "Sequence[CampaignProgress]") -> "dict[str, Mapping[str, int]]":
     """What is queued, by state, of campaigns that were ever handed to a queue; nothing is opened where none was."""
     from agd import engines
 
     names: dict[str, list[str]] = {}
     for row in campaigns:
-        handed_to = {row["engine"], engines.QUEUE} if row["n_launches"] else {row["engine"]}
+        handed_to = {row.engine, engines.QUEUE} if row.n_launches else {row.engine}
         for engine in handed_to - {engines.LOCAL}:
-            names.setdefault(engine, []).append(row["campaign"])
+            names.setdefault(engine, []).append(row.campaign)
     found: dict[str, Mapping[str, int]] = {}
     for engine, one in engines.usable(names):
         found |= one.status(workspace, names[engine])
     return found
 
 
-def _status_view(values: dict[str, Any]) -> Any:
+def _status_view(status: "Status") -> Any:
     from rich.console import Group
     from rich.text import Text
 
@@ -443,40 +443,40 @@ def _status_view(values: dict[str, Any]) -> Any:
     columns += ["rejected", "iterations", "last active"]
     rows = [
         [
-            row["campaign"],
-            row["state"],
-            row["n_charged"],
-            row["budget_calls"],
-            row["n_finds"],
-            row["best"],
-            row["n_suggested"],
-            row["n_undecodable"],
-            row["n_duplicate"] + row["n_known"],
-            row["n_rejected"],
-            row["n_iterations"],
-            row["last_active"],
+            row.campaign,
+            row.state,
+            row.n_charged,
+            row.budget_calls,
+            row.n_finds,
+            row.best,
+            row.n_suggested,
+            row.n_undecodable,
+            row.n_duplicate + row.n_known,
+            row.n_rejected,
+            row.n_iterations,
+            row.last_active,
         ]
-        for row in values["campaigns"]
+        for row in status.campaigns
     ]
     if not rows:
         return "no campaigns yet: `agd init wide-gap.toml` writes a specification to start from"
     parts: list[Any] = [show.table(columns, rows)]
-    if values["queue"]:
-        parts.append(_queue_view(values["queue"]))
-    if values["at_work"]:
+    if status.queue:
+        parts.append(_queue_view(status.queue))
+    if status.at_work:
         keys = ["campaign", "step", "iteration", "host", "pid", "fw_id", "started_at", "lease_expires_at"]
         titles = ["at work on", "step", "iteration", "host", "process", "firework", "since", "lease until"]
-        parts.append(show.table(titles, ([row[key] for key in keys] for row in values["at_work"])))
+        parts.append(show.table(titles, show.cells(status.at_work, keys)))
     parts += [
-        Text(f"{row['campaign']}: {row['parked_reason'] or row['last_error']}")
-        for row in values["campaigns"]
-        if row["state"] == "failed"
+        Text(f"{row.campaign}: {row.parked_reason or row.last_error}")
+        for row in status.campaigns
+        if row.state == "failed"
     ]
-    if values["iterations"]:
+    if status.iterations:
         keys = ["iteration", "n_suggested", "n_undecodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_finds"]
         keys += ["highest", "is_recorded"]
         titles = [key.removeprefix("n_").removeprefix("is_") for key in keys]
-        parts.append(show.table(titles, ([row[key] for key in keys] for row in values["iterations"])))
+        parts.append(show.table(titles, show.cells(status.iterations, keys)))
     return Group(*parts)
 
 

@@ -1,6 +1,6 @@
 """`agd generate`: formulas from a generator become a data set; `agd generations` lists what was generated."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +11,7 @@ from agd.policies import KeepPolicy
 if TYPE_CHECKING:
     from agd.steps.generating import GenerationPlan
     from agd.steps.workspace import Workspace
+    from agd.views import ExpectedGeneration, FoundGeneration, Generation
 
 _TRIMS = ("max_elements", "max_atoms", "max_count")
 
@@ -46,7 +47,7 @@ def generate(
 ) -> None:
     """Draw samples from a generator and store their compositions, each with the number of its first sample."""
     from agd.cli.live import training_bar
-    from agd.steps.generating import GenerationPlan, choose_generator
+    from agd.steps.generating import GenerationPlan, choose_generator, estimate
     from agd.steps.generating import generate as draw
     from agd.steps.tallying import Keeping
 
@@ -55,8 +56,9 @@ def generate(
         chosen = choose_generator(workspace, generator)
         plan = GenerationPlan(name, chosen.id, n, seed, start, keeping, threads)
         with training_bar("generate") as progress:
-            found = draw(workspace, plan, progress=progress, dry_run=dry_run or detach)
-        if detach and not dry_run and not found["was_there"]:
+            is_dry = dry_run or detach
+            found = estimate(workspace, plan) if is_dry else draw(workspace, plan, progress=progress)
+        if detach and not dry_run and not found.was_there:
             _leave(workspace, plan, json=json)
             return
     if json:
@@ -70,7 +72,7 @@ def generations(
     json: Json = False,
 ) -> None:
     """List the generations, or show the stages of one."""
-    from agd.db import generations as stored
+    from agd.steps import overviews
     from agd.steps.generating import describe
 
     with show.workspace() as workspace:
@@ -82,7 +84,7 @@ def generations(
                 _show_one(found)
             return
         with workspace.database.read() as tx:
-            rows = [{**row._asdict(), "stages": stored.stages(tx, row.dataset_id)} for row in stored.overview(tx)]
+            rows = overviews.all_generations(tx)
     if json:
         show.print_json(rows)
         return
@@ -110,54 +112,57 @@ def _leave(workspace: "Workspace", plan: "GenerationPlan", *, json: bool) -> Non
         show.say(f"firework {ids[0]} is queued; `agd worker` does it, then see `agd generations {plan.name}`")
 
 
-def _cells(row: dict[str, Any]) -> list[object]:
-    metrics = row["options"]["metrics"]
+def _cells(row: "Generation") -> list[object]:
+    metrics = row.options["metrics"]
     return [
-        row["generation"],
-        f"{row['generator']} {row['generator_sha256'][:12]}",
-        row["seed"],
-        row["first_sample"],
-        row["n_samples"],
-        row["options"]["keep"],
-        row["n_compositions"],
+        row.generation,
+        f"{row.generator} {row.generator_sha256[:12]}",
+        row.seed,
+        row.first_sample,
+        row.n_samples,
+        row.options["keep"],
+        row.n_compositions,
         *(_share(metrics[name]) if name in metrics else "-" for name in ("validity", "uniqueness", "novelty")),
-        row["generated_at"],
+        row.generated_at,
     ]
 
 
-def _show(found: dict[str, Any]) -> None:
-    name = found["generation"]
-    if found["was_there"]:
-        show.say(f"{name}: is in the record already; nothing generated")
-    elif found["dry_run"]:
-        kept = found["n_compositions"] / found["n_probed"]
-        took = show.duration(found["estimate_s"])
-        show.say(f"{name}: would draw {found['n_samples']:,} samples in about {took}")
-        show.say(f"the first {found['n_probed']:,} gave {found['n_compositions']:,} compositions ({_share(kept)}):")
-    else:
-        pace = found["n_samples"] / max(found["seconds"], 0.01)
+def _show(found: "FoundGeneration | ExpectedGeneration") -> None:
+    from agd.views import ExpectedGeneration, NewGeneration
+
+    name = found.generation
+    if isinstance(found, ExpectedGeneration):
+        kept = found.n_compositions / found.n_probed
+        took = show.duration(found.estimate_s)
+        show.say(f"{name}: would draw {found.n_samples:,} samples in about {took}")
+        show.say(f"the first {found.n_probed:,} gave {found.n_compositions:,} compositions ({_share(kept)}):")
+    elif isinstance(found, NewGeneration):
+        seconds = found.seconds or 0.0
+        pace = found.n_samples / max(seconds, 0.01)
         show.say(
-            f"{name}: stored {found['n_compositions']:,} compositions, {found['n_new_compositions']:,} of them new to "
-            f"the record, in {show.duration(found['seconds'])} ({pace:,.0f} samples a second)"
+            f"{name}: stored {found.n_compositions:,} compositions, {found.n_new_compositions:,} of them new to "
+            f"the record, in {show.duration(seconds)} ({pace:,.0f} samples a second)"
         )
+    else:
+        show.say(f"{name}: is in the record already; nothing generated")
     _show_one(found)
 
 
-def _show_one(found: dict[str, Any]) -> None:
-    last = found["first_sample"] + found["n_samples"] - 1
-    generator = f"{found['generator']} {found['generator_sha256'][:12]}, model version {found['model_version_id']}"
-    show.say(f"  {generator}, seed {found['seed']}, samples {found['first_sample']:,} to {last:,}")
-    trims = [f"{key.removeprefix('max_')} to {found['options'][key]}" for key in _TRIMS if found["options"][key]]
-    what = {"distinct": "every distinct composition", "valid": "valid compositions"}[found["options"]["keep"]]
-    show.say(f"  kept: {', '.join([what, *trims])}; {found['n_compositions']:,} of them")
-    stages = found["stages"]
+def _show_one(found: "Generation | ExpectedGeneration") -> None:
+    last = found.first_sample + found.n_samples - 1
+    generator = f"{found.generator} {found.generator_sha256[:12]}, model version {found.model_version_id}"
+    show.say(f"  {generator}, seed {found.seed}, samples {found.first_sample:,} to {last:,}")
+    trims = [f"{key.removeprefix('max_')} to {found.options[key]}" for key in _TRIMS if found.options[key]]
+    what = {"distinct": "every distinct composition", "valid": "valid compositions"}[found.options["keep"]]
+    show.say(f"  kept: {', '.join([what, *trims])}; {found.n_compositions:,} of them")
+    stages = found.stages
     before = [None, *stages.values()]
     rows = [
         [stage, n, _share(n / stages["sampled"]), "-" if not last else _share(n / last)]
         for (stage, n), last in zip(stages.items(), before, strict=False)
     ]
     console.print(show.table(["stage", "left", "of the samples", "of the stage before"], rows))
-    metrics = found["options"]["metrics"]
+    metrics = found.options["metrics"]
     show.say("  " + "  ".join(f"{key.replace('_', ' ')} {_share(value)}" for key, value in sorted(metrics.items())))
 
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,6 +13,7 @@ from agd.errors import InputError
 if TYPE_CHECKING:
     from agd.steps.screening import Role, ScreeningPlan
     from agd.steps.workspace import Workspace
+    from agd.views import Screened, ScreeningWithHits, TrainedModel
 
 _ROLE_NAMES = {"baseline": "baseline (initial labels)", "al": "al (with the campaign's own)"}
 
@@ -98,14 +99,14 @@ def screens(
     json: Json = False,
 ) -> None:
     """List the screenings."""
-    from agd.db import screenings
+    from agd.steps import overviews
     from agd.steps.workspace import get_campaign
 
     with show.workspace() as workspace:
         if campaign is not None:
             get_campaign(workspace, campaign)
         with workspace.database.read() as tx:
-            rows = [row._asdict() for row in screenings.overview(tx, campaign=campaign)]
+            rows = overviews.all_screenings(tx, campaign)
     if json:
         show.print_json(rows)
         return
@@ -115,17 +116,17 @@ def screens(
     columns = ["id", "campaign", "role", "pool", "target", "sigma", "read", "hits", "screener", "labels", "when"]
     shown = [
         [
-            row["screening_id"],
-            row["campaign"],
-            row["role"],
-            row["pool"],
-            row["criteria"]["target"],
-            row["criteria"]["sigma"],
-            row["n_read"],
-            row["n_hits"],
-            f"{row['screener']} {row['screener_sha256'][:12]}",
-            row["n_members"],
-            row["started_at"],
+            row.screening_id,
+            row.campaign,
+            row.role,
+            row.pool,
+            row.criteria["target"],
+            row.criteria["sigma"],
+            row.n_read,
+            row.n_hits,
+            f"{row.screener} {row.screener_sha256[:12]}",
+            row.n_members,
+            row.started_at,
         ]
         for row in rows
     ]
@@ -151,59 +152,59 @@ def _leave(workspace: "Workspace", plan: "ScreeningPlan", *, json: bool) -> None
         show.say(f"fireworks {', '.join(map(str, ids))} are queued; `agd worker` does them, then see `agd screens`")
 
 
-def _show(found: dict[str, Any], *, n_top: int) -> None:
-    criteria = found["criteria"]
+def _show(found: "Screened", *, n_top: int) -> None:
+    criteria = found.criteria
     wanted = criteria["target"] + (f", {criteria['sigma']:g} sigma to either side" if criteria["sigma"] else "")
-    title = f"{found['campaign']} screens {found['pool']} (sha256 {found['pool_sha256'][:12]}) for {wanted}"
+    title = f"{found.campaign} screens {found.pool} (sha256 {found.pool_sha256[:12]}) for {wanted}"
     show.say(title)
-    for role, model in found["screeners"].items():
-        _say_screener(role, model, is_there=found["was_there"][role], dry_run=found["dry_run"])
-    told = found["screenings"]
+    for role, model in found.screeners.items():
+        _say_screener(role, model, is_there=found.was_there[role], dry_run=found.dry_run)
+    told = found.screenings
     if not told:
         return
-    stages = list(dict.fromkeys(name for screening in told for name in screening["stages"]))
-    columns = ["stage", *(_ROLE_NAMES[screening["role"]] for screening in told)]
-    console.print(show.table(columns, ([name, *(s["stages"].get(name) for s in told)] for name in stages)))
+    stages = list(dict.fromkeys(name for screening in told for name in screening.stages))
+    columns = ["stage", *(_ROLE_NAMES[screening.role] for screening in told)]
+    console.print(show.table(columns, ([name, *(s.stages.get(name) for s in told)] for name in stages)))
     for screening in told:
-        if n_top and screening["top"]:
+        if n_top and screening.top:
             _show_hits(screening, is_alone=len(told) == 1)
-    if found["n_shared"] is not None:
-        sizes = " and ".join(f"{screening['n_hits']:,} of {screening['role']}" for screening in told)
-        show.say(f"hits of both screeners: {found['n_shared']:,} ({sizes})")
-    if found["n_read"]:
-        pace = f"{found['formulas_per_s']:,.0f} a second"
-        show.say(f"{found['n_read']:,} formulas in {show.duration(found['seconds'])}, {pace}")
+    if found.n_shared is not None:
+        sizes = " and ".join(f"{screening.n_hits:,} of {screening.role}" for screening in told)
+        show.say(f"hits of both screeners: {found.n_shared:,} ({sizes})")
+    if found.seconds is not None and found.formulas_per_s is not None:
+        pace = f"{found.formulas_per_s:,.0f} a second"
+        show.say(f"{found.n_read:,} formulas in {show.duration(found.seconds)}, {pace}")
     else:
-        show.say("screened before: nothing added" if not found["dry_run"] else "screened before: nothing to do")
-    best = next((screening["top"][0] for screening in told[::-1] if screening["top"]), None)
+        show.say("screened before: nothing added" if not found.dry_run else "screened before: nothing to do")
+    best = next((screening.top[0] for screening in told[::-1] if screening.top), None)
     if best is not None:
-        show.say(f"a hit is a prediction, no label; see `agd why {best['reduced_formula']}`")
+        show.say(f"a hit is a prediction, no label; see `agd why {best.reduced_formula}`")
 
 
-def _say_screener(role: str, model: dict[str, Any], *, is_there: bool, dry_run: bool) -> None:
+def _say_screener(role: str, model: "TrainedModel", *, is_there: bool, dry_run: bool) -> None:
     learned = ""
-    if model["last_iteration"] is not None:
-        learned = f" and {model['n_learned']:,} labels of iterations up to {model['last_iteration']}"
+    if model.last_iteration is not None:
+        learned = f" and {model.n_learned:,} labels of iterations up to {model.last_iteration}"
     version = "to be trained"
-    if model["model_version_id"] is not None:
-        again = "" if model["was_there"] else ", trained now"
-        version = f"model version {model['model_version_id']}, sha256 {model['tensors_sha256'][:12]}{again}"
+    if model.tensors_sha256 is not None:
+        again = "" if model.was_there else ", trained now"
+        version = f"model version {model.model_version_id}, sha256 {model.tensors_sha256[:12]}{again}"
     screened = "" if not dry_run else ("; screened before" if is_there else "; would screen")
     show.say(
-        f"{role:>9}  {model['plugin']} on {model['n_initial']:,} initial labels{learned}, {model['n_held_out']:,} held "
+        f"{role:>9}  {model.plugin} on {model.n_initial:,} initial labels{learned}, {model.n_held_out:,} held "
         f"out: {version}{screened}"
     )
-    if model["metrics"]:
-        keys = [key for key in ("r2", "mae", "initial_mae", "coverage_1_sigma") if key in model["metrics"]]
-        measured = "  ".join(f"{key} {show.text(model['metrics'][key])}" for key in keys)
+    if model.metrics:
+        keys = [key for key in ("r2", "mae", "initial_mae", "coverage_1_sigma") if key in model.metrics]
+        measured = "  ".join(f"{key} {show.text(model.metrics[key])}" for key in keys)
         show.say(f"{'':>9}  on the held-out rows: {measured}")
 
 
-def _show_hits(screening: dict[str, Any], *, is_alone: bool) -> None:
-    columns = ["rank", "formula", f"{screening['property']} ({screening['unit']})", "+-", "pool line", "as"]
+def _show_hits(screening: "ScreeningWithHits", *, is_alone: bool) -> None:
+    columns = ["rank", "formula", f"{screening.property} ({screening.unit})", "+-", "pool line", "as"]
     keys = ["rank", "reduced_formula", "value", "uncertainty", "line", "formula"]
     if not is_alone:
         columns.append("rank by the other")
         keys.append("other_rank")
-    title = f"{screening['role']}: the first {len(screening['top'])} of {screening['n_hits']:,} hits"
-    console.print(show.table(columns, ([row[key] for key in keys] for row in screening["top"]), title=title))
+    title = f"{screening.role}: the first {len(screening.top)} of {screening.n_hits:,} hits"
+    console.print(show.table(columns, show.cells(screening.top, keys), title=title))

@@ -2,7 +2,7 @@
 
 import hashlib
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from agd.errors import InputError
 from agd.reproduction import paper
@@ -14,6 +14,7 @@ from agd.steps.generating import GenerationPlan, generate
 from agd.steps.importing import import_once
 from agd.steps.tallying import Keeping
 from agd.steps.training import Recipe, Trained, train_by_hand
+from agd.views import Generation
 
 DEFAULT: Final = "matgan"
 PAPER: Final = "matgan-paper"
@@ -52,7 +53,7 @@ def trained(study: Study, kind: str = DEFAULT) -> Trained:
         return train_by_hand(study.workspace, recipe, parts, progress)
 
 
-def sampled(study: Study, model: Trained, n: int, keeping: Keeping | None = None) -> dict[str, Any]:
+def sampled(study: Study, model: Trained, n: int, keeping: Keeping | None = None) -> Generation:
     """What a generator's first `n` samples come to, with the stages of `agd generate`."""
     assert model.model_version_id is not None  # noqa: S101  it was trained
     rule = keeping or Keeping()
@@ -65,8 +66,7 @@ def sampled(study: Study, model: Trained, n: int, keeping: Keeping | None = None
 
 def generated(study: Study) -> str:
     """The dataset of generated formulas that pass the paper's trims and its validity rule."""
-    told = sampled(study, trained(study), study.protocol.n_generated, TRIMS)
-    return str(told["generation"])
+    return sampled(study, trained(study), study.protocol.n_generated, TRIMS).generation
 
 
 ABOUT_POOL: Final = (

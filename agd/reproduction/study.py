@@ -291,9 +291,9 @@ class Study:
                 watch=lambda _: nullcontext(progress),
                 trained=dict.fromkeys(plan.roles, model),
             )
-        told = found["screenings"][0]
-        hits = [(str(hit["reduced_formula"]), float(hit["value"])) for hit in told["top"]]
-        return Screened(plan.campaign, dict(told["stages"]), hits)
+        (screening,) = found.screenings
+        hits = [(hit.reduced_formula, hit.value) for hit in screening.top]
+        return Screened(plan.campaign, screening.stages, hits)
 
     def autoencoder(self) -> Generator:
         """The autoencoder that the campaigns of the default mode search with."""

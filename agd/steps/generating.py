@@ -4,7 +4,7 @@ import hashlib
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Self
 
@@ -18,10 +18,12 @@ from agd.db.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
+from agd.steps import overviews
 from agd.steps.funnel import Seen
 from agd.steps.importing import check_name
 from agd.steps.tallying import Gathering, Keeping
 from agd.steps.workspace import Workspace, counts_of, model_ref, recorded
+from agd.views import ExpectedGeneration, FoundGeneration, Generation, NewGeneration, as_json
 
 CHUNK = 32_768
 """Samples that are in memory at a time."""
@@ -90,38 +92,20 @@ def choose_generator(workspace: Workspace, word: str | None) -> AnyRow:
     raise NotFoundError(f"--generator {word}: no generator has that id or a hash that begins so: there is {listed}")
 
 
-def generate(
-    workspace: Workspace, plan: GenerationPlan, *, progress: Progress = silent, dry_run: bool = False
-) -> dict[str, Any]:
+def generate(workspace: Workspace, plan: GenerationPlan, *, progress: Progress = silent) -> FoundGeneration:
     """Store the samples of a plan as a dataset, or find it there.
 
-    Rows, verdicts and stages are stored in one transaction at the end: what is killed leaves nothing. A dry run draws
-    the first samples, stores nothing and estimates.
+    Rows, verdicts and stages are stored in one transaction at the end: what is killed leaves nothing.
 
     Raises:
         InputError: the name is taken by other content.
         NotFoundError: no generator has that id.
     """
-    with workspace.database.read() as tx:
-        model = models.find_model(tx, model_version_id=plan.generator_id)
-        if model is None or model.kind != "generator":
-            raise NotFoundError(f"no generator has id {plan.generator_id}: see `agd models`")
-        recipe = _recipe_sha256(model, plan)
-        is_there = _is_there(tx, plan.name, recipe)
-        members = [] if is_there else models.members_of(tx, model.training_set_id)
-    if is_there:
-        return {**describe(workspace, plan.name), "was_there": True, "dry_run": dry_run, "seconds": None}
+    there, model, members = _look_up(workspace, plan)
+    if there is not None:
+        return there
     began = time.monotonic()
-    known = Seen()
-    known.add(counts_of([member.reduced_formula for member in members if not member.is_held_out]))
-    gathering = Gathering(plan.keeping, known)
-    if dry_run:
-        n_probed = min(plan.n, _PROBE)
-        _draw(workspace, plan, Gathering(plan.keeping, known), min(plan.n, _WARM_UP), silent)
-        ready = time.monotonic()
-        _draw(workspace, plan, gathering, n_probed, silent)
-        per_sample_s = (time.monotonic() - ready + _STORING_S * gathering.n_kept) / n_probed
-        return _expected(plan, model, gathering, ready - began + per_sample_s * plan.n)
+    gathering = Gathering(plan.keeping, _learned(members))
     with recorded(workspace, "generate", seed=plan.seed, threads=plan.threads) as activity_id:
         _draw(workspace, plan, gathering, plan.n, progress)
         metrics = {**gathering.metrics(), **_recovery(gathering, members)}
@@ -129,7 +113,7 @@ def generate(
             "name": plan.name,
             "source": f"{model.plugin}, seed {plan.seed}, samples {plan.start:,} to {plan.start + plan.n - 1:,}",
             "source_sha256": model.tensors_sha256,
-            "recipe_sha256": recipe,
+            "recipe_sha256": _recipe_sha256(model, plan),
             "property": None,
             "options": {**plan.keeping.as_json(), "metrics": metrics},
             "n_read": plan.n,
@@ -153,18 +137,69 @@ def generate(
             hashes.keep_dataset(tx, dataset_id)
             activities.finish(tx, activity_id)
     seconds = round(time.monotonic() - began, 2)
-    told = describe(workspace, plan.name)
-    return {**told, "was_there": False, "dry_run": False, "seconds": seconds, "n_new_compositions": n_new}
+    stored = as_json(describe(workspace, plan.name))
+    return NewGeneration(**stored, was_there=False, dry_run=False, seconds=seconds, n_new_compositions=n_new)
 
 
-def describe(workspace: Workspace, name: str) -> dict[str, Any]:
-    """A generation as the record has it, with its stages; raises NotFoundError naming the near miss."""
+def estimate(workspace: Workspace, plan: GenerationPlan) -> FoundGeneration | ExpectedGeneration:
+    """What a plan would come to, judged by its first samples; nothing is stored. Raises as `generate` does."""
+    there, model, members = _look_up(workspace, plan)
+    if there is not None:
+        return replace(there, dry_run=True)
+    began = time.monotonic()
+    known = _learned(members)
+    n_probed = min(plan.n, _PROBE)
+    _draw(workspace, plan, Gathering(plan.keeping, known), min(plan.n, _WARM_UP), silent)
+    ready = time.monotonic()
+    gathering = Gathering(plan.keeping, known)
+    _draw(workspace, plan, gathering, n_probed, silent)
+    per_sample_s = (time.monotonic() - ready + _STORING_S * gathering.n_kept) / n_probed
+    return ExpectedGeneration(
+        generation=plan.name,
+        generator=model.plugin,
+        generator_sha256=model.tensors_sha256,
+        model_version_id=model.id,
+        seed=plan.seed,
+        first_sample=plan.start,
+        n_samples=plan.n,
+        options={**plan.keeping.as_json(), "metrics": gathering.metrics()},
+        stages=dict(gathering.stages()),
+        n_compositions=gathering.n_kept,
+        n_probed=gathering.n_sampled,
+        estimate_s=round(ready - began + per_sample_s * plan.n, 1),
+        was_there=False,
+        dry_run=True,
+        seconds=None,
+    )
+
+
+def _look_up(workspace: Workspace, plan: GenerationPlan) -> tuple[FoundGeneration | None, AnyRow, Sequence[AnyRow]]:
+    """The generation where it is there, its generator, and the members of that one's training set where it is not."""
     with workspace.database.read() as tx:
-        found = generations.overview(tx, name)
+        model = models.find_model(tx, model_version_id=plan.generator_id)
+        if model is None or model.kind != "generator":
+            raise NotFoundError(f"no generator has id {plan.generator_id}: see `agd models`")
+        if not _is_there(tx, plan.name, _recipe_sha256(model, plan)):
+            return None, model, models.members_of(tx, model.training_set_id)
+    there = as_json(describe(workspace, plan.name))
+    return FoundGeneration(**there, was_there=True, dry_run=False, seconds=None), model, []
+
+
+def _learned(members: Sequence[AnyRow]) -> Seen:
+    """What a generator has learned from."""
+    known = Seen()
+    known.add(counts_of([member.reduced_formula for member in members if not member.is_held_out]))
+    return known
+
+
+def describe(workspace: Workspace, name: str) -> Generation:
+    """A generation as the record has it; raises NotFoundError naming the near miss."""
+    with workspace.database.read() as tx:
+        found = overviews.all_generations(tx, name)
         if not found:
             known = [row.generation for row in generations.overview(tx)]
             raise NotFoundError(f"no generation {name!r}{registry.suggestion(name, known)} (see `agd generations`)")
-        return {**found[0]._asdict(), "stages": generations.stages(tx, found[0].dataset_id)}
+    return found[0]
 
 
 def _recipe_sha256(model: AnyRow, plan: GenerationPlan) -> str:
@@ -232,24 +267,3 @@ def _rows(gathering: Gathering, progress: Progress) -> Iterator[GeneratedRow]:
             yield GeneratedRow(*row, *(verdict if speaks else (None, None)))
         n_done += len(counts)
         progress(n_done, n_kept, "compositions stored")
-
-
-def _expected(plan: GenerationPlan, model: AnyRow, gathering: Gathering, estimate_s: float) -> dict[str, Any]:
-    """What a generation would be, judged by its first samples."""
-    return {
-        "generation": plan.name,
-        "generator": model.plugin,
-        "generator_sha256": model.tensors_sha256,
-        "model_version_id": model.id,
-        "seed": plan.seed,
-        "first_sample": plan.start,
-        "n_samples": plan.n,
-        "options": {**plan.keeping.as_json(), "metrics": gathering.metrics()},
-        "stages": dict(gathering.stages()),
-        "n_compositions": gathering.n_kept,
-        "n_probed": gathering.n_sampled,
-        "estimate_s": round(estimate_s, 1),
-        "was_there": False,
-        "dry_run": True,
-        "seconds": None,
-    }

@@ -21,6 +21,7 @@ from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, cont
 from agd.steps.drawing import find_dataset, held_out
 from agd.steps.tabular import read_formulas
 from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
+from agd.views import RunPlan
 
 _LEAST_INITIAL = 2
 """Rows that span a box."""
@@ -137,31 +138,31 @@ def _changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     return differences(filled, given)
 
 
-def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
+def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
     """What running the specification would do, by the same rules, with nothing stored."""
     spec = resolved.spec
     with workspace.database.read() as tx:
         there = campaigns.find(tx, spec.name)
         sets = _resolve_sets(tx, resolved)
         spent = campaigns.n_calls(tx, there.id, spec.mode) if there is not None else 0
-    return {
-        "campaign": spec.name,
-        "mode": spec.mode,
-        "target": str(spec.target),
-        "is_open_already": there is not None,
-        "is_unchanged": there is None or not _changes(there.spec, resolved.content),
-        "dataset": spec.data.dataset,
-        "initial_rows": len(sets.initial),
-        "autoencoder": spec.autoencoder.kind,
-        "corpus": spec.corpus(),
-        "corpus_rows": len(sets.autoencoder),
-        "oracle": spec.oracle.kind,
-        "oracle_rows": len(sets.oracle),
-        "sampler": spec.sampler.kind,
-        **({} if sets.pool is None else {"pool": sets.pool.name}),
-        "oracle_calls_left": spec.budget.oracle_calls - spent,
-        "spec_sha256": resolved.sha256,
-    }
+    return RunPlan(
+        campaign=spec.name,
+        mode=spec.mode,
+        target=str(spec.target),
+        is_open_already=there is not None,
+        is_unchanged=there is None or not _changes(there.spec, resolved.content),
+        dataset=spec.data.dataset,
+        initial_rows=len(sets.initial),
+        autoencoder=spec.autoencoder.kind,
+        corpus=spec.corpus(),
+        corpus_rows=len(sets.autoencoder),
+        oracle=spec.oracle.kind,
+        oracle_rows=len(sets.oracle),
+        sampler=spec.sampler.kind,
+        pool=None if sets.pool is None else sets.pool.name,
+        oracle_calls_left=spec.budget.oracle_calls - spent,
+        spec_sha256=resolved.sha256,
+    )
 
 
 def _of_this_version(row: AnyRow) -> Campaign:

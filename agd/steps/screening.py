@@ -35,6 +35,7 @@ from agd.steps.workspace import (
     recorded,
     store_compositions,
 )
+from agd.views import Hit, Screened, ScreeningWithHits, of_row, of_rows
 
 Role: TypeAlias = Literal["baseline", "al"]
 
@@ -165,7 +166,7 @@ def screen(
     watch: Watch = lambda _: nullcontext(silent),
     dry_run: bool = False,
     trained: Mapping[Role, Trained] | None = None,
-) -> dict[str, Any]:
+) -> Screened:
     """Screen a pool for a campaign by the screener of each role, and say what was left at each stage.
 
     `trained` are model versions to take for the screeners of their roles. Others are
@@ -197,21 +198,23 @@ def screen(
                     workspace, campaign, pool, criteria, {r: screeners[r] for r in missing}, recipes, progress
                 )
         seconds = time.monotonic() - started
-        return {
-            "campaign": campaign.name,
-            "pool": pool.source,
-            "pool_sha256": pool.source_sha256,
-            "criteria": criteria.as_json(pool.formula_column),
-            "property": criteria.target.property,
-            "unit": criteria.target.unit,
-            "screeners": {role: screener.told() for role, screener in screeners.items()},
-            "was_there": there,
-            **_described(workspace, recipes, n_top),
-            "n_read": n_read,
-            "seconds": round(seconds, 2) if n_read else None,
-            "formulas_per_s": round(n_read / seconds, 1) if n_read else None,
-            "dry_run": dry_run,
-        }
+        found, n_shared = _described(workspace, recipes, n_top)
+    return Screened(
+        campaign=campaign.name,
+        pool=pool.source,
+        pool_sha256=pool.source_sha256,
+        criteria=criteria.as_json(pool.formula_column),
+        property=criteria.target.property,
+        unit=criteria.target.unit,
+        screeners={role: screener.view() for role, screener in screeners.items()},
+        was_there={role: there[role] for role in plan.roles},
+        screenings=found,
+        n_shared=n_shared,
+        n_read=n_read,
+        seconds=round(seconds, 2) if n_read else None,
+        formulas_per_s=round(n_read / seconds, 1) if n_read else None,
+        dry_run=dry_run,
+    )
 
 
 def _screener(
@@ -295,20 +298,18 @@ def _store_hits(tx: Transaction, screening_id: int, hits: Hits, target: Target, 
     screenings.store_hits(tx, screening_id, rows)
 
 
-def _described(workspace: Workspace, recipes: Mapping[Role, str], n_top: int) -> dict[str, Any]:
+def _described(
+    workspace: Workspace, recipes: Mapping[Role, str], n_top: int
+) -> tuple[list[ScreeningWithHits], int | None]:
     """The screenings of these recipes as the record has them, and how many hits two of them share."""
     with workspace.database.read() as tx:
         found = {role: i for role, recipe in recipes.items() if (i := screenings.find(tx, recipe)) is not None}
         rows = {row.screening_id: row for row in screenings.overview(tx, screening_ids=list(found.values()))}
-        told = []
+        described = []
         for role, screening_id in found.items():
             other = next((i for r, i in found.items() if r != role), None)
-            told.append(
-                {
-                    **rows[screening_id]._asdict(),
-                    "stages": {row.name: row.n_left for row in screenings.stages(tx, screening_id)},
-                    "top": [row._asdict() for row in screenings.top_hits(tx, screening_id, n_top, other)],
-                }
-            )
+            stages = {row.name: row.n_left for row in screenings.stages(tx, screening_id)}
+            top = of_rows(Hit, screenings.top_hits(tx, screening_id, n_top, other))
+            described.append(of_row(ScreeningWithHits, rows[screening_id], stages=stages, top=top))
         n_shared = screenings.n_shared(tx, *found.values()) if len(found) == len(LABELS) else None
-    return {"screenings": told, "n_shared": n_shared}
+    return described, n_shared

@@ -30,7 +30,7 @@ from agd.steps import generating
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import find_dataset, formulas_for
 from agd.steps.explaining import why
-from agd.steps.generating import GenerationPlan, describe, generate
+from agd.steps.generating import GenerationPlan, describe, estimate, generate
 from agd.steps.importing import import_dataset, import_enumeration
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
@@ -160,14 +160,14 @@ def test_a_generation_is_what_the_samples_say(
     )
     assert {member.reduced_formula for member in members} == set(CORPUS) - {"Mn9O16"}
     known = {member.reduced_formula for member in members if not member.is_held_out}
-    assert told["stages"] == {
+    assert told.stages == {
         "sampled": n,
         "decoded": n_decoded,
         "distinct": len(expected),
         "valid": len(valid),
         "novel": len(valid - known),
     }
-    metrics = told["options"]["metrics"]
+    metrics = told.options["metrics"]
     assert metrics["validity"] == len(valid) / len(expected)
     assert metrics["validity_of_samples"] == sum(expected[name][2] for name in valid) / n
     assert metrics["uniqueness"] == len(expected) / n
@@ -189,8 +189,8 @@ def test_only_valid_ones_within_trims_are_kept(trained: Workspace) -> None:
     told = generate(trained, GenerationPlan("g", 1, 26, keeping=keeping))
     kept = {row.reduced_formula for row in rows(trained, "SELECT * FROM v_generated")}
     assert kept == {"NaCl", "MgO", "H2O", "KCl", "Xe", "O2", "CaO"}  # NaCl2 is not valid, the others are too large
-    assert told["stages"] == {"sampled": 26, "decoded": 22, "distinct": 10, "within trims": 8, "valid": 7, "novel": 5}
-    assert told["options"]["metrics"]["validity"] == sum(map(is_valid, plainly(0, 26, 0))) / 10  # trims aside
+    assert told.stages == {"sampled": 26, "decoded": 22, "distinct": 10, "within trims": 8, "valid": 7, "novel": 5}
+    assert told.options["metrics"]["validity"] == sum(map(is_valid, plainly(0, 26, 0))) / 10  # trims aside
     with trained.database.read() as tx:
         assert [checks.n_against(tx, law) for law in checks.CONTRADICTIONS] == [0] * len(checks.CONTRADICTIONS)
 
@@ -199,10 +199,8 @@ def test_a_generation_is_made_once(trained: Workspace, monkeypatch: pytest.Monke
     first = generate(trained, GenerationPlan("g", 1, 30))
     monkeypatch.setattr(Parrot, "sample", None)
     again = generate(trained, GenerationPlan("g", 1, 30))
-    assert (first["was_there"], again["was_there"]) == (False, True)
-    assert {key: again[key] for key in ("stages", "options", "dataset_id")} == {
-        key: first[key] for key in ("stages", "options", "dataset_id")
-    }
+    assert (first.was_there, again.was_there) == (False, True)
+    assert (again.stages, again.options, again.dataset_id) == (first.stages, first.options, first.dataset_id)
     with pytest.raises(InputError, match="as 'g': use that name"):
         generate(trained, GenerationPlan("h", 1, 30))
     for other in ({"n": 31}, {"seed": 1}, {"start": 1}, {"keeping": Keeping("valid")}):
@@ -256,7 +254,7 @@ def test_what_is_cut_off_leaves_nothing(trained: Workspace, monkeypatch: pytest.
         generate(trained, GenerationPlan("g", 1, 30))
     assert [rows(trained, query) for query in held] == before
     monkeypatch.setattr(generations, broken, whole)
-    assert not generate(trained, GenerationPlan("g", 1, 30))["was_there"]
+    assert not generate(trained, GenerationPlan("g", 1, 30)).was_there
     outcomes = rows(trained, "SELECT outcome FROM activity WHERE kind = 'generate' ORDER BY id")
     assert [row.outcome for row in outcomes] == ["failed", "done"]
 
@@ -278,9 +276,9 @@ def test_another_process_was_quicker(trained: Workspace, monkeypatch: pytest.Mon
 
 def test_a_dry_run_stores_nothing(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generating, "_PROBE", 13)
-    told = generate(trained, GenerationPlan("g", 1, 1_000_000), dry_run=True)
-    assert told["stages"]["sampled"] == told["n_probed"] == 13
-    assert told["stages"]["decoded"] == 11
+    told = estimate(trained, GenerationPlan("g", 1, 1_000_000))
+    assert told.stages["sampled"] == told.n_probed == 13
+    assert told.stages["decoded"] == 11
     assert told["estimate_s"] > 0
     assert not rows(trained, "SELECT FROM activity WHERE kind = 'generate'")
     with pytest.raises(NotFoundError, match="no generation 'g'"):
@@ -399,17 +397,17 @@ def test_a_generation_is_a_pool_and_a_corpus(
     assert LocalEngine().run(starter, campaign).is_ended
     choice = ScreenerChoice(options=("n_trees=5",))
     told = screen(starter, ScreeningPlan("c", "made", ("al",), choice, "band_gap > 0 eV", is_novel=False))
-    hit = told["screenings"][0]["top"][0]
-    found = why(starter, hit["reduced_formula"])
-    (picked,) = found["screenings"]
-    assert (picked["pool_generator"], picked["pool_seed"], picked["pool_line"]) == ("parrot", 0, hit["line"])
-    (generated,) = found["generations"]
-    assert (generated["generation"], generated["sample"]) == ("made", hit["line"])
-    assert (parse_formula(Parrot.saying(hit["line"], 0)) == parse_formula(hit["formula"])).all()
-    assert "generator" in {model["kind"] for model in found["model_versions"]}
+    hit = told.screenings[0].top[0]
+    found = why(starter, hit.reduced_formula)
+    (picked,) = found.screenings
+    assert (picked.pool_generator, picked.pool_seed, picked.pool_line) == ("parrot", 0, hit.line)
+    (generated,) = found.generations
+    assert (generated.generation, generated.sample) == ("made", hit.line)
+    assert (parse_formula(Parrot.saying(hit.line, 0)) == parse_formula(hit.formula)).all()
+    assert "generator" in {model.kind for model in found.model_versions}
     monkeypatch.setenv("AGD_DATABASE_URL", starter.database.url)
     monkeypatch.setenv("AGD_HOME", str(tmp_path))
-    shown = " ".join(CliRunner().invoke(app, ["why", hit["reduced_formula"]]).output.split())
+    shown = " ".join(CliRunner().invoke(app, ["why", hit.reduced_formula]).output.split())
     assert shown.count(f"sample {hit['line']:,} of generation made: generator parrot") == 2
 
 
@@ -421,6 +419,6 @@ def test_a_generation_goes_through_the_queue(trained: Workspace, cli: Callable[.
     lend(trained)
     assert launch_all(open_queue(trained), Share(until_idle_s=0.0), lambda: False) == 1
     assert rows(trained, "SELECT fw_id FROM activity WHERE kind = 'generate'") == [(told["fw_ids"][0],)]
-    assert describe(trained, "g")["options"]["max_count"] == 2
+    assert describe(trained, "g").options["max_count"] == 2
     assert "in the record already" in cli("generate", "g", "-n", "30", "--keep", "valid", "--max-count", "2").output
     assert "in the record already" in cli(*words[:-1]).output

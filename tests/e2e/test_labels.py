@@ -38,10 +38,10 @@ def scalar(workspace: Workspace, query: str) -> object:
 def test_a_measurement_is_a_label_with_its_operator_and_day(workspace: Workspace) -> None:
     added = add_label(workspace, "F5 Y Sr", "band_gap", GAP, measured_on=DAY)
     assert (added.reduced_formula, added.was_there) == ("SrYF5", False)
-    (label,) = why(workspace, "SrYF5")["labels"]
-    assert (label["value"], label["uncertainty"], label["unit"]) == (5.2, 0.1, "eV")
-    assert (label["source_kind"], label["source"], label["measured_on"]) == ("measurement", "ada", DAY)
-    assert label["note"] == "ellipsometry"
+    (label,) = why(workspace, "SrYF5").labels
+    assert (label.value, label.uncertainty, label.unit) == (5.2, 0.1, "eV")
+    assert (label.source_kind, label.source, label.measured_on) == ("measurement", "ada", DAY)
+    assert label.note == "ellipsometry"
     again = add_label(workspace, "SrYF5", "band_gap", GAP, measured_on=DAY)
     assert (again.label_id, again.was_there) == (added.label_id, True)
     assert scalar(workspace, "SELECT count(*) FROM label") == 1
@@ -89,8 +89,8 @@ def test_a_retracted_label_stays_with_its_reason(workspace: Workspace) -> None:
     assert retract_label(workspace, label_id, "wrong sample").reduced_formula == "SrYF5"
     with pytest.raises(InputError, match="retracted before"):
         retract_label(workspace, label_id, "wrong sample")
-    (label,) = why(workspace, "SrYF5")["labels"]
-    assert (label["is_retracted"], label["retraction_reason"], label["value"]) == (True, "wrong sample", 5.2)
+    (label,) = why(workspace, "SrYF5").labels
+    assert (label.is_retracted, label.retraction_reason, label.value) == (True, "wrong sample", 5.2)
     with pytest.raises(InputError, match=r"was retracted \(wrong sample\): a new measurement is --replicate 2"):
         add_label(workspace, "SrYF5", "band_gap", GAP, measured_on=DAY)
 

@@ -194,10 +194,10 @@ def test_the_funnel_of_a_file(workspace: Workspace, pool: str) -> None:
     """Every stage counts what a person counts by hand; hits are exactly what the screener predicts in the target."""
     n_before = scalar(workspace, "SELECT count(*) FROM composition")
     told = screen(workspace, plan(pool, is_novel=False, target="band_gap > 1 eV"))
-    baseline, al = told["screenings"]
-    assert [baseline["role"], al["role"]] == ["baseline", "al"]
+    baseline, al = told.screenings
+    assert [baseline.role, al.role] == ["baseline", "al"]
     for screened in (baseline, al):
-        assert list(screened["stages"].items())[:5] == [
+        assert list(screened.stages.items())[:5] == [
             ("read", 15),
             ("parsed", 12),
             ("distinct", 10),
@@ -205,40 +205,40 @@ def test_the_funnel_of_a_file(workspace: Workspace, pool: str) -> None:
             ("valid", 6),
         ]
         valid = ["NaF", "KF", "MgOF", "Ca(BO2)2", "BaCl2", "H2O"]
-        values = predicted(workspace, screened["role"], valid)
+        values = predicted(workspace, screened.role, valid)
         wanted = sorted((key for key in values if values[key] > 1), key=lambda key: (-values[key], key))
-        assert [hit["reduced_formula"] for hit in screened["top"]] == wanted
-        assert screened["stages"]["predicted in target"] == screened["n_hits"] == len(wanted)
-        hits = {hit["reduced_formula"]: hit for hit in screened["top"]}
-        assert hits["NaF"]["line"] == 2
-        assert hits["NaF"]["formula"] == "Na1F1"
-        assert hits["NaF"]["value"] == values["NaF"]
-        assert all(hit["other_rank"] is not None for hit in screened["top"] if hit["reduced_formula"] == "NaF")
-    assert told["n_shared"] == scalar(
+        assert [hit.reduced_formula for hit in screened.top] == wanted
+        assert screened.stages["predicted in target"] == screened.n_hits == len(wanted)
+        hits = {hit.reduced_formula: hit for hit in screened.top}
+        assert hits["NaF"].line == 2
+        assert hits["NaF"].formula == "Na1F1"
+        assert hits["NaF"].value == values["NaF"]
+        assert all(hit.other_rank is not None for hit in screened.top if hit.reduced_formula == "NaF")
+    assert told.n_shared == scalar(
         workspace, "SELECT count(*) FROM (SELECT composition_id FROM screening_hit GROUP BY 1 HAVING count(*) = 2) x"
     )
     assert scalar(workspace, "SELECT count(*) FROM composition WHERE reduced_formula IN ('Na7Cl5', 'LiNaKRbCsF5')") == 0
-    assert scalar(workspace, "SELECT count(*) FROM composition") - n_before <= told["n_shared"] + 6
+    assert scalar(workspace, "SELECT count(*) FROM composition") - n_before <= told.n_shared + 6
     assert scalar(workspace, "SELECT count(*) FROM verdict v JOIN screening_hit h USING (composition_id)") > 0
-    assert told["n_read"] == 15
+    assert told.n_read == 15
 
 
 def test_a_second_run_adds_nothing(workspace: Workspace, pool: str) -> None:
     first = screen(workspace, plan(pool, roles=("al",)))
-    assert first["was_there"] == {"al": False}
+    assert first.was_there == {"al": False}
     both = screen(workspace, plan(pool))
-    assert both["was_there"] == {"baseline": False, "al": True}
-    assert both["screenings"][1]["screening_id"] == first["screenings"][0]["screening_id"]
+    assert both.was_there == {"baseline": False, "al": True}
+    assert both.screenings[1].screening_id == first.screenings[0].screening_id
     counted = "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM activity), count(*) FROM model_version"
     before = rows(workspace, counted)
     again = screen(workspace, plan(pool))
-    assert again["screenings"] == both["screenings"]
-    assert again["n_read"] == 0
+    assert again.screenings == both.screenings
+    assert again.n_read == 0
     same = screen(workspace, plan(pool, target="band_gap>6.0 eV"))
-    assert same["was_there"] == {"baseline": True, "al": True}
+    assert same.was_there == {"baseline": True, "al": True}
     assert rows(workspace, counted) == before
     other = screen(workspace, plan(pool, max_count=6, roles=("al",)))
-    assert other["screenings"][0]["screening_id"] not in {s["screening_id"] for s in both["screenings"]}
+    assert other.screenings[0].screening_id not in {s.screening_id for s in both.screenings}
 
 
 def test_what_the_screeners_learned_from(workspace: Workspace, campaign: Campaign) -> None:
@@ -301,7 +301,7 @@ def test_hashes_are_those_of_before(workspace: Workspace, campaign: Campaign) ->
 
 def test_retracted_labels_are_left_out(workspace: Workspace, campaign: Campaign, pool: str) -> None:
     before = screen(workspace, plan(pool, target="band_gap > 1 eV"))
-    hit = before["screenings"][1]["top"][0]["reduced_formula"]
+    hit = before.screenings[1].top[0].reduced_formula
     initial = (
         "SELECT min(label_id) FROM training_set_member JOIN campaign_set USING (training_set_id) WHERE role = 'initial'"
     )
@@ -311,10 +311,10 @@ def test_retracted_labels_are_left_out(workspace: Workspace, campaign: Campaign,
     assert train_screener(workspace, campaign, "initial", SMALL).n_initial == 29
     after = train_screener(workspace, campaign, "al", SMALL)
     assert (after.n_initial, after.n_learned, after.was_there) == (29, 11, False)
-    told = why(workspace, hit)["screenings"][-1]["trained_on"]  # the screener of before keeps what it learned from
-    assert (told["initial"], sum(told["by_iteration"].values()), told["retracted_since"]) == (30, 12, 2)
+    told = why(workspace, hit).screenings[-1].trained_on  # the screener of before keeps what it learned from
+    assert (told.initial, sum(told.by_iteration.values()), told.retracted_since) == (30, 12, 2)
     again = screen(workspace, plan(pool, target="band_gap > 1 eV"))
-    assert again["was_there"] == {"baseline": False, "al": False}
+    assert again.was_there == {"baseline": False, "al": False}
     for label_id, *_ in rows(workspace, "SELECT id FROM label WHERE id NOT IN (SELECT label_id FROM retraction)"):
         retract(workspace, label_id)
     with pytest.raises(InputError, match="no label left to learn from"):
@@ -345,8 +345,8 @@ def test_killed_in_the_middle_leaves_no_half_screening(
         assert rows(workspace, counted) == before
     assert scalar(workspace, "SELECT count(*) FROM activity WHERE kind = 'screen' AND outcome = 'failed'") == 2
     told = screen(workspace, plan(pool, target="band_gap > 1 eV"))
-    assert all(model["was_there"] for model in told["screeners"].values())
-    assert len(told["screenings"]) == 2
+    assert all(model.was_there for model in told.screeners.values())
+    assert len(told.screenings) == 2
 
 
 def test_a_killed_process_leaves_nothing(workspace: Workspace, database_url: str, tmp_path: Path) -> None:
@@ -371,7 +371,7 @@ def test_a_killed_process_leaves_nothing(workspace: Workspace, database_url: str
     )
     assert rows(workspace, kept) == [(0, 0, 0)]
     told = screen(workspace, plan(str(tmp_path / "big.csv"), limit=1000))
-    assert [screened["stages"]["read"] for screened in told["screenings"]] == [1000, 1000]
+    assert [screened.stages["read"] for screened in told.screenings] == [1000, 1000]
     outcomes = "SELECT outcome FROM activity WHERE kind = 'screen' ORDER BY id"
     assert rows(workspace, outcomes) == [("lost",), ("done",)]
 
@@ -385,17 +385,17 @@ def test_a_dataset_is_a_pool(workspace: Workspace, tmp_path: Path) -> None:
     asked = plan("p", is_novel=False, target="band_gap > 0 eV")
     of_file = screen(workspace, replace(asked, pool=str(tmp_path / "p.jsonl.gz")))
     of_dataset = screen(workspace, asked)
-    assert of_file["screenings"][0]["stages"]["distinct"] == of_dataset["screenings"][0]["stages"]["read"] == 6
+    assert of_file.screenings[0].stages["distinct"] == of_dataset.screenings[0].stages["read"] == 6
     keys = ("rank", "reduced_formula", "value", "line", "formula")
-    for one, other in zip(of_file["screenings"], of_dataset["screenings"], strict=True):
-        assert [[hit[key] for key in keys] for hit in one["top"]] == [
-            [hit[key] for key in keys] for hit in other["top"]
+    for one, other in zip(of_file.screenings, of_dataset.screenings, strict=True):
+        assert [[getattr(hit, key) for key in keys] for hit in one.top] == [
+            [getattr(hit, key) for key in keys] for hit in other.top
         ]
-        assert len(one["top"]) == 6
-    assert {row["dataset"] for row in of_dataset["screenings"]} == {"p"}
-    assert "p" in {found["name"] for found in why(workspace, "NaF")["datasets"]}
+        assert len(one.top) == 6
+    assert {row.dataset for row in of_dataset.screenings} == {"p"}
+    assert "p" in {found.name for found in why(workspace, "NaF").datasets}
     limited = screen(workspace, replace(asked, limit=3, roles=("al",)))
-    assert {hit["reduced_formula"] for hit in limited["screenings"][0]["top"]} == {"NaF", "KF", "CaF2"}
+    assert {hit.reduced_formula for hit in limited.screenings[0].top} == {"NaF", "KF", "CaF2"}
 
 
 def test_the_size_of_a_chunk_changes_nothing(
@@ -405,8 +405,8 @@ def test_the_size_of_a_chunk_changes_nothing(
     monkeypatch.setattr(pools, "CHUNK", 2)
     (tmp_path / "other.csv").write_text(POOL + "\n")  # other bytes, so that it is screened again
     chunked = screen(workspace, plan(str(tmp_path / "other.csv"), target="band_gap > 1 eV"))
-    for one, other in zip(whole["screenings"], chunked["screenings"], strict=True):
-        assert (one["stages"], one["top"]) == (other["stages"], other["top"])
+    for one, other in zip(whole.screenings, chunked.screenings, strict=True):
+        assert (one.stages, one.top) == (other.stages, other.top)
 
 
 def test_novel_sigma_and_windows(workspace: Workspace, tmp_path: Path) -> None:
@@ -420,25 +420,25 @@ def test_novel_sigma_and_windows(workspace: Workspace, tmp_path: Path) -> None:
     every = screen(workspace, replace(novel_ones, is_novel=False))
     novel = screen(workspace, novel_ones)
     safe = screen(workspace, replace(novel_ones, is_novel=False, sigma=0.3), n_top=999)
-    assert "valid" not in every["screenings"][0]["stages"]
+    assert "valid" not in every.screenings[0].stages
     for role in (0, 1):
         trained_on = {
             formula
             for (formula,) in rows(
                 workspace,
                 "SELECT reduced_formula FROM v_training_label WHERE model_version_id ="
-                f" {every['screenings'][role]['model_version_id']}",
+                f" {every.screenings[role].model_version_id}",
             )
         }
-        assert novel["screenings"][role]["stages"]["novel"] == len(set(known) - trained_on) < len(known)
-        hits = every["screenings"][role]["top"]
-        depths = [min(hit["value"] - 1, 3 - hit["value"]) for hit in hits]
+        assert novel.screenings[role].stages["novel"] == len(set(known) - trained_on) < len(known)
+        hits = every.screenings[role].top
+        depths = [min(hit.value - 1, 3 - hit.value) for hit in hits]
         assert depths == sorted(depths, reverse=True)
         assert min(depths) > 0
-        top = safe["screenings"][role]["top"]
-        assert all(hit["value"] - 0.3 * hit["uncertainty"] > 1 for hit in top)
-        assert all(hit["value"] + 0.3 * hit["uncertainty"] < 3 for hit in top)
-        stages = safe["screenings"][role]["stages"]
+        top = safe.screenings[role].top
+        assert all(hit.value - 0.3 * hit.uncertainty > 1 for hit in top)
+        assert all(hit.value + 0.3 * hit.uncertainty < 3 for hit in top)
+        stages = safe.screenings[role].stages
         assert stages["beyond 0.3 sigma"] == len(top) < stages["predicted in target"]
 
 

@@ -87,8 +87,8 @@ class Screen(FiretaskBase):  # type: ignore[misc]
         """Screen it."""
         plan = screening_plan(self)
         with hands.workspace(self) as workspace, hands.told(f"{plan.campaign}: screen {plan.pool}"):
-            told = screening.screen(workspace, plan)
-        return FWAction(stored_data={"screenings": [row["screening_id"] for row in told["screenings"]]})
+            found = screening.screen(workspace, plan)
+        return FWAction(stored_data={"screenings": [row.screening_id for row in found.screenings]})
 
 
 class Generate(FiretaskBase):  # type: ignore[misc]
@@ -100,8 +100,8 @@ class Generate(FiretaskBase):  # type: ignore[misc]
         """Draw them."""
         plan = generation_plan(self)
         with hands.workspace(self) as workspace, hands.told(f"generate {plan.name}"):
-            told = generating.generate(workspace, plan)
-        return FWAction(stored_data={"dataset_id": told["dataset_id"]})
+            dataset_id = generating.generate(workspace, plan).dataset_id
+        return FWAction(stored_data={"dataset_id": dataset_id})
 
 
 def screening_plan(task: FiretaskBase) -> screening.ScreeningPlan:
