@@ -48,12 +48,16 @@ class Model(Protocol):
 class Generator(Model, Protocol):
     """Turns compositions into latent vectors and back (an autoencoder)."""
 
+    @classmethod
+    def is_representable(cls, counts: Counts, options: Options) -> NDArray[np.bool_]:
+        """Which rows `[n]` of the table `[n, 103]` a model of these options encodes, and can learn from.
+
+        It is asked before any model is fitted: which elements and counts there are is the plug-in's to say.
+        """
+
     @property
     def n_latent(self) -> int:
         """Length of a latent vector."""
-
-    def is_encodable(self, counts: Counts) -> NDArray[np.bool_]:
-        """Which rows `[n]` of the table lie within the vocabulary (elements, largest count)."""
 
     def encode(self, counts: Counts) -> Latents:
         """`[n, 103]` counts to `[n, n_latent]`; a row outside the vocabulary raises InputError naming it."""
@@ -90,10 +94,11 @@ class Oracle(Model, Protocol):
 class Sampler(Protocol):
     """Proposes what to label next: a pure function of history and seed.
 
-    A class that says `draws_from_pool: ClassVar[bool] = True` is given the candidates of a history.
+    One that `draws_from_pool` is given the candidates of a history, and no other is.
     """
 
     options_type: ClassVar[type[Options]]
+    draws_from_pool: ClassVar[bool]
 
     def __init__(self, options: Options) -> None:
         """Keep the hyper-parameters."""

@@ -2,7 +2,7 @@
 
 import difflib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import redirect_stdout, suppress
 from dataclasses import dataclass
 from functools import cache
@@ -16,13 +16,21 @@ _OWN = "agd"
 _MODEL = ("options_type", "architecture_version", "fit", "load")
 
 MEMBERS = {
-    "agd.generators": (*_MODEL, "n_latent", "is_encodable", "encode", "decode"),
+    "agd.generators": (*_MODEL, "is_representable", "n_latent", "encode", "decode"),
     "agd.formula_generators": (*_MODEL, "is_representable", "sample"),
     "agd.oracles": (*_MODEL, "label"),
-    "agd.samplers": ("options_type", "suggest"),
+    "agd.samplers": ("options_type", "draws_from_pool", "suggest"),
     "agd.engines": ("has_queue", "run", "submit", "status", "findings"),
 }
 """What a class must have to be a plug-in of a group; an attribute that only instances get may be an annotation."""
+
+CLASS_VARS: Mapping[str, type] = {
+    "options_type": type,
+    "architecture_version": int,
+    "draws_from_pool": bool,
+    "has_queue": bool,
+}
+"""Members that a class itself must have a value of, and its type: they are asked before there is an instance."""
 
 GROUPS = tuple(MEMBERS)
 
@@ -122,24 +130,30 @@ def _loaded(plugin: Plugin) -> Any:
         raise
     except BaseException as error:  # another package's module may raise anything, SystemExit too
         raise PluginError(f"{_broken(plugin)} ({_reason(error)}): {_cure(plugin, error)}") from error
-    lacking = [name for name in MEMBERS[plugin.entry.group] if not _has(loaded, name)]
+    if wrong := _wrong(loaded, MEMBERS[plugin.entry.group]):
+        described = _PROTOCOLS.get(plugin.entry.group, "agd.protocols")
+        raise PluginError(f"{_broken(plugin)} ({wrong}, see {described}): {_cure(plugin)}")
+    return loaded
+
+
+def _wrong(loaded: Any, members: Sequence[str]) -> str | None:
+    """Why this is no class with these members, None where it is one."""
     if not isinstance(loaded, type):
-        wrong = "it is no class"
-    elif lacking:
-        wrong = f"it has no {', '.join(lacking)}"
-    elif not hasattr(getattr(loaded, "options_type", None), "model_fields") and plugin.entry.group != "agd.engines":
-        wrong = "its options_type is no class of options"
-    else:
-        return loaded
-    raise PluginError(
-        f"{_broken(plugin)} ({wrong}, see {_PROTOCOLS.get(plugin.entry.group, 'agd.protocols')}): {_cure(plugin)}"
-    )
+        return "it is no class"
+    if lacking := [name for name in members if not _has(loaded, name)]:
+        return f"it has no {', '.join(lacking)}"
+    values = {name: getattr(loaded, name) for name in members if name in CLASS_VARS}
+    for name, value in values.items():
+        if not isinstance(value, CLASS_VARS[name]):
+            return f"its {name} is no {CLASS_VARS[name].__name__}"
+    if "options_type" in values and not hasattr(values["options_type"], "model_fields"):
+        return "its options_type is no class of options"
+    return None
 
 
-def _has(loaded: Any, name: str) -> bool:
-    return hasattr(loaded, name) or any(
-        name in vars(kind).get("__annotations__", {}) for kind in getattr(loaded, "__mro__", ())
-    )
+def _has(loaded: type, name: str) -> bool:
+    is_annotated = any(name in vars(kind).get("__annotations__", {}) for kind in loaded.__mro__)
+    return hasattr(loaded, name) or (is_annotated and name not in CLASS_VARS)
 
 
 def _broken(plugin: Plugin) -> str:

@@ -38,7 +38,6 @@ def autoencoder(
     json: Json = False,
 ) -> None:
     """Train an autoencoder on the formulas of a data set."""
-    from agd.spec import largest_count
     from agd.steps.drawing import corpus, find_dataset
     from agd.steps.options import parse
     from agd.steps.training import Recipe
@@ -47,7 +46,7 @@ def autoencoder(
     with show.workspace() as workspace:
         with workspace.database.read() as tx:
             row = find_dataset(tx, dataset)
-            parts = corpus(tx, row, max_count=largest_count(options), share=held_out, seed=seed)
+            parts = corpus(tx, row, kind, options, share=held_out, seed=seed)
         recipe = Recipe("autoencoder", kind, None, options, seed, threads)
         _print(_train(workspace, recipe, parts, dry_run=dry_run), dataset, dry_run=dry_run, json=json)
 

@@ -109,14 +109,15 @@ class SetAutoencoder:
         check_tensors(tensors, _shapes(chosen), "set", cls.architecture_version)
         return cls(tensors, chosen)
 
+    @classmethod
+    def is_representable(cls, counts: Counts, options: Options) -> NDArray[np.bool_]:
+        """Which rows `[n]` have only elements of the vocabulary, at most `max_count` atoms of each, and any at all."""
+        return is_encodable(counts, narrowed(options, SetAutoencoderOptions, "a set autoencoder").max_count)
+
     @property
     def n_latent(self) -> int:
         """Length of a latent vector."""
         return self._options.n_latent
-
-    def is_encodable(self, counts: Counts) -> NDArray[np.bool_]:
-        """Which rows `[n]` have only elements of the vocabulary, at most `max_count` atoms of each, and any at all."""
-        return is_encodable(counts, self._options.max_count)
 
     def encode(self, counts: Counts) -> Latents:
         """`[n, 103]` counts to `[n, n_latent]`; a row outside the vocabulary raises InputError naming it."""

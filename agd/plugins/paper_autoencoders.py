@@ -73,14 +73,15 @@ class _OneHotAutoencoder(ABC):
     def __init__(self, options: _OneHotOptions) -> None:
         self._n_latent, self._max_count = options.n_latent, options.max_count
 
+    @classmethod
+    def is_representable(cls, counts: Counts, options: Options) -> NDArray[np.bool_]:
+        """Which rows `[n]` have only elements of the vocabulary, at most `max_count` atoms of each, and any at all."""
+        return is_encodable(counts, narrowed(options, _OneHotOptions, "a paper autoencoder").max_count)
+
     @property
     def n_latent(self) -> int:
         """Length of a latent vector."""
         return self._n_latent
-
-    def is_encodable(self, counts: Counts) -> NDArray[np.bool_]:
-        """Which rows `[n]` have only elements of the vocabulary, at most `max_count` atoms of each, and any at all."""
-        return is_encodable(counts, self._max_count)
 
     def encode(self, counts: Counts) -> Latents:
         """`[n, 103]` counts to `[n, n_latent]`; a row outside the vocabulary raises InputError naming it."""

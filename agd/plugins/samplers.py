@@ -77,6 +77,7 @@ class _Climbing(ABC):
     NaN.
     """
 
+    draws_from_pool: ClassVar[bool] = False
     options: ClimbingOptions
 
     @abstractmethod

@@ -43,6 +43,7 @@ class Stock:
     """
 
     options_type: ClassVar[type[Options]] = StockOptions
+    draws_from_pool: ClassVar[bool] = False
 
     def __init__(self, options: Options) -> None:
         if not isinstance(options, StockOptions):

@@ -27,6 +27,7 @@ class Substitution:
     """
 
     options_type: ClassVar[type[Options]] = SubstitutionOptions
+    draws_from_pool: ClassVar[bool] = False
 
     def __init__(self, options: Options) -> None:
         self.options = options

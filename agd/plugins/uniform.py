@@ -19,6 +19,7 @@ class Uniform:
     """Uniform points of the latent box, whatever the labels: the control of every other sampler."""
 
     options_type: ClassVar[type[Options]] = UniformOptions
+    draws_from_pool: ClassVar[bool] = False
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -9,8 +9,8 @@ from agd.reproduction.authors import SETS
 from agd.reproduction.generated import ABOUT_POOL, TRIMS, generated
 from agd.reproduction.outcome import Listed, Outcome, Part, Words
 from agd.reproduction.study import Study, Wish, facts_of
-from agd.spec import Target
 from agd.steps.screening import ScreeningPlan
+from agd.target import Target
 
 _LOW, _HIGH = paper.SEMICONDUCTOR_EV
 WINDOW: Final = Target.parse(f"{_LOW:g} eV <= band_gap <= {_HIGH:g} eV")

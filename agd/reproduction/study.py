@@ -22,7 +22,7 @@ from agd.protocols import Generator, Progress
 from agd.report.words import counted
 from agd.reproduction import paper
 from agd.reproduction.authors import CORPUS, SETS, TEST_ROWS, AuthorsFiles
-from agd.spec import AutoencoderSpec, Target
+from agd.spec import AutoencoderSpec
 from agd.steps import options as plugin_options
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import corpus as drawn_corpus
@@ -33,6 +33,7 @@ from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreeningPlan, screen
 from agd.steps.training import Recipe, Trained, train_by_hand
 from agd.steps.workspace import Campaign, Workspace
+from agd.target import Target
 from agd.writing import write_text
 
 Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress]]
@@ -302,7 +303,7 @@ class Study:
         corpus = self.corpus()
         with self.workspace.database.read() as tx:
             dataset = find_dataset(tx, corpus)
-            parts = drawn_corpus(tx, dataset, max_count=chosen.largest_count(), share=chosen.held_out, seed=chosen.seed)
+            parts = drawn_corpus(tx, dataset, chosen.kind, options, share=chosen.held_out, seed=chosen.seed)
         recipe = Recipe("autoencoder", chosen.kind, None, options, chosen.seed, 1)
         with self.watch("autoencoder") as progress:
             trained = train_by_hand(self.workspace, recipe, parts, progress)

@@ -13,6 +13,7 @@ from agd.reproduction.authors import AL_FROM_ID, SETS
 from agd.reproduction.outcome import Drawing, Listed, Outcome, Part, Words
 from agd.reproduction.searches import DEFAULT, EXP3, PAPER, search
 from agd.reproduction.study import Study, Wish
+from agd.spec import AutoencoderSpec
 from agd.types import Counts, Floats
 
 _PERPLEXITY: Final = 30.0
@@ -70,7 +71,7 @@ _EXPLAINED: Final = (
 def _encoded(generator: Generator, formulas: Sequence[str]) -> Floats:
     counts: Counts
     counts, _ = parse_formulas(formulas)
-    return generator.encode(counts[generator.is_encodable(counts)]).astype(np.float64)
+    return generator.encode(counts[AutoencoderSpec().is_representable(counts)]).astype(np.float64)
 
 
 def _planes(latents: dict[str, Floats]) -> dict[str, Floats]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Set as AbstractSet
 
-from agd.chem.onehot import is_encodable
 from agd.db import campaigns
 from agd.db.connection import Transaction
 from agd.steps.workspace import Campaign, counts_of
@@ -19,12 +18,12 @@ def draw(tx: Transaction, campaign: Campaign, seed: int, seen: AbstractSet[str])
     dataset_id = campaigns.pool_of(tx, campaign.id)
     if dataset_id is None:
         return None
-    n, max_count = campaign.spec.budget.suggestions_per_iteration, campaign.spec.autoencoder.largest_count()
+    n = campaign.spec.budget.suggestions_per_iteration
     n_drawn = 2 * n + len(seen)
     while True:
         drawn = campaigns.drawn(tx, dataset_id, seed, n_drawn)
         counts = counts_of([formula for formula in drawn if formula not in seen])
-        candidates = counts[is_encodable(counts, max_count)]
+        candidates = counts[campaign.spec.autoencoder.is_representable(counts)]
         if len(candidates) >= n or len(drawn) < n_drawn:
             return candidates[:n]
         n_drawn *= _GROWTH

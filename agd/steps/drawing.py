@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd import registry
-from agd.chem.onehot import is_encodable
 from agd.db import campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromCampaign, FromDataset, Member, Part
 from agd.errors import InputError, NotFoundError
+from agd.protocols import Options
 from agd.steps.workspace import Campaign, counts_of, derive_seed
 from agd.types import Counts
 
@@ -37,9 +37,9 @@ def find_dataset(tx: Transaction, name: str) -> AnyRow:
     return found
 
 
-def corpus(tx: Transaction, dataset: AnyRow, *, max_count: int, share: float, seed: int) -> list[Part]:
-    """The formulas of a dataset that an autoencoder of this largest count can encode."""
-    fits = partial(is_encodable, max_count=max_count)
+def corpus(tx: Transaction, dataset: AnyRow, kind: str, options: Options, *, share: float, seed: int) -> list[Part]:
+    """The formulas of a dataset that an autoencoder of this kind and these options can encode."""
+    fits = partial(registry.load("agd.generators", kind).is_representable, options=options)
     return formulas_for(tx, "autoencoder", dataset, fits, share=share, seed=seed)
 
 

@@ -8,10 +8,10 @@ from agd.db import activities, datasets, evaluations, models
 from agd.errors import InputError, NotFoundError
 from agd.nets.error_measures import measure_errors
 from agd.nets.threads import limited_threads
-from agd.spec import Target
 from agd.steps.drawing import find_dataset
 from agd.steps.funnel import depth, reaches
 from agd.steps.workspace import Workspace, counts_of, recorded
+from agd.target import Target
 from agd.types import Floats
 
 _ERRORS = ("r2", "mae", "rmse")

@@ -11,8 +11,8 @@ from agd.chem.elements import N_ELEMENTS
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
 from agd.protocols import Oracle
-from agd.spec import Target
 from agd.steps.pools import Chunk
+from agd.target import Target
 from agd.types import Counts, Floats
 
 _WEIGHTS = np.random.default_rng(0x616764).integers(0, 2**64, size=(N_ELEMENTS, 2), dtype=np.uint64) | np.uint64(1)

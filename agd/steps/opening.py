@@ -12,7 +12,6 @@ import agd
 from agd import registry
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
-from agd.chem.onehot import is_encodable
 from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Member
@@ -232,7 +231,7 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     return _Sets(
         initial=initial,
         oracle=oracle,
-        autoencoder=_corpus_members(spec, rows[corpus.id]),
+        autoencoder=_corpus_members(resolved, rows[corpus.id]),
         dataset=dataset,
         oracle_dataset=oracle_dataset,
         corpus=corpus,
@@ -305,10 +304,12 @@ def _oracle_members(resolved: ResolvedSpec, rows: Sequence[AnyRow], initial: Seq
     ]
 
 
-def _corpus_members(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[Member]:
+def _corpus_members(resolved: ResolvedSpec, rows: Sequence[AnyRow]) -> list[Member]:
+    spec = resolved.spec
     inside = [row for row, fits in zip(rows, _is_encodable(spec, rows), strict=True) if fits]
     if not inside:
-        raise SpecError("autoencoder.corpus: no formula of it is within the autoencoder's vocabulary")
+        place = resolved.place("autoencoder", "corpus")
+        raise SpecError(f"{place}: no formula of {spec.corpus()!r} is within the autoencoder's vocabulary")
     flags = held_out(len(inside), spec.autoencoder.held_out, derive_seed(spec.autoencoder.seed, "autoencoder"))
     return [
         Member(row.composition_id, row.reduced_formula, None, None, is_held_out=out)
@@ -319,7 +320,7 @@ def _corpus_members(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[Member]:
 def _is_encodable(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[bool]:
     """Which rows lie within the vocabulary of the campaign's autoencoder."""
     counts = counts_of([row.reduced_formula for row in rows])
-    fits: list[bool] = is_encodable(counts, spec.autoencoder.largest_count()).tolist()
+    fits: list[bool] = spec.autoencoder.is_representable(counts).tolist()
     return fits
 
 

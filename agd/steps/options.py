@@ -1,7 +1,7 @@
-"""Options of a plug-in as they are given on the command line: `-o n_trees=200`."""
+"""Options of a plug-in: as the command line gives them (`-o n_trees=200`), and as others choose them for it."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
@@ -33,7 +33,7 @@ def parse(group: str, kind: str, given: Sequence[str], defaults: Mapping[str, ob
         if key in values:
             raise InputError(f"-o {pair}: option {key!r} is given twice")
         values[key] = _value(word.strip())
-    merged = {key: value for key, value in (defaults or {}).items() if key in known} | values
+    merged = known_to(options_type, defaults or {}) | values
     try:
         return options_type.model_validate_json(json.dumps(merged), strict=True)
     except ValidationError as error:
@@ -41,6 +41,24 @@ def parse(group: str, kind: str, given: Sequence[str], defaults: Mapping[str, ob
         key = ".".join(str(part) for part in first["loc"])
         message = first["msg"].removeprefix("Value error, ")
         raise InputError(f"-o {key}: {message[0].lower()}{message[1:]}, not {first['input']!r}") from None
+
+
+def known_to(options_type: type[Options], offered: Mapping[str, object]) -> dict[str, object]:
+    """What is offered as far as the plug-in has options for it: the rest is not sent to it."""
+    return {key: value for key, value in offered.items() if key in options_type.model_fields}
+
+
+def completed(options: Options, offered: Mapping[str, object]) -> Options:
+    """The options, with what is offered for those of them that nobody chose: that are None."""
+    chosen = dict(options)
+    return options.model_copy(
+        update={key: value for key, value in known_to(type(options), offered).items() if chosen[key] is None}
+    )
+
+
+def shared(options: Options, keys: Collection[str]) -> dict[str, object]:
+    """What was chosen for those of the keys that there are, to be offered to another plug-in."""
+    return {key: value for key, value in options if key in keys and value is not None}
 
 
 def _value(word: str) -> Any:

@@ -20,7 +20,6 @@ from agd.db.connection import Transaction
 from agd.errors import InputError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
-from agd.spec import Target
 from agd.steps import options as plugin_options
 from agd.steps.drawing import Labels, of_campaign
 from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork, Seen, depth
@@ -35,6 +34,7 @@ from agd.steps.workspace import (
     recorded,
     store_compositions,
 )
+from agd.target import Target
 from agd.views import Hit, Screened, ScreeningWithHits, of_row, of_rows
 
 Role: TypeAlias = Literal["baseline", "al"]
@@ -67,10 +67,8 @@ class ScreenerChoice:
 
     def recipe(self, campaign: Campaign) -> Recipe:
         """The recipe of the campaign's screeners; they know the same least value as the campaign's oracle."""
-        defaults: dict[str, object] = {"n_trees": N_TREES}
-        minimum = getattr(campaign.spec.oracle.options(), "minimum", None)
-        if minimum is not None:
-            defaults["minimum"] = minimum
+        known = plugin_options.shared(campaign.spec.oracle.options(), {"minimum"})
+        defaults = {"n_trees": N_TREES, **known}
         chosen = plugin_options.parse("agd.oracles", self.kind, self.options, defaults)
         threads = campaign.spec.threads if self.threads is None else self.threads
         return Recipe("screener", self.kind, campaign.spec.target.property, chosen, self.seed, threads)

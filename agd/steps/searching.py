@@ -14,7 +14,7 @@ from agd.db import campaigns, models
 from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
 from agd.protocols import Generator, Progress
-from agd.spec import CampaignSpec, FilterSpec, Target
+from agd.spec import CampaignSpec, FilterSpec
 from agd.steps.answering import silences_of
 from agd.steps.candidates import draw
 from agd.steps.work import Work
@@ -29,6 +29,7 @@ from agd.steps.workspace import (
     model_ref,
     store_compositions,
 )
+from agd.target import Target
 from agd.types import Counts, Floats, History, Latents, Proposals
 
 
@@ -104,10 +105,10 @@ def _read_initial(tx: Transaction, campaign: Campaign, _step: Step) -> InitialRo
     return InitialRows(model_ref(tx, version_id), ids, formulas)
 
 
-def _encode(shelf: Shelf, _campaign: Campaign, _step: Step, rows: InitialRows, _progress: Progress) -> EncodedRows:
+def _encode(shelf: Shelf, campaign: Campaign, _step: Step, rows: InitialRows, _progress: Progress) -> EncodedRows:
     generator: Generator = shelf.load(rows.generator)
     counts = counts_of(rows.formulas)
-    inside = np.flatnonzero(generator.is_encodable(counts)).tolist()
+    inside = np.flatnonzero(campaign.spec.autoencoder.is_representable(counts)).tolist()
     if len(inside) < 2:  # noqa: PLR2004  a box needs two corners
         raise StepError("fewer than two initial rows are within the autoencoder's vocabulary: give the search a box")
     return EncodedRows(inside, generator.encode(counts[inside]))

@@ -17,6 +17,7 @@ from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Options, Progress, silent
+from agd.steps.options import completed
 from agd.steps.work import Work
 from agd.steps.workspace import Campaign, Shelf, Step, Workspace, counts_of, group_of, recorded
 from agd.types import Counts, FittedModel, Floats, TrainingTable
@@ -164,11 +165,11 @@ def bounded(workspace: Workspace, recipe: Recipe) -> Recipe:
 
 
 def _bounded(tx: Transaction, recipe: Recipe) -> Recipe:
-    if recipe.property is None or getattr(recipe.options, "minimum", 0.0) is not None:
+    if recipe.property is None:
         return recipe
     found = datasets.property_of(tx, recipe.property)
     bound = None if found is None else found.lower_bound
-    return replace(recipe, options=recipe.options.model_copy(update={"minimum": bound}))
+    return replace(recipe, options=completed(recipe.options, {"minimum": bound}))
 
 
 def look_up(workspace: Workspace, recipe: Recipe, parts: Sequence[Part]) -> Trained:

@@ -62,7 +62,7 @@ def print_worth(plugin: type[Generator], table: TrainingTable, options: Options,
 
     model = plugin.load(fitted.tensors, options)
     initial = read_formulas(data / "paper" / "Exp3_BS_0.3k.csv", "composition")
-    initial = initial[model.is_encodable(initial)]
+    initial = initial[plugin.is_representable(initial, options)]
     box = measure(model, TrainingTable(initial, None, np.ones(len(initial), np.bool_)), seed=seed)
     print(f"on the {len(initial)} encodable rows of Exp3_BS_0.3k.csv and in their box:")
     print(json.dumps(box, indent=2))

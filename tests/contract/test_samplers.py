@@ -45,7 +45,7 @@ def told(past: History) -> History:
 
 def given(sampler: Sampler, past: History, seed: int = 5) -> History:
     """The history, with candidates in an order drawn by the seed where the sampler draws from a pool."""
-    if not getattr(sampler, "draws_from_pool", False):
+    if not sampler.draws_from_pool:
         return past
     pool = compositions(420)
     return replace(past, candidates=pool[np.random.default_rng(seed).permutation(len(pool))])
@@ -257,6 +257,19 @@ def test_a_box_that_cannot_hold_the_batch_is_refused(explorer: Sampler) -> None:
 def test_compositions_come_from_compositions(composer: Sampler) -> None:
     with pytest.raises(InputError, match=r"needs (the initial compositions|candidates)"):
         composer.suggest(replace(history(), counts=None), 1, seed=0)
+
+
+def test_candidates_are_for_who_says_so(sampler: Sampler) -> None:
+    past, pool = HISTORIES["ordinary"], compositions(420)
+    proposals = sampler.suggest(replace(past, candidates=pool), 2, seed=5)
+    if type(sampler).draws_from_pool:
+        assert proposals.counts is not None
+        assert set(identify(proposals.counts).reduced_formula) <= set(identify(pool).reduced_formula)
+        return
+    alone = sampler.suggest(past, 2, seed=5)
+    for mine, other in ((proposals.latents, alone.latents), (proposals.counts, alone.counts)):
+        assert (mine is None) == (other is None)
+        assert mine is None or np.array_equal(mine, other)
 
 
 def test_ucb_finds_the_top_of_a_known_hill_and_moves_on_from_a_pending_point() -> None:

@@ -385,6 +385,7 @@ def fixed_proposals(monkeypatch: pytest.MonkeyPatch, formulas: list[str]) -> Ite
 
     class Fixed:
         options_type = load("agd.samplers", "ucb").options_type
+        draws_from_pool = False
 
         def __init__(self, options: Options) -> None:
             self.options = options

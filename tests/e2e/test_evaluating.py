@@ -6,7 +6,6 @@ import pytest
 from sqlalchemy import text
 
 from agd.errors import InputError, NotFoundError
-from agd.spec import Target
 from agd.steps import options
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import find_dataset, labelled
@@ -15,6 +14,7 @@ from agd.steps.importing import import_dataset
 from agd.steps.labelling import retract_label
 from agd.steps.training import Recipe, train_by_hand
 from agd.steps.workspace import Workspace
+from agd.target import Target
 
 WIDE = Target.parse("band_gap >= 6 eV")
 JUDGED = "formula,eg\nNaF,6.1\nLiF,8.7\nCsI,5.2\nSi,0.6\n"

@@ -1,6 +1,6 @@
 """Kill workers, their supervisor and the database server at random moments; nothing may be lost, doubled or misplaced.
 
-    python tests/soak/kill_workers.py [--kills 200] [--workers 4] [--budget 24] [--seed 0] [--thread-variable N]
+    python tests/soak/kill_workers.py [--kills 200] [--workers 4] [--budget 240] [--seed 0] [--thread-variable N]
                                       [--data FOLDER]
 
 Campaigns go through the queue one after another, each with a seed of its own, while somebody kills, stops and
@@ -132,7 +132,7 @@ def weather(storm: Storm, name: str, strikes: int) -> tuple[int, float]:
     n_done, moved, longest_s = -1, started, 0.0
     while True:
         storm.keep_up()
-        time.sleep(storm.chance.uniform(0.5, 6.0) if n < strikes else 0.5)
+        time.sleep(storm.chance.uniform(1.0, 9.0) if n < strikes else 0.5)
         storm.wake()
         [row] = storm.made.rows(
             "SELECT ended_at, parked_reason, (SELECT count(*) FROM activity WHERE campaign_id = k.id"
@@ -157,7 +157,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--per-campaign", type=int, default=20)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--budget", type=int, default=24)
+    parser.add_argument("--budget", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--standstill", type=float, default=60.0, help="seconds that may go by with nothing recorded")
     parser.add_argument("--thread-variable", type=int, metavar="N", help="what the shell says of threads")

@@ -159,9 +159,10 @@ def test_the_dense_plug_in_computes_what_the_network_computes() -> None:
 def test_a_row_has_one_code_wherever_it_stands() -> None:
     network = convolutional(8)
     network.draw(0)
-    model = PaperAutoencoder.load(_tensors(network), PaperAutoencoderOptions(max_count=8))
+    options = PaperAutoencoderOptions(max_count=8)
+    model = PaperAutoencoder.load(_tensors(network), options)
     counts = charge_balanced(200, seed=0)
-    counts = counts[model.is_encodable(counts)][:70]
+    counts = counts[PaperAutoencoder.is_representable(counts, options)][:70]
     order = np.random.default_rng(0).permutation(len(counts))
     together = model.encode(counts)
     assert model.encode(counts[order]).tobytes() == together[order].tobytes()

@@ -15,11 +15,24 @@ Install = Callable[..., None]
 GOOD = """\
 print("hello from a chatty package")
 from agd.plugins.samplers import Uniform
+from agd.protocols import Sampler
 class Good(Uniform): pass
 class Bare: pass
 class Strange:
     options_type = int
+    draws_from_pool = False
     def suggest(self): ...
+class Silent(Uniform):
+    draws_from_pool = "no"
+class Annotated:
+    options_type: type
+    draws_from_pool: bool
+    def suggest(self): ...
+class Derived(Sampler):
+    options_type = Uniform.options_type
+class Early(Uniform):
+    @property
+    def options_type(self): ...
 def function(): ...
 """
 
@@ -53,7 +66,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         ("1 / 0", "Odd", "ZeroDivisionError"),
         (b"\xff\xfe\x00", "Odd", "SyntaxError"),
         ("", "Odd", "AttributeError"),
-        (GOOD, "Bare", "it has no options_type, suggest"),
+        (GOOD, "Bare", "it has no options_type, draws_from_pool, suggest"),
+        (GOOD, "Silent", "its draws_from_pool is no bool"),
+        (GOOD, "Annotated", "it has no options_type, draws_from_pool"),
+        (GOOD, "Derived", "it has no draws_from_pool"),
+        (GOOD, "Early", "its options_type is no type"),
         (GOOD, "Strange", "its options_type is no class of options"),
         (GOOD, "function", "it is no class"),
     ],

@@ -1,0 +1,39 @@
+"""A campaign's specification: one TOML file, or a mapping of the same content."""
+
+from agd.spec.campaign import (
+    EXTERNAL,
+    NAME,
+    TABLE,
+    AutoencoderSpec,
+    CampaignSpec,
+    FilterSpec,
+)
+from agd.spec.reading import (
+    CONTROLS,
+    ResolvedSpec,
+    control,
+    differences,
+    from_mapping,
+    hash_of,
+    parse,
+    read,
+    with_options,
+)
+
+__all__ = [
+    "CONTROLS",
+    "EXTERNAL",
+    "NAME",
+    "TABLE",
+    "AutoencoderSpec",
+    "CampaignSpec",
+    "FilterSpec",
+    "ResolvedSpec",
+    "control",
+    "differences",
+    "from_mapping",
+    "hash_of",
+    "parse",
+    "read",
+    "with_options",
+]

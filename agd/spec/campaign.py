@@ -1,0 +1,214 @@
+"""The sections of a campaign's specification: what each key means and may be."""
+
+import json
+import re
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
+
+from agd import registry
+from agd.protocols import Options
+from agd.target import Target
+from agd.types import Counts
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
+"""Names of campaigns and data sets: fit for a file, a shell and a URL."""
+
+_Model = TypeVar("_Model", bound=BaseModel)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def validated(model: type[_Model], values: Mapping[str, Any]) -> _Model:
+    """Validate strictly, a TOML list counting as a tuple and a whole number as a float."""
+    return model.model_validate_json(json.dumps(values, default=str), strict=True)
+
+
+class BudgetSpec(_Section):
+    """What may be spent."""
+
+    oracle_calls: int = Field(
+        default=1000, gt=0, lt=2**31, description="distinct compositions the oracle may be asked for"
+    )
+    suggestions_per_iteration: int = Field(default=20, gt=0, le=10_000)
+    stall_after: int = Field(
+        default=50, gt=0, lt=2**31, description="end after this many iterations without a new composition"
+    )
+
+
+class DataSpec(_Section):
+    """The labels the campaign works with."""
+
+    dataset: str = Field(min_length=1)
+
+
+class InitialSpec(_Section):
+    """The rows whose labels the campaign knows from the start: a file of formulas, or a random sample."""
+
+    file: str | None = None
+    formula_column: str = "composition"
+    n: int | None = Field(default=None, gt=1)
+    at_most: float | None = Field(
+        default=None, description="sample only rows with a value up to this, in the property's unit"
+    )
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    @model_validator(mode="after")
+    def _one_rule(self) -> "InitialSpec":
+        if (self.file is None) == (self.n is None):
+            raise ValueError("give either file (a list of formulas) or n (a random sample)")
+        return self
+
+
+class PluginSpec(BaseModel):
+    """A plug-in by its kind; every further key is one of its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    kind: str
+
+    group: ClassVar[str]
+
+    def options_type(self) -> type[Options]:
+        """The plug-in's own options."""
+        found: type[Options] = registry.load(self.group, self.kind).options_type
+        return found
+
+    def options(self) -> Options:
+        """The options as given, validated by the plug-in."""
+        return validated(self.options_type(), self.model_extra or {})
+
+
+class AutoencoderSpec(PluginSpec):
+    """The generator of compositions from latent vectors."""
+
+    group: ClassVar[str] = "agd.generators"
+    kind: str = "set"
+    corpus: str | None = Field(
+        default=None, description="dataset of formulas to train on; the campaign's own by default"
+    )
+    held_out: float = Field(default=0.2, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    def is_representable(self, counts: Counts) -> NDArray[np.bool_]:
+        """Which rows `[n]` of the table `[n, 103]` lie within its vocabulary."""
+        found: NDArray[np.bool_] = registry.load(self.group, self.kind).is_representable(counts, self.options())
+        return found
+
+
+PAPER_AUTOENCODER = "paper-dense"
+"""The autoencoder of the published loop where none is named: its decode rule, in minutes instead of hours."""
+
+TABLE = "table"
+"""The oracle that answers from a dataset only: its labels are the dataset's own."""
+
+
+EXTERNAL = "external"
+"""The oracle that is somebody else: the campaign waits for measurements of what it suggested."""
+
+
+class OracleSpec(PluginSpec):
+    """Who answers: a model trained on a dataset, the dataset itself, or somebody outside."""
+
+    group: ClassVar[str] = "agd.oracles"
+    kind: str = "random_forest"
+    dataset: str | None = Field(
+        default=None, description="dataset to train on or to answer from; the campaign's own by default"
+    )
+    exclude_initial: bool = True
+    formula_column: str = Field(default="composition", description="column of the formulas in those files")
+    exclude: tuple[str, ...] = Field(default=(), description="files of formulas the oracle must not be trained on")
+    held_out: float = Field(default=0.1, gt=0, lt=1)
+    seed: int = Field(default=0, ge=0, lt=2**63)
+
+    def options_type(self) -> type[Options]:
+        """The plug-in's own options; who answers without a model has none."""
+        return super().options_type() if self.is_model else Options
+
+    @property
+    def is_model(self) -> bool:
+        """Whether a trained model answers."""
+        return self.kind not in {TABLE, EXTERNAL}
+
+
+class SamplerSpec(PluginSpec):
+    """Who suggests."""
+
+    group: ClassVar[str] = "agd.samplers"
+    kind: str = "ucb"
+    pool: str | None = Field(
+        default=None, min_length=1, description="dataset to draw from, needed by a sampler that draws from one"
+    )
+
+    def draws_from_pool(self) -> bool:
+        """Whether the sampler chooses among the rows of a dataset."""
+        found: bool = registry.load(self.group, self.kind).draws_from_pool
+        return found
+
+
+class FilterSpec(_Section):
+    """What is rejected before it is charged."""
+
+    is_charge_neutral: bool = False
+    is_electronegativity_balanced: bool = False
+    is_smact_valid: bool = Field(default=False, description="as smact_validity of SMACT says with its defaults")
+    max_elements: int | None = Field(default=None, gt=0)
+    max_atoms: int | None = Field(default=None, gt=0)
+    max_count: int | None = Field(default=None, gt=0)
+
+
+Mode: TypeAlias = Literal["default", "paper"]
+"""How the loop spends: `paper` is the published loop (arXiv 2103.00608 and its code).
+
+There an undecodable point enters the sampler's history with the value 0.0, and a decodable suggestion is charged and
+registered each time it comes, seen before or not.
+"""
+
+
+class CampaignSpec(_Section):
+    """A whole campaign."""
+
+    name: str = Field(pattern=f"^{NAME.pattern}$")
+    mode: Mode = "default"
+    target: Target
+    seed: int = Field(default=0, ge=0, lt=2**63)
+    threads: int = Field(default=1, ge=1, le=1024)
+    data: DataSpec
+    initial: InitialSpec
+    budget: BudgetSpec = BudgetSpec()
+    autoencoder: AutoencoderSpec = AutoencoderSpec()
+    oracle: OracleSpec = OracleSpec()
+    sampler: SamplerSpec = SamplerSpec()
+    filter: FilterSpec = FilterSpec()
+
+    @field_validator("target", mode="before")
+    @classmethod
+    def _parse_target(cls, value: object) -> Target:
+        return Target.parse(str(value))
+
+    @model_validator(mode="after")
+    def _paper_has_no_filter(self) -> "CampaignSpec":
+        if self.mode == "paper" and self.filter != FilterSpec():
+            raise ValueError('the published loop rejects nothing: leave [filter] out, or mode = "paper"')
+        if self.mode == "paper" and self.oracle.kind == EXTERNAL:
+            raise ValueError(
+                'the published loop asks for compounds again: nobody outside can be asked so, take mode "default"'
+            )
+        return self
+
+    @field_serializer("target")
+    def _write_target(self, target: Target) -> str:
+        return target.text
+
+    def corpus(self) -> str:
+        """The dataset the autoencoder is trained on."""
+        return self.autoencoder.corpus or self.data.dataset
+
+    def oracle_dataset(self) -> str:
+        """The dataset the oracle is trained on or answers from."""
+        return self.oracle.dataset or self.data.dataset

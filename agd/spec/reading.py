@@ -1,0 +1,304 @@
+"""Reading a specification: every error with file, line and key; and what its content is known by."""
+
+import hashlib
+import json
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date, time
+from numbers import Integral, Real
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from agd import registry
+from agd.errors import NotFoundError, SpecError
+from agd.spec.campaign import EXTERNAL, NAME, PAPER_AUTOENCODER, TABLE, CampaignSpec, PluginSpec, SamplerSpec, validated
+from agd.spec.toml import MAX_DEPTH, Key, first_refused, lines_of, spelled, written
+
+_MAX_BYTES = 2**20
+"""Of a file; a specification has a thousand."""
+
+_MAX_BITS = 4096
+"""Of a whole number: Python writes none of more than some thousand digits."""
+
+_MAX_SHOWN = 200
+"""Characters of a key or a value in an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where keys stand: the file, and the line of each key; a mapping has neither."""
+
+    path: Path | None = None
+    lines: Mapping[Key, int] = field(default_factory=dict)
+
+    def of(self, *key: str) -> str:
+        """`file:line: key`, or `specification: key`: the beginning of an error message.
+
+        The line is that of the key, or else of the section that it is in.
+        """
+        name = _brief(".".join(map(spelled, key)))
+        if self.path is None:
+            return f"specification: {name}"
+        above = (key[:depth] for depth in range(len(key), 0, -1))
+        return f"{self.path}:{next((self.lines[one] for one in above if one in self.lines), 1)}: {name}"
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSpec:
+    """A specification with its files read: all a campaign needs, wherever it is resumed.
+
+    `folder` is where the files that it names are looked for.
+    """
+
+    spec: CampaignSpec
+    text: str
+    places: Places
+    folder: Path
+    content: dict[str, Any]
+    sha256: str
+
+    def place(self, *key: str) -> str:
+        """The beginning of an error message about a key, as in Places."""
+        return self.places.of(*key)
+
+
+def read(path: Path) -> ResolvedSpec:
+    """Read and validate a specification.
+
+    Raises:
+        SpecError: the file is missing or wrong; the message has file, line and key.
+    """
+    try:
+        with path.open("rb") as file:
+            raw = file.read(_MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise SpecError(f"{path}: no such file; `agd init {path}` writes a commented one") from None
+    except OSError as error:
+        raise SpecError(f"{path}: cannot be read ({error.strerror})") from error
+    if len(raw) > _MAX_BYTES:
+        raise SpecError(f"{path}: is larger than {_MAX_BYTES:,} bytes: this is no specification")
+    try:
+        text = raw.decode("utf-8-sig")  # Windows editors put a byte-order mark first
+    except UnicodeDecodeError as error:
+        line = raw.count(b"\n", 0, error.start) + 1
+        byte = f"byte {raw[error.start]:#04x}"
+        raise SpecError(f"{path}:{line}: {byte} is not UTF-8: save the file as UTF-8") from error
+    return parse(text, path)
+
+
+def parse(text: str, path: Path) -> ResolvedSpec:
+    """Validate the text of a specification that stands, or could stand, at `path`.
+
+    Raises:
+        SpecError: it is wrong; the message has file, line and key.
+    """
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    try:
+        values = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise SpecError(f"{path}: not valid TOML: {error}") from error
+    except RecursionError:
+        raise SpecError(f"{path}: {_TOO_DEEP}") from None
+    except ValueError as error:
+        raise SpecError(f"{path}:{first_refused(text)}: {_TOO_LONG}") from error
+    places = Places(path, lines_of(text))
+    return _resolved(_plain(values, places), text, places, path.parent.resolve())
+
+
+def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
+    """Validate a specification given as a mapping; files it names are looked for in `folder`.
+
+    Its text is TOML of the same content.
+
+    Raises:
+        SpecError: it is wrong; the message has the key.
+    """
+    places = Places()
+    plain = _plain(values, places)
+    return replace(_resolved(plain, "", places, folder), text=written(plain))
+
+
+def _resolved(values: dict[str, Any], text: str, places: Places, folder: Path) -> ResolvedSpec:
+    if values.get("mode") == "paper":
+        chosen = values.get("autoencoder", {})
+        if isinstance(chosen, dict):
+            values = {**values, "autoencoder": {"kind": PAPER_AUTOENCODER, **chosen}}
+    try:
+        spec = validated(CampaignSpec, values)
+    except ValidationError as error:
+        raise SpecError(_explain(places, (), error)) from error
+    for section in _PLUGIN_SECTIONS:
+        _check_options(places, section, getattr(spec, section))
+    _check_pool(places, spec.sampler)
+    content = _with_hashes(spec, folder, places)
+    return ResolvedSpec(spec, text, places, folder, content, hash_of(content))
+
+
+_TOO_DEEP = "lists or tables in it are nested too deeply: a specification has sections"
+_TOO_LONG = "a number of too many digits: no key takes one"
+
+
+def _plain(value: Any, places: Places, key: Key = ()) -> Any:
+    """A value as TOML would hold it.
+
+    Raises:
+        SpecError: it is none of those, or no record can keep it; the message has the key.
+    """
+    if len(key) > MAX_DEPTH:
+        raise SpecError(f"{places.of(*key)}: {_TOO_DEEP}")
+    match value:
+        case Mapping():
+            for name in value:
+                _check_text(name, places, (*key, str(name)))
+            return {name: _plain(inner, places, (*key, name)) for name, inner in value.items()}
+        case list() | tuple():
+            return [_plain(inner, places, (*key, str(i))) for i, inner in enumerate(value)]
+        case str():
+            _check_text(value, places, key)
+            return value
+        case bool() | date() | time():
+            return value
+        case Integral():
+            whole = int(value)
+            if whole.bit_length() > _MAX_BITS:
+                raise SpecError(f"{places.of(*key)}: {_TOO_LONG}")
+            return whole
+        case Real():
+            return float(value)
+    raise SpecError(
+        f"{places.of(*key)}: a specification holds text, numbers, booleans, dates, lists and mappings of them, "
+        f"not {_shown(value)}"
+    )
+
+
+def _check_text(words: object, places: Places, key: Key) -> None:
+    if not isinstance(words, str):
+        raise SpecError(f"{places.of(*key)}: a key is text, not {_shown(words)}")
+    if "\x00" in words:
+        raise SpecError(f"{places.of(*key)}: holds the null character, which no record can keep: leave it out")
+    try:
+        words.encode()
+    except UnicodeEncodeError as error:
+        raise SpecError(f"{places.of(*key)}: holds half a character, which no file can keep: leave it out") from error
+
+
+CONTROLS = ("random", "substitution")
+"""Samplers that learn nothing: what a search must beat."""
+
+
+def control(content: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A resolved specification with a sampler that learns nothing in the place of its own, named NAME-KIND.
+
+    Raises:
+        SpecError: that name would be too long.
+    """
+    name = f"{content['name']}-{kind}"
+    if not NAME.fullmatch(name):
+        raise SpecError(f"{name!r}, the name of the control, is too long: give the campaign a shorter one")
+    sampler = SamplerSpec(kind=kind)
+    return {**content, "name": name, "sampler": {"kind": kind, **sampler.options().model_dump(mode="json")}}
+
+
+def hash_of(content: Mapping[str, Any]) -> str:
+    """The sha256 of a resolved specification."""
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+_PLUGIN_SECTIONS = ("autoencoder", "oracle", "sampler")
+
+
+def with_options(spec: CampaignSpec) -> dict[str, Any]:
+    """Every key with its value, the plug-ins' options among them."""
+    content: dict[str, Any] = spec.model_dump(mode="json")
+    for section in _PLUGIN_SECTIONS:
+        content[section] |= getattr(spec, section).options().model_dump(mode="json")
+    if spec.sampler.pool is None:
+        del content["sampler"]["pool"]  # so that specifications without one keep their hash
+    return content
+
+
+def _with_hashes(spec: CampaignSpec, folder: Path, places: Places) -> dict[str, Any]:
+    """Every key with its value: defaults and options filled in, files replaced by their hashes."""
+    content = with_options(spec)
+
+    def hashed(file: str, *key: str) -> str:
+        try:
+            return "sha256:" + hashlib.sha256((folder / file).read_bytes()).hexdigest()
+        except OSError as error:
+            home = "the specification" if places.path else "the working directory"
+            raise SpecError(
+                f"{places.of(*key)}: {folder / file} cannot be read ({error.strerror}); paths are relative to {home}"
+            ) from error
+
+    if spec.initial.file is not None:
+        content["initial"]["file"] = hashed(spec.initial.file, "initial", "file")
+    content["oracle"]["exclude"] = [hashed(file, "oracle", "exclude") for file in spec.oracle.exclude]
+    return content
+
+
+def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """The keys in which two resolved specifications differ, as `key: old -> new`."""
+    found = []
+    for key in sorted(old.keys() | new.keys()):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            found += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            found.append(f"{prefix}{key}: {json.dumps(a)} -> {json.dumps(b)}")
+    return found
+
+
+def _check_options(places: Places, section: str, plugin: PluginSpec) -> None:
+    try:
+        plugin.options()
+    except NotFoundError as error:
+        also = f", {TABLE}, {EXTERNAL}" if section == "oracle" else ""
+        raise SpecError(f"{places.of(section, 'kind')}: {error}{also}") from error
+    except ValidationError as error:
+        known = [*type(plugin).model_fields, *plugin.options_type().model_fields]
+        raise SpecError(_explain(places, (section,), error, known)) from error
+
+
+def _check_pool(places: Places, sampler: SamplerSpec) -> None:
+    place = places.of("sampler", "pool")
+    if sampler.draws_from_pool() and sampler.pool is None:
+        raise SpecError(f"{place}: this key is needed, the dataset that sampler {sampler.kind!r} draws from")
+    if sampler.pool is not None and not sampler.draws_from_pool():
+        raise SpecError(
+            f'{place}: sampler {sampler.kind!r} draws from no dataset: leave the key out, or take kind "pool"'
+        )
+
+
+def _explain(places: Places, prefix: Key, error: ValidationError, known: Sequence[str] | None = None) -> str:
+    """A line for each problem."""
+    lines = []
+    for problem in error.errors():
+        key = (*prefix, *(str(part) for part in problem["loc"])) or ("mode",)
+        message = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            message = "unknown key" + registry.suggestion(key[-1], list(known or _known_keys(key[:-1])))
+        elif problem["type"] == "missing":
+            message = "this key is needed"
+        elif problem["type"] != "value_error":
+            message = f"{message[0].lower()}{message[1:]}, not {_shown(problem['input'])}"
+        lines.append(f"{places.of(*key)}: {message}")
+    return "\n".join(lines)
+
+
+def _known_keys(section: Sequence[str]) -> list[str]:
+    model: Any = CampaignSpec
+    for key in section:
+        model = model.model_fields[key].annotation
+    return list(model.model_fields)
+
+
+def _shown(value: object) -> str:
+    """A value on one line."""
+    return _brief(" ".join(repr(value).split()))
+
+
+def _brief(words: str) -> str:
+    return words if len(words) <= _MAX_SHOWN else f"{words[:_MAX_SHOWN]}..."
