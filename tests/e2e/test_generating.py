@@ -279,7 +279,7 @@ def test_a_dry_run_stores_nothing(trained: Workspace, monkeypatch: pytest.Monkey
     told = estimate(trained, GenerationPlan("g", 1, 1_000_000))
     assert told.stages["sampled"] == told.n_probed == 13
     assert told.stages["decoded"] == 11
-    assert told["estimate_s"] > 0
+    assert told.estimate_s > 0
     assert not rows(trained, "SELECT FROM activity WHERE kind = 'generate'")
     with pytest.raises(NotFoundError, match="no generation 'g'"):
         describe(trained, "g")
@@ -408,7 +408,7 @@ def test_a_generation_is_a_pool_and_a_corpus(
     monkeypatch.setenv("AGD_DATABASE_URL", starter.database.url)
     monkeypatch.setenv("AGD_HOME", str(tmp_path))
     shown = " ".join(CliRunner().invoke(app, ["why", hit.reduced_formula]).output.split())
-    assert shown.count(f"sample {hit['line']:,} of generation made: generator parrot") == 2
+    assert shown.count(f"sample {hit.line:,} of generation made: generator parrot") == 2
 
 
 def test_a_generation_goes_through_the_queue(trained: Workspace, cli: Callable[..., Result]) -> None:
