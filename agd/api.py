@@ -18,15 +18,16 @@ from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.protocols import Progress, silent
 from agd.steps import asking, explaining, next_step, overviews
+from agd.steps.kinds import LABELLING
 from agd.steps.labelling import AddedLabel, Measurement, whoami
 from agd.steps.opening import open_campaign, open_controls, reopen_campaign
-from agd.steps.workspace import Workspace
 from agd.views import as_json
+from agd.work.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from agd.steps.workspace import Campaign as StoredCampaign
+    from agd.steps.campaign.campaigns import Campaign as StoredCampaign
 
 
 _SHOWN = 80
@@ -134,7 +135,7 @@ class Campaign:
         if n is not None and n < 1:
             raise InputError(f"ask for 1 composition or more, not {n}")
         while not (waiting := self._waiting()):
-            outcome = self._advance(progress, {"label"})
+            outcome = self._advance(progress, {LABELLING.name})
             if outcome.is_stopped:
                 raise KeyboardInterrupt(f"campaign {self.name!r} was asked to stop; ask again to go on")
             if outcome.is_ended:

@@ -17,11 +17,12 @@ from agd.protocols import Progress, silent
 if TYPE_CHECKING:
     from agd.db.connection import Transaction
     from agd.errors import AgdError
+    from agd.steps.campaign.campaigns import Campaign, Step
     from agd.steps.examining import Finding, Site
     from agd.steps.generating import GenerationPlan
     from agd.steps.offline import Ingested
     from agd.steps.screening import ScreeningPlan
-    from agd.steps.workspace import Campaign, Step, Workspace
+    from agd.work.workspace import Workspace
 
 GROUP = "agd.engines"
 

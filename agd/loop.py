@@ -14,8 +14,9 @@ from agd.errors import DatabaseError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, next_step, perform
-from agd.steps.workspace import Campaign, Step, Workspace
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.waiting import waiting
+from agd.work.workspace import Workspace
 
 
 class LocalEngine(Engine):

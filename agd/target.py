@@ -1,9 +1,14 @@
-"""What a find is: a property within bounds."""
+"""What a find is: a result within bounds, and which of two is the better; `agd.db.standing` says the same in SQL."""
 
 import math
 import re
 
+import numpy as np
+from numpy.typing import NDArray
 from pydantic import BaseModel
+
+from agd.plausible import plausible_range
+from agd.types import Floats
 
 _NUMBER = r"[-+]?\d+(?:\.\d*)?(?:[eE][-+]?\d+)?"
 _ONE_SIDED = re.compile(rf"\s*(?P<property>\w+)\s*(?P<sign>>=?|<=?)\s*(?P<bound>{_NUMBER})\s*(?P<unit>\S+)\s*")
@@ -12,8 +17,57 @@ _WINDOW = re.compile(
 )
 
 
-class Target(BaseModel, frozen=True):
-    """What counts as a find: a property of at least `low` and at most `high`, in its unit.
+def are_results(
+    outcomes: NDArray[np.str_], values: Floats, is_retracted: NDArray[np.bool_], property_name: str
+) -> NDArray[np.bool_]:
+    """Which suggestions `[n]` are distinct compositions with a label that stands and can be a value; NaN is none."""
+    is_new: NDArray[np.bool_] = outcomes == "new"
+    return is_new & ~is_retracted & plausible_range(property_name).holds(values)
+
+
+class Bounds(BaseModel, frozen=True):
+    """Values of at least `low` and at most `high`; one of the two may be None, which bounds nothing."""
+
+    low: float | None = None
+    high: float | None = None
+
+    @property
+    def is_window(self) -> bool:
+        """Whether both sides are bounded."""
+        return self.low is not None and self.high is not None
+
+    def holds(self, values: Floats, spread: Floats | float = 0.0) -> NDArray[np.bool_]:
+        """Which values `[n]` lie within, and still do so `spread` to either side; NaN never does."""
+        is_in = ~np.isnan(values)
+        if self.low is not None:
+            is_in &= values - spread >= self.low
+        if self.high is not None:
+            is_in &= values + spread <= self.high
+        return is_in
+
+    def objective(self, values: Floats) -> Floats:
+        """What a search maximises and finds are ordered by: value, its negative, or minus the distance to a window."""
+        if self.low is None:
+            return -values
+        if self.high is None:
+            return values
+        return -np.maximum(np.maximum(self.low - values, values - self.high), 0.0)
+
+    def shown(self, objectives: Floats) -> Floats:
+        """Objectives as a reader meets them: values, or distances to a window."""
+        return objectives if self.high is None else -objectives
+
+    def depth(self, values: Floats) -> Floats:
+        """How far inside, from the nearest bound; with one bound the value itself, or its negative."""
+        if self.high is None:
+            return values
+        if self.low is None:
+            return -values
+        return np.minimum(values - self.low, self.high - values)
+
+
+class Target(Bounds, frozen=True):
+    """What is sought: a property within bounds, in its unit.
 
     A bound that must itself not be reached (`>`, `<`) is held as the next float beyond it.
     """
@@ -21,8 +75,6 @@ class Target(BaseModel, frozen=True):
     text: str
     property: str
     unit: str
-    low: float | None = None
-    high: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> "Target":

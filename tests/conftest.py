@@ -19,7 +19,7 @@ from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))
 

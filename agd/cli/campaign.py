@@ -14,8 +14,9 @@ from agd.streams import is_output_lost
 from agd.waiting import waiting
 
 if TYPE_CHECKING:
-    from agd.steps.workspace import Campaign, Workspace
+    from agd.steps.campaign.campaigns import Campaign
     from agd.views import CampaignProgress, RunProgress, Status
+    from agd.work.workspace import Workspace
 
 EXIT_WAITING = 8
 EXIT_STOPPED = 130
@@ -142,8 +143,8 @@ def resume(
     json: Json = False,
 ) -> None:
     """Go on with a campaign where the record says it was, by the engine it was run with last."""
+    from agd.steps.campaign.campaigns import campaign_row
     from agd.steps.opening import reopen_campaign
-    from agd.steps.workspace import campaign_row
 
     with show.workspace() as workspace:
         campaign = reopen_campaign(workspace, name)
@@ -156,7 +157,7 @@ def stop(name: Name) -> None:
     from agd import engines
     from agd.db import campaigns
     from agd.db.connection import locked_campaigns
-    from agd.steps.workspace import campaign_row
+    from agd.steps.campaign.campaigns import campaign_row
 
     with show.workspace() as workspace:
         campaign = campaign_row(workspace, name)
@@ -211,7 +212,7 @@ def top(
 ) -> None:
     """Show the best compositions a campaign has found."""
     from agd.steps import overviews
-    from agd.steps.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         campaign = get_campaign(workspace, name)
@@ -278,7 +279,7 @@ def hash_(
     covered.
     """
     from agd.db import hashes
-    from agd.steps.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         get_campaign(workspace, name)
@@ -409,7 +410,7 @@ def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> "tuple[R
 
 def _status(workspace: "Workspace", name: str | None, n_iterations: int) -> "Status":
     from agd.steps import overviews
-    from agd.steps.workspace import campaign_row
+    from agd.steps.campaign.campaigns import campaign_row
     from agd.views import Status
 
     campaign_id = None if name is None else campaign_row(workspace, name).id

@@ -42,7 +42,7 @@ def demo() -> None:
 
 def _best() -> str:
     from agd.steps import overviews
-    from agd.steps.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         found = get_campaign(workspace, NAME)

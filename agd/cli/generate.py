@@ -10,8 +10,8 @@ from agd.policies import KeepPolicy
 
 if TYPE_CHECKING:
     from agd.steps.generating import GenerationPlan
-    from agd.steps.workspace import Workspace
     from agd.views import ExpectedGeneration, FoundGeneration, Generation
+    from agd.work.workspace import Workspace
 
 _TRIMS = ("max_elements", "max_atoms", "max_count")
 

@@ -64,7 +64,7 @@ def restore(
     from agd.config import load_settings
     from agd.db.connection import open_database
     from agd.steps import keeping
-    from agd.steps.workspace import Workspace
+    from agd.work.workspace import Workspace
 
     settings = load_settings()
     with training_bar("restore", is_shown=not quiet, has_units=False) as progress:

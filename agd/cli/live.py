@@ -20,9 +20,11 @@ from rich.progress import (
 from agd.cli.show import duration, notices, text
 from agd.protocols import Progress as Reporter
 from agd.steps import overviews
-from agd.steps.workspace import Campaign, Step, Workspace
+from agd.steps.campaign.campaigns import Campaign, Step
+from agd.steps.kinds import ITERATION, STEPS
 from agd.views import CampaignProgress
 from agd.waiting import waiting
+from agd.work.workspace import Workspace
 
 _LOG_INTERVAL_S = 10.0
 
@@ -64,9 +66,9 @@ class Watcher:
         self._step, self._step_began = step, time.monotonic()
         if step.iteration is None:
             self._log(step.kind, force=True)
-            if step.kind.startswith("train"):
+            if STEPS[step.kind].category == "train":
                 self._training = self._bars.add_task(step.kind, total=None, note="")
-        elif step.kind == "suggest":
+        elif step.kind == ITERATION[0].name:
             self._show_calls()
 
     def on_progress(self, done: int, total: int, note: str = "") -> None:

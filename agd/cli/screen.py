@@ -12,8 +12,8 @@ from agd.errors import InputError
 
 if TYPE_CHECKING:
     from agd.steps.screening import Role, ScreeningPlan
-    from agd.steps.workspace import Workspace
     from agd.views import Screened, ScreeningWithHits, TrainedModel
+    from agd.work.workspace import Workspace
 
 _ROLE_NAMES = {"baseline": "baseline (initial labels)", "al": "al (with the campaign's own)"}
 
@@ -100,7 +100,7 @@ def screens(
 ) -> None:
     """List the screenings."""
     from agd.steps import overviews
-    from agd.steps.workspace import get_campaign
+    from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         if campaign is not None:

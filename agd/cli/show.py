@@ -22,7 +22,7 @@ from agd.streams import printable
 from agd.waiting import waiting
 
 if TYPE_CHECKING:
-    from agd.steps.workspace import Workspace
+    from agd.work.workspace import Workspace
 
 _LOG_WIDTH = 160
 
@@ -56,7 +56,7 @@ def workspace() -> Iterator["Workspace"]:
     """The record of this installation and its model files."""
     from agd.config import load_settings
     from agd.db.connection import open_database
-    from agd.steps.workspace import Workspace
+    from agd.work.workspace import Workspace
 
     settings = load_settings()
     home = settings.require_home()

@@ -12,7 +12,7 @@ from agd.cli.show import Json
 if TYPE_CHECKING:
     from agd.protocols import Progress
     from agd.steps.training import Trained
-    from agd.steps.workspace import Workspace
+    from agd.work.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -116,8 +116,8 @@ def screener(
     json: Json = False,
 ) -> None:
     """Train a screener on the labels of a campaign; a forest has 200 trees if nothing else is said."""
+    from agd.steps.campaign.campaigns import get_campaign
     from agd.steps.screening import ScreenerChoice, train_screener
-    from agd.steps.workspace import get_campaign
 
     choice = ScreenerChoice(kind, tuple(option or ()), seed, held_out, threads)
     with show.workspace() as workspace:

@@ -8,6 +8,7 @@ import typer
 from agd.cli import show
 from agd.cli.show import Json
 from agd.errors import AgdError, BusyError
+from agd.policies import CATEGORIES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,7 +21,7 @@ def worker(
     campaign: Annotated[str | None, typer.Option(help="Only this campaign's work.")] = None,
     category: Annotated[
         list[str] | None,
-        typer.Option(help="Only work of this kind: train, search, label, screen or generate; repeatable."),
+        typer.Option(help=f"Only work of this category: {', '.join(CATEGORIES)}; repeatable."),
     ] = None,
     until_idle: Annotated[
         float | None, typer.Option(min=0.0, metavar="SECONDS", help="Leave when nothing was ready for so long.")

@@ -1,4 +1,4 @@
-"""Activities: one row per execution of one step, and per attempt. A running step's row is the lease on that step."""
+"""Activities: one row per attempt. That of a running attempt at a job is the lease on that job."""
 
 import functools
 import os
@@ -10,12 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import ColumnElement, func, insert, select, text, update
-from sqlalchemy.dialects.postgresql import insert as upsert
 
 import agd
 from agd.db.connection import AnyRow, Transaction
 from agd.db.tables import activity
 from agd.errors import BusyError
+
+_FINISH = text("""
+WITH ended AS (
+    UPDATE activity SET outcome = 'done', ended_at = clock_timestamp() WHERE id = :activity AND outcome = 'running'
+    RETURNING job_id
+), closed AS (
+    UPDATE job SET state = 'done', reason = NULL FROM ended WHERE job.id = ended.job_id
+)
+SELECT count(*) FROM ended
+""")
 
 
 def start(
@@ -27,50 +36,14 @@ def start(
     seed: int | None = None,
     launch: tuple[int, int] | None = None,
 ) -> int:
-    """Insert a running activity of this process and return its id; for `launch` see take_step."""
+    """Insert a running activity of this process that is no attempt at a job, and return its id.
+
+    `launch` is FireWorks' fw_id and launch_id.
+    """
     statement = insert(activity).values(
-        kind=kind, campaign_id=campaign_id, seed=seed, threads=threads, **_worker(launch)
+        kind=kind, campaign_id=campaign_id, seed=seed, threads=threads, **worker(launch)
     )
     return int(tx.execute(statement.returning(activity.c.id)).scalar_one())
-
-
-def take_step(
-    tx: Transaction,
-    kind: str,
-    *,
-    campaign_id: int,
-    iteration_id: int | None,
-    lease_s: float,
-    threads: int,
-    seed: int | None = None,
-    launch: tuple[int, int] | None = None,
-) -> int | None:
-    """Lease a step of a campaign to this process: the id of the new attempt, None where the step is done.
-
-    `launch` is FireWorks' fw_id and launch_id. An attempt whose lease has run out is marked as lost, and can then write
-    nothing any more.
-
-    Raises:
-        BusyError: somebody else is at work on the step.
-    """
-    statement = upsert(activity).values(
-        kind=kind,
-        campaign_id=campaign_id,
-        iteration_id=iteration_id,
-        seed=seed,
-        threads=threads,
-        lease_expires_at=_in_seconds(lease_s),
-        **_worker(launch),
-    )
-    bury_expired(tx, campaign_id)
-    taken: int | None = tx.execute(statement.on_conflict_do_nothing().returning(activity.c.id)).scalar_one_or_none()
-    if taken is not None:
-        return taken
-    there = standing_attempt(tx, kind, campaign_id, iteration_id)
-    if there is not None and there.outcome == "done":
-        return None
-    who = "somebody else" if there is None else f"process {there.pid} on {there.host}"
-    raise BusyError(f"step {kind!r} is being done by {who}: it is free when that ends, or its lease has run out")
 
 
 def standing_attempt(tx: Transaction, kind: str, campaign_id: int, iteration_id: int | None) -> AnyRow | None:
@@ -82,7 +55,7 @@ def standing_attempt(tx: Transaction, kind: str, campaign_id: int, iteration_id:
         activity.c.kind == kind,
         func.coalesce(activity.c.iteration_id, 0) == (iteration_id or 0),
         activity.c.outcome.in_(("running", "done")),
-        activity.c.lease_expires_at.is_not(None),
+        activity.c.job_id.is_not(None),
     )
     return tx.execute(found).one_or_none()
 
@@ -90,7 +63,7 @@ def standing_attempt(tx: Transaction, kind: str, campaign_id: int, iteration_id:
 def renew(tx: Transaction, activity_id: int, lease_s: float) -> bool:
     """Say that the attempt lives; False where it was given up as lost."""
     statement = update(activity).where(activity.c.id == activity_id, activity.c.outcome == "running")
-    return tx.execute(statement.values(lease_expires_at=_in_seconds(lease_s))).rowcount == 1
+    return tx.execute(statement.values(lease_expires_at=in_seconds(lease_s))).rowcount == 1
 
 
 def hold(tx: Transaction, activity_id: int) -> None:
@@ -105,8 +78,12 @@ def hold(tx: Transaction, activity_id: int) -> None:
 
 
 def finish(tx: Transaction, activity_id: int) -> None:
-    """Mark as done: in the transaction that holds the activity's products, which are void where it was taken over."""
-    _end(tx, activity_id, outcome="done")
+    """Mark as done, with the job that it was an attempt at.
+
+    In the transaction that holds the activity's products, which are void where it was taken over.
+    """
+    if tx.execute(_FINISH, {"activity": activity_id}).scalar_one() != 1:
+        raise _given_up(activity_id)
 
 
 def fail(tx: Transaction, activity_id: int, error: str, *, is_transient: bool) -> None:
@@ -131,13 +108,18 @@ def bury_lost(tx: Transaction, campaign_id: int) -> int:
     return tx.execute(statement).rowcount
 
 
-def bury_expired(tx: Transaction, campaign_id: int) -> int:
-    """Mark the campaign's steps as lost that nobody has spoken for during their lease, and count them."""
+def bury_expired(tx: Transaction, *, campaign_id: int | None = None, job_id: int | None = None) -> int:
+    """Mark attempts as lost that nobody has spoken for during their lease, and count them.
+
+    Those at a campaign's steps, at one job, or all.
+    """
     statement = update(activity).where(
-        activity.c.campaign_id == campaign_id,
-        activity.c.outcome == "running",
-        activity.c.lease_expires_at < func.clock_timestamp(),
+        activity.c.outcome == "running", activity.c.lease_expires_at < func.clock_timestamp()
     )
+    if campaign_id is not None:
+        statement = statement.where(activity.c.campaign_id == campaign_id)
+    if job_id is not None:
+        statement = statement.where(activity.c.job_id == job_id)
     return tx.execute(statement.values(outcome="lost", ended_at=func.clock_timestamp())).rowcount
 
 
@@ -199,7 +181,8 @@ def done_kinds(tx: Transaction, iteration_id: int) -> set[str]:
     return set(tx.execute(found).scalars())
 
 
-def _in_seconds(seconds: float) -> ColumnElement[datetime]:
+def in_seconds(seconds: float) -> ColumnElement[datetime]:
+    """The server's time so many seconds from now."""
     return func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
@@ -225,14 +208,10 @@ def is_alive(pid: int) -> bool:
     return True
 
 
-def worker() -> dict[str, Any]:
-    """Who computes here: columns of an activity."""
-    return {"pid": os.getpid(), **_circumstances()}
-
-
-def _worker(launch: tuple[int, int] | None) -> dict[str, Any]:
-    fw_id, launch_id = launch or (None, None)
-    return {"fw_id": fw_id, "launch_id": launch_id, **worker()}
+def worker(launch: tuple[int, int] | None = None) -> dict[str, Any]:
+    """Who computes here: columns of an activity; `launch` is FireWorks' fw_id and launch_id, where it launched this."""
+    launched = {} if launch is None else {"fw_id": launch[0], "launch_id": launch[1]}
+    return {"pid": os.getpid(), **_circumstances(), **launched}
 
 
 @functools.cache

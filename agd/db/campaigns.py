@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db import latents
 from agd.db.connection import AnyRow, Transaction
-from agd.db.standing import is_plausible
+from agd.db.standing import is_awaited, stands, teaches
 from agd.db.tables import (
     activity,
     campaign,
@@ -34,6 +34,16 @@ suggested = table(
     *map(column, ("suggestion_id", "campaign_id", "iteration_id", "rank", "proposed", "latent_id", "posterior_mean")),
     *map(column, ("posterior_sd", "acquisition", "outcome", "reason", "composition_id", "label_id")),
 )
+
+_WAITING = text(f"""
+SELECT s.suggestion_id AS id, i.number AS iteration, s.rank, c.reduced_formula, s.posterior_mean, s.posterior_sd,
+       s.acquisition, s.composition_id
+FROM v_suggestion_state s
+JOIN campaign k ON k.id = s.campaign_id
+JOIN iteration i ON i.id = s.iteration_id
+JOIN composition c ON c.id = s.composition_id
+WHERE k.id = :campaign AND {is_awaited("s")} ORDER BY i.number, s.rank
+""")
 
 OVER_BUDGET = "the budget was spent"
 """Why a composition was rejected that a later iteration may ask for, should a call come free."""
@@ -171,12 +181,10 @@ def open_iteration(tx: Transaction, campaign_id: int, number: int) -> int:
     return int(tx.execute(found).scalar_one())
 
 
-def n_calls(tx: Transaction, campaign_id: int, mode: str) -> int:
-    """Calls charged so far: distinct compositions, or in the published mode every labelled suggestion."""
-    found = select(func.count()).where(suggested.c.campaign_id == campaign_id, suggested.c.label_id.is_not(None))
-    if mode != "paper":
-        found = found.where(suggested.c.outcome == "new")
-    return int(tx.execute(found).scalar_one())
+def n_calls(tx: Transaction, campaign_id: int) -> int:
+    """Calls charged so far."""
+    found = text("SELECT coalesce(sum(n_charged), 0) FROM v_iteration WHERE campaign_id = :campaign")
+    return int(tx.execute(found, {"campaign": campaign_id}).scalar_one())
 
 
 def n_barren_iterations(tx: Transaction, campaign_id: int, last: int) -> int:
@@ -206,8 +214,7 @@ def store_suggestions(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> 
 
 def _standing_value() -> Any:
     """The label's value, NULL where it was retracted or cannot be one."""
-    stands = retraction.c.label_id.is_(None) & literal_column(is_plausible("label"), Boolean)
-    return case((stands, label.c.value)).label("value")
+    return case((literal_column(teaches("label"), Boolean), label.c.value)).label("value")
 
 
 def initial_points(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
@@ -227,7 +234,6 @@ def initial_points(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
             & (latent.c.model_version_id == campaign_model.c.model_version_id),
         )
         .join(label, label.c.id == training_set_member.c.label_id)
-        .outerjoin(retraction, retraction.c.label_id == label.c.id)
         .where(campaign_set.c.campaign_id == campaign_id, campaign_set.c.role == "initial")
         .order_by(composition.c.reduced_formula.collate("C"))
     )
@@ -246,7 +252,6 @@ def suggested_points(tx: Transaction, campaign_id: int, before: int) -> Sequence
         .join(latent, latent.c.id == suggested.c.latent_id)
         .outerjoin(composition, composition.c.id == suggested.c.composition_id)
         .outerjoin(label, label.c.id == suggested.c.label_id)
-        .outerjoin(retraction, retraction.c.label_id == label.c.id)
         .where(suggested.c.campaign_id == campaign_id, iteration.c.number < before)
         .order_by(iteration.c.number, suggested.c.rank)
     )
@@ -355,12 +360,11 @@ def measured(tx: Transaction, property_name: str, composition_ids: Iterable[int]
     """Label id by composition id, of the first measurement of each that stands."""
     found = (
         select(label.c.composition_id, func.min(label.c.id))
-        .outerjoin(retraction, retraction.c.label_id == label.c.id)
         .where(
             label.c.measurement_id.is_not(None),
             label.c.property == property_name,
             label.c.composition_id.in_(list(composition_ids)),
-            retraction.c.label_id.is_(None),
+            literal_column(stands("label"), Boolean),
         )
         .group_by(label.c.composition_id)
     )
@@ -373,24 +377,11 @@ def retracted(tx: Transaction, label_ids: Iterable[int]) -> set[int]:
 
 
 def waiting(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
-    """Suggestions that were charged to the campaign and have no label yet, in order, with what the sampler expected."""
-    statement = (
-        select(
-            suggested.c.suggestion_id.label("id"),
-            iteration.c.number.label("iteration"),
-            suggested.c.rank,
-            composition.c.reduced_formula,
-            suggested.c.posterior_mean,
-            suggested.c.posterior_sd,
-            suggested.c.acquisition,
-            suggested.c.composition_id,
-        )
-        .join(iteration, iteration.c.id == suggested.c.iteration_id)
-        .join(composition, composition.c.id == suggested.c.composition_id)
-        .where(suggested.c.campaign_id == campaign_id, suggested.c.outcome == "new", suggested.c.label_id.is_(None))
-        .order_by(iteration.c.number, suggested.c.rank)
-    )
-    return tx.execute(statement).all()
+    """The suggestions that wait for an answer, in order, with what the sampler expected.
+
+    (id, iteration, rank, reduced_formula, posterior_mean, posterior_sd, acquisition, composition_id).
+    """
+    return tx.execute(_WAITING, {"campaign": campaign_id}).all()
 
 
 def has_asked(tx: Transaction, campaign_id: int, reduced_formula: str) -> bool:

@@ -101,9 +101,10 @@ CONTRADICTIONS = (
     Law(
         "screening",
         "hold other hits than were left at their last stage, or hits outside their target or out of order",
-        "screening g CROSS JOIN LATERAL (SELECT t.n_left FROM screening_stage t WHERE t.screening_id = g.id"
-        " ORDER BY t.position DESC LIMIT 1) stage CROSS JOIN LATERAL (SELECT count(*) AS n, max(h.rank) AS last"
-        " FROM screening_hit h WHERE h.screening_id = g.id) x WHERE x.n <> stage.n_left OR x.last <> x.n"
+        "screening g CROSS JOIN LATERAL (SELECT t.n_left FROM stage t WHERE t.activity_id = g.activity_id"
+        " AND t.role = g.role ORDER BY t.position DESC LIMIT 1) final CROSS JOIN LATERAL (SELECT count(*) AS n,"
+        " max(h.rank) AS last FROM screening_hit h WHERE h.screening_id = g.id) x"
+        " WHERE x.n <> final.n_left OR x.last <> x.n"
         f" OR EXISTS ({_OUT_OF_ORDER})",
     ),
     Law(
@@ -119,6 +120,26 @@ CONTRADICTIONS = (
         "(SELECT a.id FROM activity a LEFT JOIN (SELECT activity_id FROM retraction UNION ALL SELECT activity_id FROM"
         " given_up) x ON x.activity_id = a.id WHERE a.kind IN ('retract', 'give up') AND a.outcome = 'done'"
         " GROUP BY a.id HAVING count(x.activity_id) <> 1) y",
+    ),
+    Law(
+        "job",
+        "are done without an attempt that is, or are not and have one",
+        "job j WHERE (j.state = 'done')"
+        " <> EXISTS (SELECT FROM activity a WHERE a.job_id = j.id AND a.outcome = 'done')",
+    ),
+    Law(
+        "job",
+        "are steps of another campaign or iteration than their attempts, or have not the key of that step",
+        "(SELECT DISTINCT j.id FROM job j JOIN activity a ON a.job_id = j.id JOIN campaign k ON k.id = a.campaign_id"
+        " LEFT JOIN iteration i ON i.id = a.iteration_id WHERE j.campaign_id IS DISTINCT FROM a.campaign_id"
+        " OR j.iteration IS DISTINCT FROM i.number OR j.key_sha256 <> agd_step_key(k.name, j.kind, i.number)) y",
+    ),
+    Law(
+        "stage",
+        "are of an activity that made neither a generation nor a screening, or no screening of that role",
+        "stage t WHERE NOT EXISTS (SELECT FROM generation g JOIN dataset d ON d.id = g.dataset_id"
+        " WHERE d.activity_id = t.activity_id AND t.role = '')"
+        " AND NOT EXISTS (SELECT FROM screening g WHERE g.activity_id = t.activity_id AND g.role = t.role)",
     ),
     Law(
         "label",

@@ -9,7 +9,7 @@ from sqlalchemy import Boolean, ColumnElement, case, func, literal, literal_colu
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
-from agd.db.standing import is_plausible
+from agd.db.standing import teaches
 from agd.db.tables import (
     activity,
     composition,
@@ -18,7 +18,6 @@ from agd.db.tables import (
     dataset_row,
     label,
     property_,
-    retraction,
     verdict_rule,
 )
 from agd.plausible import SMALLEST
@@ -221,8 +220,7 @@ def rows_of(tx: Transaction, dataset_id: int) -> Sequence[AnyRow]:
             label,
             (label.c.dataset_id == dataset_row.c.dataset_id)
             & (label.c.composition_id == dataset_row.c.composition_id)
-            & label.c.id.not_in(select(retraction.c.label_id))
-            & literal_column(is_plausible("label"), Boolean),
+            & literal_column(teaches("label"), Boolean),
         )
         .where(dataset_row.c.dataset_id == dataset_id)
         .order_by(composition.c.reduced_formula.collate("C"))

@@ -22,7 +22,7 @@ from agd.db import causes, session
 from agd.db.address import Address
 from agd.db.clients import orders, own_environment
 from agd.db.connection import Transaction
-from agd.db.embedded_place import MAJOR_VERSION, binary
+from agd.db.embedded import MAJOR_VERSION, binary
 from agd.errors import DatabaseError
 
 _CHUNK_BYTES = 1 << 20

@@ -19,11 +19,21 @@ from agd.config import DRIVER
 from agd.db import embedded_cluster, supervisor
 from agd.db.embedded_door import Door, knock
 from agd.db.embedded_limits import widest_limits
-from agd.db.embedded_place import PORT, ROLE, Place, binary, find_place, find_server_user, make_folder, make_place
+from agd.db.embedded_place import (
+    MAJOR_VERSION,
+    PORT,
+    ROLE,
+    Place,
+    binary,
+    find_place,
+    find_server_user,
+    make_folder,
+    make_place,
+)
 from agd.db.waiting import Waiting
 from agd.errors import BusyError, DatabaseError, InputError
 
-__all__ = ["EmbeddedServer", "ServerStatus", "binary"]
+__all__ = ["MAJOR_VERSION", "EmbeddedServer", "ServerStatus", "binary"]
 
 _log = logging.getLogger(__name__)
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 from sqlalchemy import insert, select, text
 
 from agd.db import datasets
+from agd.db import stages as counts
 from agd.db.connection import AnyRow, Transaction
-from agd.db.tables import generation, generation_stage
+from agd.db.tables import dataset, generation
 
 _OVERVIEW = text("""
 SELECT g.*, d.options, d.recipe_sha256, d.n_rejected,
@@ -56,9 +57,9 @@ class GeneratedRow(NamedTuple):
     is_electronegativity_balanced: bool | None
 
 
-def store(tx: Transaction, dataset: Mapping[str, object], generated: Mapping[str, object]) -> int | None:
+def store(tx: Transaction, values: Mapping[str, object], generated: Mapping[str, object]) -> int | None:
     """Insert a dataset and what generated it; its id, None where its name or its content is there already."""
-    dataset_id = datasets.store(tx, dataset)
+    dataset_id = datasets.store(tx, values)
     if dataset_id is not None:
         tx.execute(insert(generation).values(**generated, dataset_id=dataset_id))
     return dataset_id
@@ -82,15 +83,6 @@ def store_rows(tx: Transaction, dataset_id: int, rule: tuple[str, int, Mapping[s
     return n_new
 
 
-def store_stages(tx: Transaction, dataset_id: int, stages: Sequence[tuple[str, int]]) -> None:
-    """Insert (name, number left) of each stage, in order."""
-    rows = [
-        {"dataset_id": dataset_id, "position": position, "name": name, "n_left": n_left}
-        for position, (name, n_left) in enumerate(stages, start=1)
-    ]
-    tx.execute(insert(generation_stage), rows)
-
-
 def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
     """Rows of v_generation with options and sizes, oldest first: all of them, or the one of that name."""
     return tx.execute(_OVERVIEW, {"name": name}).all()
@@ -98,7 +90,5 @@ def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
 
 def stages(tx: Transaction, dataset_id: int) -> dict[str, int]:
     """The number left by stage, in order."""
-    found = select(generation_stage.c.name, generation_stage.c.n_left).where(
-        generation_stage.c.dataset_id == dataset_id
-    )
-    return {row.name: row.n_left for row in tx.execute(found.order_by(generation_stage.c.position))}
+    made_by = tx.execute(select(dataset.c.activity_id).where(dataset.c.id == dataset_id)).scalar_one()
+    return {row.name: row.n_left for row in counts.of(tx, made_by)}

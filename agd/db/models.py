@@ -9,7 +9,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
 from agd.db.datasets import copy_in
-from agd.db.standing import is_plausible
+from agd.db.standing import teaches
 from agd.db.tables import (
     activity,
     artifact,
@@ -29,8 +29,7 @@ JOIN training_set_member t ON t.training_set_id = q.training_set_id
 JOIN composition c ON c.id = t.composition_id
 JOIN label l ON l.id = t.label_id
 JOIN dataset d ON d.id = l.dataset_id
-WHERE q.campaign_id = :campaign AND q.role = 'initial'
-  AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id) AND {is_plausible("l")}
+WHERE q.campaign_id = :campaign AND q.role = 'initial' AND {teaches("l")}
 ORDER BY d.recipe_sha256, c.reduced_formula COLLATE "C"
 """)
 
@@ -45,8 +44,7 @@ JOIN label l ON l.id = s.label_id
 LEFT JOIN dataset d ON d.id = l.dataset_id
 LEFT JOIN model_version m ON m.id = l.model_version_id
 LEFT JOIN measurement e ON e.id = l.measurement_id
-WHERE s.campaign_id = :campaign AND s.outcome = 'new' AND i.number <= :last
-  AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id) AND {is_plausible("l")}
+WHERE s.campaign_id = :campaign AND s.outcome = 'new' AND i.number <= :last AND {teaches("l")}
 ORDER BY c.reduced_formula COLLATE "C"
 """)
 
@@ -119,11 +117,6 @@ def set_sha256(parts: Sequence[Part]) -> str:
     return digest.hexdigest()
 
 
-def store_training_set(tx: Transaction, members: Sequence[Member], source: AnyRow, activity_id: int) -> int:
-    """Insert a training set drawn from the dataset `source`, or find the equal one; return its id."""
-    return store_parts(tx, [Part(FromDataset(source.id, source.recipe_sha256), members)], activity_id)
-
-
 def store_parts(tx: Transaction, parts: Sequence[Part], activity_id: int) -> int:
     """Insert a training set drawn from several places, or find the equal one; return its id."""
     sha256 = set_sha256(parts)
@@ -158,7 +151,7 @@ def initial_labels(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
 
 
 def learned_labels(tx: Transaction, campaign_id: int, last: int) -> Sequence[AnyRow]:
-    """The labels that a campaign was charged for in its iterations up to `last`, by formula, without retracted ones.
+    """The results of a campaign in its iterations up to `last`, by formula: what a model may learn from.
 
     (composition_id, reduced_formula, label_id, value, iteration, label_key: the natural key of the label's source).
     """

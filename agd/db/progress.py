@@ -5,27 +5,19 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
-from agd.db import activities, hashes
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
+from agd.db.standing import BEST_FIRST, IS_RESULT, is_awaited
+from agd.spec import ANSWERERS
 
-# The nearest to the target first, then the farthest beyond its one bound.
-_ORDER = """
-greatest({row}.target_low - v.value, v.value - {row}.target_high, 0),
-CASE WHEN {row}.target_low IS NULL THEN v.value WHEN {row}.target_high IS NULL THEN -v.value END, v.iteration, v.rank
-"""
-
-_STATE = """
+_STATE = f"""
 SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
        spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
-       k.spec #>> '{{oracle,kind}}' = 'external' AND EXISTS (
-           SELECT FROM v_suggestion_state s WHERE s.campaign_id = k.id AND s.outcome = 'new' AND s.label_id IS NULL
-           AND NOT EXISTS (SELECT FROM label l LEFT JOIN retraction x ON x.label_id = l.id
-                           WHERE l.composition_id = s.composition_id AND l.property = k.property
-                           AND l.measurement_id IS NOT NULL AND x.label_id IS NULL)) AS is_waiting
+       k.spec #>> '{{oracle,kind}}' = ANY(:awaited) AND EXISTS (
+           SELECT FROM v_suggestion_state s WHERE s.campaign_id = k.id AND {is_awaited("s")}) AS is_waiting
 FROM v_campaign_progress p
 JOIN campaign k ON k.id = p.campaign_id
-LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.campaign_id AND v.outcome = 'new'
-                   AND v.value IS NOT NULL AND NOT v.is_retracted ORDER BY {order} LIMIT 1) top ON true
+LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.campaign_id AND {IS_RESULT}
+                   ORDER BY {BEST_FIRST} LIMIT 1) top ON true
 LEFT JOIN LATERAL (SELECT outcome, error FROM activity a
                    WHERE a.campaign_id = p.campaign_id ORDER BY a.id DESC LIMIT 1) final ON true
 LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active,
@@ -37,10 +29,11 @@ LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active
 
 def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     """Rows of v_campaign_progress, oldest first, each with its `state` and how its activities ended."""
-    state = _STATE.format(order=_ORDER.format(row="p"))
     where = "" if name is None else "WHERE p.campaign = :name"
-    rows = tx.execute(text(f"{state} {where} ORDER BY p.campaign_id"), {"name": name}).mappings().all()
-    at_work = locked_campaigns(tx) | {row.campaign_id for row in activities.leases(tx) if not row.is_expired}
+    values = {"name": name, "awaited": [kind for kind, who in ANSWERERS.items() if who.is_awaited]}
+    rows = tx.execute(text(f"{_STATE} {where} ORDER BY p.campaign_id"), values).mappings().all()
+    leased = tx.execute(text("SELECT campaign_id FROM v_lease WHERE NOT is_expired")).scalars()
+    at_work = locked_campaigns(tx).union(leased)
     return [{"state": _state(row, is_at_work=row["campaign_id"] in at_work), **row} for row in rows]
 
 
@@ -58,18 +51,10 @@ def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
     return tx.execute(
         text(
             "SELECT v.* FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id"
-            " WHERE v.campaign_id = :campaign AND v.outcome = 'new' AND v.value IS NOT NULL"
-            " AND NOT v.is_retracted"
-            f" ORDER BY {_ORDER.format(row='k')} LIMIT :n"
+            f" WHERE v.campaign_id = :campaign AND {IS_RESULT} ORDER BY {BEST_FIRST} LIMIT :n"
         ),
         {"campaign": campaign_id, "n": n},
     ).all()
-
-
-def content_hash(tx: Transaction, name: str) -> str | None:
-    """The content hash of a campaign, of the version it was begun with."""
-    found = hashes.of_campaign(tx, name)
-    return None if found is None else found.sha256
 
 
 def _state(row: RowMapping, *, is_at_work: bool) -> str:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, text
 
 from agd.db.connection import AnyRow, Transaction
-from agd.db.standing import is_plausible
+from agd.db.standing import BEST_FIRST, IS_FIND, is_awaited, teaches
 
 
 class Rule(NamedTuple):
@@ -30,35 +30,33 @@ LEFT JOIN training_set n ON n.id = i.training_set_id
 WHERE k.id IN :ids
 """).bindparams(bindparam("ids", expanding=True))
 
-_MERITS = text("""
+_MERITS = text(f"""
 WITH row AS (
-    SELECT v.*, count(*) FILTER (WHERE v.is_charged) OVER (ORDER BY v.iteration, v.rank) AS n_calls
-    FROM v_suggestion v WHERE v.campaign_id = :campaign
+    SELECT v.*, {IS_FIND} AS is_distinct_find, {is_awaited("v")} AS is_waiting,
+           CASE WHEN {IS_FIND} THEN v.value - v.uncertainty >= coalesce(k.target_low, '-Infinity')
+               AND v.value + v.uncertainty <= coalesce(k.target_high, 'Infinity') END AS is_find_by_bound,
+           count(*) FILTER (WHERE v.is_charged) OVER (ORDER BY v.iteration, v.rank) AS n_calls
+    FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id WHERE k.id = :campaign
 )
 SELECT count(*) FILTER (WHERE r.outcome = 'new' AND r.label_id IS NOT NULL) AS n_distinct,
-       count(*) FILTER (WHERE r.outcome = 'new' AND r.is_find) AS n_finds,
-       count(*) FILTER (WHERE r.outcome = 'new' AND r.is_find
-           AND r.value - r.uncertainty >= coalesce(k.target_low, '-Infinity')
-           AND r.value + r.uncertainty <= coalesce(k.target_high, 'Infinity')) AS n_finds_by_bound,
+       count(*) FILTER (WHERE r.is_distinct_find) AS n_finds,
+       count(*) FILTER (WHERE r.is_find_by_bound) AS n_finds_by_bound,
        count(r.uncertainty) FILTER (WHERE r.outcome = 'new') AS n_with_uncertainty,
        count(*) FILTER (WHERE r.outcome = 'new' AND r.label_id IS NOT NULL
            AND q.is_charge_neutral AND q.is_electronegativity_balanced) AS n_valid,
-       count(*) FILTER (WHERE r.outcome = 'new' AND r.is_find
+       count(*) FILTER (WHERE r.is_distinct_find
            AND q.is_charge_neutral AND q.is_electronegativity_balanced) AS n_valid_finds,
-       count(DISTINCT c.chemical_system) FILTER (WHERE r.outcome = 'new' AND r.is_find) AS n_chemical_systems,
-       min(r.n_calls) FILTER (WHERE r.outcome = 'new' AND r.is_find) AS calls_to_first_find,
-       count(*) FILTER (WHERE r.outcome = 'new' AND r.label_id IS NULL) AS n_waiting
+       count(DISTINCT c.chemical_system) FILTER (WHERE r.is_distinct_find) AS n_chemical_systems,
+       min(r.n_calls) FILTER (WHERE r.is_distinct_find) AS calls_to_first_find,
+       count(*) FILTER (WHERE r.is_waiting) AS n_waiting
 FROM row r
-JOIN campaign k ON k.id = r.campaign_id
 LEFT JOIN composition c ON c.id = r.composition_id
 LEFT JOIN verdict q ON q.composition_id = r.composition_id AND q.rule = :rule AND q.rule_version = :rule_version
 """)
 
-_TRACE = text(f"""
-SELECT iteration, rank, outcome, is_charged, coalesce(is_find AND {is_plausible("v")}, false) AS is_find, is_retracted,
-       CASE WHEN {is_plausible("v")} THEN value END AS value, uncertainty, posterior_mean, posterior_sd, latent_id
-FROM (SELECT s.*, k.property FROM v_suggestion s JOIN campaign k ON k.id = s.campaign_id WHERE k.id = :campaign) v
-ORDER BY iteration, rank
+_TRACE = text("""
+SELECT iteration, rank, outcome, is_charged, is_retracted, value, uncertainty, posterior_mean, posterior_sd, latent_id
+FROM v_suggestion WHERE campaign_id = :campaign ORDER BY iteration, rank
 """)
 
 _CHARGED = text("""
@@ -74,14 +72,13 @@ JOIN label l ON l.id = t.label_id
 JOIN composition c ON c.id = t.composition_id
 LEFT JOIN campaign_model m ON m.campaign_id = s.campaign_id AND m.role = 'autoencoder'
 LEFT JOIN latent z ON z.model_version_id = m.model_version_id AND z.composition_id = t.composition_id
-WHERE s.campaign_id = :campaign AND s.role = 'initial' AND {is_plausible("l")}
-  AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id)
+WHERE s.campaign_id = :campaign AND s.role = 'initial' AND {teaches("l")}
 ORDER BY c.reduced_formula COLLATE "C"
 """)
 
 _VECTORS = text("SELECT id, vector FROM latent WHERE id IN :ids").bindparams(bindparam("ids", expanding=True))
 
-_FINDS = text("""
+_FINDS = text(f"""
 SELECT v.reduced_formula, v.value, v.uncertainty, v.unit, v.iteration, v.rank, v.posterior_mean, v.posterior_sd,
        q.is_charge_neutral AND q.is_electronegativity_balanced AS is_valid,
        (SELECT string_agg(d.name, ', ' ORDER BY d.id) FROM dataset_row r JOIN dataset d ON d.id = r.dataset_id
@@ -91,8 +88,7 @@ FROM v_suggestion v
 JOIN campaign k ON k.id = v.campaign_id
 JOIN v_label l ON l.label_id = v.label_id
 LEFT JOIN verdict q ON q.composition_id = v.composition_id AND q.rule = :rule AND q.rule_version = :rule_version
-WHERE v.campaign_id = :campaign AND v.outcome = 'new' AND v.is_find
-ORDER BY CASE WHEN k.target_low IS NULL THEN v.value WHEN k.target_high IS NULL THEN -v.value END, v.iteration, v.rank
+WHERE v.campaign_id = :campaign AND {IS_FIND} ORDER BY {BEST_FIRST}
 LIMIT :n
 """)
 
@@ -147,9 +143,9 @@ WHERE g.campaign_id = :campaign ORDER BY g.id
 """)
 
 _STAGES = text("""
-SELECT t.screening_id, t.position, t.name, t.n_left
-FROM screening_stage t JOIN screening g ON g.id = t.screening_id
-WHERE g.campaign_id = :campaign ORDER BY t.screening_id, t.position
+SELECT g.id AS screening_id, t.position, t.name, t.n_left
+FROM stage t JOIN screening g ON g.activity_id = t.activity_id AND g.role = t.role
+WHERE g.campaign_id = :campaign ORDER BY g.id, t.position
 """)
 
 _HITS = text("""

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
-from sqlalchemy import insert, select, text
+from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
+from agd.db import stages as counts
 from agd.db.connection import AnyRow, Transaction
 from agd.db.datasets import Ids, copy_in
-from agd.db.tables import screening, screening_stage
+from agd.db.tables import screening
 
 _OVERVIEW = """
 SELECT g.id AS screening_id, k.name AS campaign, g.role, g.source AS pool, g.source_sha256 AS pool_sha256,
@@ -22,7 +23,7 @@ JOIN training_set t ON t.id = m.training_set_id
 JOIN property p ON p.name = m.property
 JOIN activity a ON a.id = g.activity_id
 LEFT JOIN dataset d ON d.id = g.dataset_id
-LEFT JOIN screening_stage first ON first.screening_id = g.id AND first.position = 1
+LEFT JOIN stage first ON first.activity_id = g.activity_id AND first.role = g.role AND first.position = 1
 LEFT JOIN LATERAL (SELECT count(*) AS n FROM screening_hit h WHERE h.screening_id = g.id) hits ON true
 """
 
@@ -56,15 +57,6 @@ def store(tx: Transaction, values: Mapping[str, object]) -> int | None:
     return tx.execute(new).scalar_one_or_none()
 
 
-def store_stages(tx: Transaction, screening_id: int, stages: Sequence[tuple[str, int]]) -> None:
-    """Insert (name, number left) of each stage, in order."""
-    rows = [
-        {"screening_id": screening_id, "position": position, "name": name, "n_left": n_left}
-        for position, (name, n_left) in enumerate(stages, start=1)
-    ]
-    tx.execute(insert(screening_stage), rows)
-
-
 def store_hits(tx: Transaction, screening_id: int, rows: Iterable[tuple[int, int, str, float, float]]) -> None:
     """Insert (composition id, line of the pool, formula as spelled there, value, uncertainty), the best first."""
     columns = ("screening_id", "rank", "composition_id", "line", "formula", "value", "uncertainty")
@@ -81,12 +73,10 @@ def overview(
     return tx.execute(text(f"{_OVERVIEW} {where} ORDER BY g.id"), {"campaign": campaign, "ids": ids}).all()
 
 
-def stages(tx: Transaction, screening_id: int) -> Sequence[AnyRow]:
-    """(name, n_left) in order."""
-    found = select(screening_stage.c.name, screening_stage.c.n_left).where(
-        screening_stage.c.screening_id == screening_id
-    )
-    return tx.execute(found.order_by(screening_stage.c.position)).all()
+def stages(tx: Transaction, screening_id: int) -> dict[str, int]:
+    """The number left by stage, in order."""
+    made = tx.execute(select(screening.c.activity_id, screening.c.role).where(screening.c.id == screening_id)).one()
+    return {row.name: row.n_left for row in counts.of(tx, *made)}
 
 
 def top_hits(tx: Transaction, screening_id: int, n: int, other: int | None = None) -> Sequence[AnyRow]:

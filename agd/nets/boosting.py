@@ -12,6 +12,7 @@ from agd.nets.arrays import part, prefixed
 from agd.nets.boosters import Booster, Growth, Library
 from agd.nets.calibration import OutOfFold, calibrate, is_calibration, uncertainties
 from agd.protocols import Progress, silent
+from agd.seeds import spawn_seeds
 from agd.types import Floats, Tensors
 
 _SIZE_ROUNDS: Final = 0.4
@@ -113,8 +114,7 @@ class _Folds:
         n_groups = int(groups.max()) + 1
         n = min(n_folds, n_groups)
         fold_of_group = np.random.default_rng(seed).permutation(n_groups) % n
-        seeds = np.random.SeedSequence(seed).generate_state(n)
-        return cls(n, fold_of_group[groups], [int(number) for number in seeds])
+        return cls(n, fold_of_group[groups], spawn_seeds(seed, n))
 
     def __iter__(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_], int]]:
         for fold, seed in enumerate(self.seeds):

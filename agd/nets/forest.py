@@ -17,6 +17,7 @@ from agd.nets.calibration import OutOfFold, calibrate, is_calibration, uncertain
 from agd.nets.threads import n_threads
 from agd.nets.trees import TREE_ARRAYS, from_arrays, to_arrays
 from agd.protocols import Progress, silent
+from agd.seeds import spawn_seeds
 from agd.types import Floats, Tensors
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ class Forest:
             max_features=max_features,
             min_samples_leaf=min_samples_leaf,
             bootstrap=True,
-            random_state=seed if seed < _N_SEEDS else int(np.random.SeedSequence(seed).generate_state(1)[0]),
+            random_state=seed if seed < _N_SEEDS else spawn_seeds(seed, 1)[0],
             n_jobs=n_threads(),
             warm_start=True,
         )

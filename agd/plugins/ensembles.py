@@ -1,6 +1,5 @@
 """Several oracles that answer as one."""
 
-import hashlib
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 
@@ -13,6 +12,7 @@ from agd.nets.arrays import checked, part, prefixed
 from agd.plugins.composition_oracle import CompositionOracleOptions, finished, measure, own
 from agd.plugins.training_answers import SeenRows, TrainingAnswers
 from agd.protocols import Options, Oracle, Progress, silent
+from agd.seeds import member_seed
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Ensemble:
         members: list[Oracle] = []
         for i, (kind, plugin) in enumerate(zip(options.members, plugins, strict=True)):
             share = _Share(progress, i, len(plugins), kind)
-            fitted = plugin.fit(seen, _member_options(plugin), seed=_derived_seed(seed, kind), progress=share)
+            fitted = plugin.fit(seen, _member_options(plugin), seed=member_seed(seed, kind), progress=share)
             answers, rest = TrainingAnswers.split(fitted.tensors)
             if answers is None or not np.array_equal(answers.counts, rows.distinct):
                 raise InputError(
@@ -150,11 +150,6 @@ def _member_options(plugin: type[Oracle]) -> Options:
 
 def _prefix(kind: str) -> str:
     return f"member.{kind}"
-
-
-def _derived_seed(seed: int, kind: str) -> int:
-    """A seed below 2**32, unrelated for unlike kinds."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {kind}".encode()).digest()[:4], "big")
 
 
 def _together(said: Sequence[Prediction]) -> tuple[Floats, list[Floats]]:

@@ -13,6 +13,7 @@ from agd.nets.error_measures import measure_errors
 from agd.plugins.composition_oracle import CompositionOracleOptions, finished, measure, own, raised
 from agd.plugins.training_answers import SeenRows, TrainingAnswers
 from agd.protocols import Options, Progress, silent
+from agd.seeds import spawn_seeds
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def _fitted(
         is_constant=True,
     )
     tasks = [fold for fold in folds for _ in range(options.n_members)]
-    seeds = np.random.SeedSequence(seed).generate_state(len(tasks))
+    seeds = spawn_seeds(seed, len(tasks))
     networks, others, trained = [], [], []
     for i, fold in enumerate(tasks):
         inside = fold.is_fitted | fold.is_validation
@@ -221,7 +222,7 @@ def _fitted(
             matscholar(),
             _sizes(options),
             Recipe(schedule, options.batch, keeps_best=options.keep == "best"),
-            seed=int(seeds[i]),
+            seed=seeds[i],
             device=_device(options),
             progress=_Share(progress, i, len(tasks)),
         )

@@ -23,8 +23,6 @@ from agd.types import Floats, History, Proposals
 if TYPE_CHECKING:
     from numpy.random import RandomState
 
-__all__ = ["BatchUcb", "Ei", "EiOptions", "Ucb", "UcbOptions", "Uniform", "UniformOptions"]
-
 _SHARE_OF_WARMUP, _SHARE_OF_STARTS = 10, 4
 """In the published batch each suggestion has a warm-up and starts of its own, so many times fewer."""
 _GROWTH = 0.05

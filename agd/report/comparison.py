@@ -14,7 +14,9 @@ from agd.report import words
 from agd.report.traces import Trace, trace_of
 from agd.spec import CONTROLS
 from agd.steps import overviews
-from agd.steps.workspace import Workspace, campaign_row
+from agd.steps.campaign.campaigns import campaign_row
+from agd.target import Bounds
+from agd.work.workspace import Workspace
 
 RULE: Final = Rule(validity.RULE, validity.RULE_VERSION)
 
@@ -101,7 +103,8 @@ def gather(tx: Transaction, name: str) -> Compared:
     merits = reports.merits(tx, campaign_id, RULE)
     metrics = facts["autoencoder_metrics"] or {}
     n_distinct = merits["n_distinct"]
-    trace = trace_of(reports.trace(tx, campaign_id), row.target_low, row.target_high)
+    bounds = Bounds(low=row.target_low, high=row.target_high)
+    trace = trace_of(reports.trace(tx, campaign_id), bounds, row.property)
     figures = {
         "campaign": row.campaign,
         "twin_of": row.twin_of,

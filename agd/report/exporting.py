@@ -14,7 +14,8 @@ from agd.db import exports
 from agd.db.exports import Stream
 from agd.errors import InputError
 from agd.report.choices import Format, What
-from agd.steps.workspace import Workspace, campaign_row
+from agd.steps.campaign.campaigns import campaign_row
+from agd.work.workspace import Workspace
 from agd.writing import writing
 
 _CHUNK: Final = 2_000

@@ -242,7 +242,7 @@ def _finds(axes: Axes, compared: Sequence[Compared]) -> None:
 
 def _best(axes: Axes, compared: Sequence[Compared], best_initial: float | None) -> None:
     first = compared[0]
-    is_window = first.trace.low is not None and first.trace.high is not None
+    is_window = first.trace.bounds.is_window
     unit = first.figures["unit"]
     ends = []
     for one, colour, dashes in _pens(compared):
@@ -289,8 +289,9 @@ def _pens(compared: Sequence[Compared]) -> list[tuple[Compared, str, Any]]:
 
 
 def _shade_target(axes: Axes, trace: Trace, left: float, right: float) -> None:
-    low = left if trace.low is None else max(trace.low, left)
-    high = right if trace.high is None else min(trace.high, right)
+    bounds = trace.bounds
+    low = left if bounds.low is None else max(bounds.low, left)
+    high = right if bounds.high is None else min(bounds.high, right)
     if low < high:
         axes.axvspan(low, high, color=GREEN, alpha=0.12, linewidth=0)
         axes.annotate(

@@ -7,7 +7,8 @@ import pandas as pd
 
 from agd.db import exports
 from agd.report.exporting import rules
-from agd.steps.workspace import Workspace, campaign_row
+from agd.steps.campaign.campaigns import campaign_row
+from agd.work.workspace import Workspace
 
 _DTYPES: Final = {
     "bool": "boolean",

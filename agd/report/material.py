@@ -12,9 +12,10 @@ from agd.db.hashes import ContentHash
 from agd.report.comparison import RULE, Compared, gather
 from agd.report.traces import principal_plane
 from agd.steps import overviews
-from agd.steps.workspace import Workspace, campaign_row
+from agd.steps.campaign.campaigns import campaign_row
 from agd.types import Floats
 from agd.views import CampaignProgress
+from agd.work.workspace import Workspace
 
 _MOST_POINTS: Final = 3000
 _MOST_INITIAL: Final = 1000

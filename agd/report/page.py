@@ -24,9 +24,9 @@ from agd.report.figures import (
 )
 from agd.report.markup import Markup, definitions, element, figure, formula, page, table
 from agd.report.material import N_FINDS, Material, collect, latest
-from agd.report.traces import objective, oracle_coverage, reliability
+from agd.report.traces import oracle_coverage, reliability
 from agd.spec import CONTROLS
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 _SHA = 12
 _SHORT_SHA = 8
@@ -170,7 +170,7 @@ def _search(found: Material) -> list[Markup]:
         svg = as_svg(
             "labels", f"distribution of labels, {what}", lambda f: distribution_figure(f, found.initial, trace, what)
         )
-        in_target = objective(found.initial, trace.low, trace.high) >= _threshold(trace.low, trace.high)
+        in_target = trace.bounds.holds(found.initial)
         shares = f"{words.share(float(in_target.mean()))} of the initial labels" if len(found.initial) else ""
         if trace.is_labelled.any():
             own = float(trace.is_find[trace.is_labelled].mean())
@@ -191,9 +191,9 @@ def _best_drawn(found: Material, what: str) -> Markup:
     trace = found.itself.trace
     start = None
     if len(found.initial):
-        start = float(trace.as_shown(np.array([objective(found.initial, trace.low, trace.high).max()]))[0])
+        start = float(trace.bounds.shown(trace.bounds.objective(found.initial).max()))
     svg = as_svg("best", f"best label against oracle calls, {what}", lambda f: best_figure(f, found.compared, start))
-    if trace.low is not None and trace.high is not None:
+    if trace.bounds.is_window:
         return figure(svg, f"How far the best label so far lies from the target, {found.itself.figures['unit']}.")
     return figure(svg, f"The best label so far after each oracle call: {what}.")
 
@@ -276,13 +276,12 @@ def _finds(found: Material) -> list[Markup]:
         return [title, element("p", "None.")]
     titles = ["", "formula", f"label, {found.itself.figures['unit']}", "iteration.rank", "sampler expected"]
     titles += ["valid", "listed in", "label from", "latent", "lineage"]
-    window = found.itself.trace.low is not None and found.itself.trace.high is not None
-    sign = -1.0 if found.itself.trace.low is None else 1.0
+    bounds = found.itself.trace.bounds
     rows = []
     for place, row in enumerate(found.finds, start=1):
         expected = words.NOTHING
-        if row["posterior_mean"] is not None and not window:
-            expected = words.with_error(sign * row["posterior_mean"], row["posterior_sd"])
+        if row["posterior_mean"] is not None and not bounds.is_window:
+            expected = words.with_error(float(bounds.shown(row["posterior_mean"])), row["posterior_sd"])
         source = row["source"] if row["source_kind"] == "oracle" else f"{row['source_kind']} {row['source']}"
         rows.append(
             [
@@ -369,10 +368,3 @@ def _specification(found: Material) -> list[Markup]:
 def foot() -> Markup:
     """The last line of every page."""
     return element("p", f"Written by agd {agd.__version__} from its record.", class_="foot")
-
-
-def _threshold(low: float | None, high: float | None) -> float:
-    """The least objective of a find."""
-    if low is None:
-        return -(high or 0.0)
-    return low if high is None else 0.0

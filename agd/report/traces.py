@@ -9,6 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd.db.connection import AnyRow
+from agd.plausible import plausible_range
+from agd.target import Bounds, are_results
 from agd.types import Floats
 
 OUTCOMES: Final = ("new", "duplicate", "known", "rejected", "unanswered", "undecodable")
@@ -26,8 +28,7 @@ class Trace:
     units of the objective (see `agreement`).
     """
 
-    low: float | None
-    high: float | None
+    bounds: Bounds
     iteration: NDArray[np.int64]
     outcome: NDArray[np.str_]
     calls: NDArray[np.int64]
@@ -52,17 +53,13 @@ class Trace:
         at = np.flatnonzero(self.is_labelled)
         if not len(at):
             return np.empty(0), np.empty(0)
-        scores = np.maximum.accumulate(objective(self.value[at], self.low, self.high))
-        return _steps(self.calls[at], self.as_shown(scores), None, self.n_calls)
+        scores = np.maximum.accumulate(self.bounds.objective(self.value[at]))
+        return _steps(self.calls[at], self.bounds.shown(scores), None, self.n_calls)
 
     def best_value(self) -> float | None:
         """The label nearest to the target, then the farthest beyond its one bound; the first of equals."""
         values = self.value[self.is_labelled]
-        return float(values[np.argmax(objective(values, self.low, self.high))]) if len(values) else None
-
-    def as_shown(self, objectives: Floats) -> Floats:
-        """Objectives as a reader meets them: values, or distances to a window."""
-        return objectives if self.high is None else -objectives
+        return float(values[np.argmax(self.bounds.objective(values))]) if len(values) else None
 
     def agreement(self) -> tuple[Floats, Floats, Floats]:
         """Predicted and labelled, and the sampler's sd, of new labels that it had an expectation of.
@@ -70,37 +67,28 @@ class Trace:
         Both are values in the property's unit, or distances to a window where the target is one.
         """
         has_both = self.is_labelled & ~np.isnan(self.mean) & ~np.isnan(self.sd)
-        labelled = objective(self.value[has_both], self.low, self.high)
-        return self.as_shown(self.mean[has_both]), self.as_shown(labelled), self.sd[has_both]
+        labelled = self.bounds.objective(self.value[has_both])
+        return self.bounds.shown(self.mean[has_both]), self.bounds.shown(labelled), self.sd[has_both]
 
 
-def trace_of(rows: Sequence[AnyRow], low: float | None, high: float | None) -> Trace:
+def trace_of(rows: Sequence[AnyRow], bounds: Bounds, property_name: str) -> Trace:
     """Arrays of the rows of `agd.db.reports.trace`."""
     outcome = np.array([row.outcome or "" for row in rows], dtype=np.str_)
-    is_new = outcome == "new"
-    value = _floats([row.value for row in rows])
+    told = _floats([row.value for row in rows])
+    is_retracted = np.array([row.is_retracted for row in rows], dtype=np.bool_)
+    is_labelled = are_results(outcome, told, is_retracted, property_name)
     return Trace(
-        low=low,
-        high=high,
+        bounds=bounds,
         iteration=np.array([row.iteration for row in rows], dtype=np.int64),
         outcome=outcome,
         calls=np.cumsum([row.is_charged for row in rows], dtype=np.int64),
-        is_labelled=is_new & ~np.isnan(value) & ~np.array([row.is_retracted for row in rows], dtype=np.bool_),
-        is_find=is_new & np.array([row.is_find for row in rows], dtype=np.bool_),
-        value=value,
+        is_labelled=is_labelled,
+        is_find=is_labelled & bounds.holds(told),
+        value=np.where(plausible_range(property_name).holds(told), told, np.nan),
         mean=_floats([row.posterior_mean for row in rows]),
         sd=_floats([row.posterior_sd for row in rows]),
         latent_id=np.array([row.latent_id for row in rows], dtype=np.int64),
     )
-
-
-def objective(values: Floats, low: float | None, high: float | None) -> Floats:
-    """What a sampler maximises: the value, its negative, or minus the distance to a window."""
-    if low is None:
-        return -values
-    if high is None:
-        return values
-    return -np.maximum(np.maximum(low - values, values - high), 0.0)
 
 
 def per_iteration(trace: Trace) -> tuple[NDArray[np.int64], dict[str, NDArray[np.int64]]]:

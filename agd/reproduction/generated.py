@@ -1,10 +1,12 @@
 """Generators trained on ICSD entries, and what they made, found again in the record where it is there."""
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
 from agd.errors import InputError
+from agd.filters import PUBLISHED_TRIMS
 from agd.reproduction import paper
 from agd.reproduction.study import Study
 from agd.steps import options as plugin_options
@@ -22,7 +24,7 @@ PAPER: Final = "matgan-paper"
 _ICSD_NAME: Final = "agd-icsd"
 _INDEX: Final = Path("..") / "structures" / "mp_index.csv.gz"
 _HELD_OUT: Final = 0.1
-TRIMS: Final = Keeping("valid", max_elements=5, max_atoms=20, max_count=7)
+TRIMS: Final = Keeping("valid", **asdict(PUBLISHED_TRIMS))
 
 
 def icsd(study: Study) -> str:

@@ -13,9 +13,9 @@ from agd.reproduction import paper
 from agd.reproduction.generated import DEFAULT, PAPER, TRIMS, icsd, sampled, trained
 from agd.reproduction.outcome import Compared, Drawing, Figure, Line, Outcome, Part, Words
 from agd.reproduction.study import Study, Wish, facts_of
+from agd.steps.data.compositions import counts_of
 from agd.steps.drawing import find_dataset
 from agd.steps.training import Trained
-from agd.steps.workspace import counts_of
 from agd.types import Counts
 
 _SIZES: Final = (10_000, 100_000, 1_000_000)

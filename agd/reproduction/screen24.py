@@ -1,12 +1,14 @@
 """Semiconductors of 2 to 4 eV: a forest trained on all of Exp1 picks from generated formulas (section 3.3.4)."""
 
+from dataclasses import asdict
 from typing import Final
 
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
+from agd.filters import PUBLISHED_TRIMS
 from agd.reproduction import paper
 from agd.reproduction.authors import SETS
-from agd.reproduction.generated import ABOUT_POOL, TRIMS, generated
+from agd.reproduction.generated import ABOUT_POOL, generated
 from agd.reproduction.outcome import Listed, Outcome, Part, Words
 from agd.reproduction.study import Study, Wish, facts_of
 from agd.steps.screening import ScreeningPlan
@@ -40,9 +42,7 @@ def screen24(study: Study, _wish: Wish) -> Outcome:
         pool,
         ("baseline",),
         target=WINDOW.text,
-        max_elements=TRIMS.max_elements,
-        max_atoms=TRIMS.max_atoms,
-        max_count=TRIMS.max_count,
+        **asdict(PUBLISHED_TRIMS),
     )
     found = study.screened(plan, model, "screen for 2 to 4 eV")
     n_novel, n_hits = found.stages.get("novel", 0), len(found.hits)

@@ -15,8 +15,8 @@ from agd.reproduction import paper
 from agd.reproduction.authors import SETS, TEST_ROWS, Row, reduced
 from agd.reproduction.generated import generated
 from agd.reproduction.study import HIGH, Study
+from agd.steps.campaign.campaigns import Campaign
 from agd.steps.training import Trained
-from agd.steps.workspace import Campaign
 from agd.types import Floats
 
 HIDDEN: Final = "agd-hidden-above-6ev"

@@ -24,6 +24,7 @@ from agd.reproduction import paper
 from agd.reproduction.authors import CORPUS, SETS, TEST_ROWS, AuthorsFiles
 from agd.spec import AutoencoderSpec
 from agd.steps import options as plugin_options
+from agd.steps.campaign.campaigns import Campaign
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import corpus as drawn_corpus
 from agd.steps.drawing import find_dataset
@@ -32,8 +33,8 @@ from agd.steps.importing import import_once
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreeningPlan, screen
 from agd.steps.training import Recipe, Trained, train_by_hand
-from agd.steps.workspace import Campaign, Workspace
 from agd.target import Target
+from agd.work.workspace import Workspace
 from agd.writing import write_text
 
 Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress]]

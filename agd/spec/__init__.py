@@ -1,9 +1,10 @@
 """A campaign's specification: one TOML file, or a mapping of the same content."""
 
 from agd.spec.campaign import (
-    EXTERNAL,
+    ANSWERERS,
+    MODEL,
     NAME,
-    TABLE,
+    Answerer,
     AutoencoderSpec,
     CampaignSpec,
     FilterSpec,
@@ -21,10 +22,11 @@ from agd.spec.reading import (
 )
 
 __all__ = [
+    "ANSWERERS",
     "CONTROLS",
-    "EXTERNAL",
+    "MODEL",
     "NAME",
-    "TABLE",
+    "Answerer",
     "AutoencoderSpec",
     "CampaignSpec",
     "FilterSpec",

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -104,12 +105,29 @@ class AutoencoderSpec(PluginSpec):
 PAPER_AUTOENCODER = "paper-dense"
 """The autoencoder of the published loop where none is named: its decode rule, in minutes instead of hours."""
 
-TABLE = "table"
-"""The oracle that answers from a dataset only: its labels are the dataset's own."""
+
+@dataclass(frozen=True, slots=True)
+class Answerer:
+    """Who answers, as far as specification and schedule have to know; agd.steps.campaign.answers has what they do.
+
+    A model is a trained plug-in; a dataset is what it is trained on, or what answers. Who is awaited answers in their
+    own time, and each compound once; who is told is told by `agd tell`.
+    """
+
+    name: str
+    is_model: bool = False
+    has_dataset: bool = False
+    is_awaited: bool = False
+    is_told: bool = False
 
 
-EXTERNAL = "external"
-"""The oracle that is somebody else: the campaign waits for measurements of what it suggested."""
+MODEL = Answerer("model", is_model=True, has_dataset=True)
+
+ANSWERERS = {
+    "table": Answerer("table", has_dataset=True),
+    "external": Answerer("outside", is_awaited=True, is_told=True),
+}
+"""Who answers without a plug-in, by the kind that `[oracle]` names; every other kind is a model's plug-in."""
 
 
 class OracleSpec(PluginSpec):
@@ -128,12 +146,12 @@ class OracleSpec(PluginSpec):
 
     def options_type(self) -> type[Options]:
         """The plug-in's own options; who answers without a model has none."""
-        return super().options_type() if self.is_model else Options
+        return super().options_type() if self.answerer.is_model else Options
 
     @property
-    def is_model(self) -> bool:
-        """Whether a trained model answers."""
-        return self.kind not in {TABLE, EXTERNAL}
+    def answerer(self) -> Answerer:
+        """Who answers."""
+        return ANSWERERS.get(self.kind, MODEL)
 
 
 class SamplerSpec(PluginSpec):
@@ -195,7 +213,7 @@ class CampaignSpec(_Section):
     def _paper_has_no_filter(self) -> "CampaignSpec":
         if self.mode == "paper" and self.filter != FilterSpec():
             raise ValueError('the published loop rejects nothing: leave [filter] out, or mode = "paper"')
-        if self.mode == "paper" and self.oracle.kind == EXTERNAL:
+        if self.mode == "paper" and self.oracle.answerer.is_awaited:
             raise ValueError(
                 'the published loop asks for compounds again: nobody outside can be asked so, take mode "default"'
             )

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from agd import registry
 from agd.errors import NotFoundError, SpecError
-from agd.spec.campaign import EXTERNAL, NAME, PAPER_AUTOENCODER, TABLE, CampaignSpec, PluginSpec, SamplerSpec, validated
+from agd.spec.campaign import ANSWERERS, NAME, PAPER_AUTOENCODER, CampaignSpec, PluginSpec, SamplerSpec, validated
 from agd.spec.toml import MAX_DEPTH, Key, first_refused, lines_of, spelled, written
 
 _MAX_BYTES = 2**20
@@ -255,7 +255,7 @@ def _check_options(places: Places, section: str, plugin: PluginSpec) -> None:
     try:
         plugin.options()
     except NotFoundError as error:
-        also = f", {TABLE}, {EXTERNAL}" if section == "oracle" else ""
+        also = "".join(f", {kind}" for kind in ANSWERERS) if section == "oracle" else ""
         raise SpecError(f"{places.of(section, 'kind')}: {error}{also}") from error
     except ValidationError as error:
         known = [*type(plugin).model_fields, *plugin.options_type().model_fields]

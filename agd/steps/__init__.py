@@ -1,23 +1,19 @@
 """Where computing and recording meet: the steps of a campaign and the rule that orders them."""
 
+from typing import Any
+
 from agd.db import activities, campaigns, hashes
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
 from agd.protocols import Progress, silent
-from agd.spec import EXTERNAL
-from agd.steps.answering import LABEL, RECORD
 from agd.steps.asking import awaited
-from agd.steps.searching import DECODE, ENCODE, SUGGEST
-from agd.steps.training import TRAIN
-from agd.steps.work import Work
-from agd.steps.workspace import Campaign, Step, Workspace, heartbeat, kept_error, take
+from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, take
+from agd.steps.kinds import ENCODING, ITERATION, LABELLING, STEPS, TRAININGS
+from agd.work.work import Work
+from agd.work.workspace import Workspace
 
 AWAIT = "await labels"
 """The step that somebody outside has to do: `agd tell`, or `agd label add`."""
-
-ITERATION_STEPS = {"suggest": SUGGEST, "decode": DECODE, "label": LABEL, "record": RECORD}
-
-STEPS = {"train autoencoder": TRAIN, "train oracle": TRAIN, "encode": ENCODE, **ITERATION_STEPS}
 
 
 def next_step(workspace: Workspace, campaign: Campaign) -> Step | None:
@@ -32,21 +28,21 @@ def due_steps(tx: Transaction, campaign: Campaign) -> list[Step]:
     if row is None or row.ended_at is not None:
         return []
     trained = campaigns.models_of(tx, campaign.id)
-    roles = ["autoencoder", *(["oracle"] if campaign.spec.oracle.is_model else [])]
-    if untrained := [Step(f"train {role}") for role in roles if role not in trained]:
+    roles = ["autoencoder", *(["oracle"] if campaign.spec.oracle.answerer.is_model else [])]
+    if untrained := [Step(TRAININGS[role].name) for role in roles if role not in trained]:
         return untrained
-    if not campaigns.has_done(tx, campaign.id, "encode"):
-        return [Step("encode")]
+    if not campaigns.has_done(tx, campaign.id, ENCODING.name):
+        return [Step(ENCODING.name)]
     last = campaigns.last_iteration(tx, campaign.id)
-    return [Step("suggest", 1) if last is None else _next_in(tx, campaign, last)]
+    return [Step(ITERATION[0].name, 1) if last is None else _next_in(tx, campaign, last)]
 
 
 def _next_in(tx: Transaction, campaign: Campaign, last: AnyRow) -> Step:
     done = activities.done_kinds(tx, last.id)
-    left = [kind for kind in ITERATION_STEPS if kind not in done]
+    left = [kind.name for kind in ITERATION if kind.name not in done]
     if not left:
-        return Step("suggest", last.number + 1)
-    is_owed = left[0] == "label" and campaign.spec.oracle.kind == EXTERNAL and awaited(tx, campaign)
+        return Step(ITERATION[0].name, last.number + 1)
+    is_owed = left[0] == LABELLING.name and campaign.spec.oracle.answerer.is_awaited and awaited(tx, campaign)
     return Step(AWAIT if is_owed else left[0], last.number)
 
 
@@ -57,19 +53,11 @@ def perform(workspace: Workspace, campaign: Campaign, step: Step, progress: Prog
         BusyError: somebody else is at work on the step, or took it over meanwhile: then nothing was written.
         StepError: it is not for this program to do.
     """
-    work = work_of(campaign, step)
-    seed = work.seed(campaign, step)
-    activity_id = take(workspace, campaign, step, seed=seed, lease_s=workspace.pace.lease_s)
+    work, task = work_of(campaign, step), CampaignStep(campaign, step)
+    activity_id = take(workspace, campaign, step, seed=work.seed(task), lease_s=workspace.pace.lease_s)
     if activity_id is None:
         return False
-    with kept_error(workspace, activity_id), heartbeat(workspace, activity_id):
-        with workspace.database.read() as tx:
-            inputs = work.read(tx, campaign, step)
-        outputs = work.compute(workspace.shelf, campaign, step, inputs, progress)
-        with workspace.database.transaction() as tx:
-            activities.hold(tx, activity_id)
-            work.write(tx, campaign, step, activity_id, inputs, outputs)
-            finish(tx, campaign, activity_id)
+    work.do(workspace, task, activity_id, lambda tx, done: finish(tx, campaign, done), progress)
     return True
 
 
@@ -79,7 +67,7 @@ def finish(tx: Transaction, campaign: Campaign, activity_id: int) -> None:
     hashes.keep_ended(tx, campaign.id)
 
 
-def work_of(campaign: Campaign, step: Step) -> Work:
+def work_of(campaign: Campaign, step: Step) -> Work[CampaignStep, Any, Any]:
     """What a step consists of.
 
     Raises:
@@ -89,4 +77,4 @@ def work_of(campaign: Campaign, step: Step) -> Work:
         raise StepError(f"campaign {campaign.name!r} waits for labels: see `agd ask {campaign.name}`")
     if step.kind not in STEPS:
         raise StepError(f"no step {step.kind!r}: there is {', '.join(STEPS)}")
-    return STEPS[step.kind]
+    return STEPS[step.kind].work

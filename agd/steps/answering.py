@@ -5,15 +5,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from agd.accounting import ASKED, LABELLED, end_of_search
 from agd.db import campaigns
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError, is_transient
 from agd.plausible import Range, plausible_range
 from agd.protocols import Oracle, Progress
-from agd.spec import EXTERNAL, TABLE
-from agd.steps.work import Work
-from agd.steps.workspace import Campaign, ModelRef, Shelf, Step, counts_of, model_ref
+from agd.steps.campaign.answers import answers_of
+from agd.steps.campaign.campaigns import Campaign, CampaignStep
+from agd.steps.data.compositions import counts_of
 from agd.types import Floats
+from agd.work.shelf import ModelRef, Shelf
+from agd.work.work import Work
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -40,16 +43,17 @@ class Nothing:
     """A step that computes nothing."""
 
 
-def _read_asked(tx: Transaction, campaign: Campaign, step: Step) -> Asked:
-    oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
+def _read_asked(tx: Transaction, step: CampaignStep) -> Asked:
+    campaign = step.campaign
+    answers = answers_of(campaign)
     asked = _charged(campaign, campaigns.suggestions_of(tx, campaign.id, step.number))
-    answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in asked])
+    answered = answers.held(tx, campaign, [row.composition_id for row in asked])
     unanswered = {row.composition_id: row.reduced_formula for row in asked if row.composition_id not in answered}
     ids = sorted(unanswered)
-    return Asked(None if oracle_id is None else model_ref(tx, oracle_id), ids, [unanswered[i] for i in ids])
+    return Asked(answers.model(tx, campaign), ids, [unanswered[i] for i in ids])
 
 
-def _ask(shelf: Shelf, campaign: Campaign, _step: Step, asked: Asked, _progress: Progress) -> Answered:
+def _ask(shelf: Shelf, step: CampaignStep, asked: Asked, _progress: Progress) -> Answered:
     """Ask the oracle; where it fails for some of a batch, those have no answer and the rest have theirs.
 
     Raises:
@@ -79,22 +83,20 @@ def _ask(shelf: Shelf, campaign: Campaign, _step: Step, asked: Asked, _progress:
                 values[i], uncertainties[i] = one.values[0], one.uncertainties[0]
         if n > 1 and len(failures) == n:
             raise
-    range_ = plausible_range(campaign.spec.target.property)
+    range_ = plausible_range(step.campaign.spec.target.property)
     is_answer = range_.holds(values) & Range(0.0, range_.width).holds(uncertainties)
     for i in np.flatnonzero(~is_answer).tolist():
         failures.setdefault(i, f"the oracle answered {values[i]} +- {uncertainties[i]}")
     return Answered(values, uncertainties, list(failures), list(failures.values()))
 
 
-def _write_labels(
-    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, asked: Asked, answers: Answered
-) -> None:
+def _write_labels(tx: Transaction, step: CampaignStep, activity_id: int, asked: Asked, answers: Answered) -> None:
     """Store the answers, and point every suggestion to the label it uses.
 
     In the published mode the oracle answers for initial rows too, and a duplicate is charged for the label it has.
     """
+    campaign, number = step.campaign, step.number
     is_published = campaign.spec.mode == "paper"
-    number = step.number
     oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
     silent = {asked.composition_ids[i]: why for i, why in zip(answers.failed_positions, answers.failures, strict=True)}
     rows = campaigns.suggestions_of(tx, campaign.id, number)
@@ -115,9 +117,9 @@ def _write_labels(
     ]
     if fresh:
         campaigns.store_oracle_labels(tx, fresh)
-    answered = _answered(tx, campaign, oracle_id, [row.composition_id for row in charged])
+    answered = answers_of(campaign).held(tx, campaign, [row.composition_id for row in charged])
     unanswered = {row.composition_id for row in charged} - answered.keys() - silent.keys()
-    if unanswered and campaign.spec.oracle.kind == EXTERNAL:
+    if unanswered and campaign.spec.oracle.answerer.is_awaited:
         raise StepError(f"a label was retracted meanwhile: see `agd ask {campaign.name}`")
     labels = {} if is_published else campaigns.initial_labels(tx, campaign.id)
     labels |= {
@@ -130,55 +132,26 @@ def _write_labels(
         if row.composition_id in silent:
             campaigns.give_up(tx, activity_id, row.id, silent[row.composition_id])
     attached = [
-        (row.id, labels[row.composition_id])
-        for row in rows
-        if row.outcome in {"new", "duplicate", "known"} and row.composition_id in labels
+        (row.id, labels[row.composition_id]) for row in rows if row.outcome in LABELLED and row.composition_id in labels
     ]
     if attached:
         campaigns.attach_labels(tx, activity_id, attached)
 
 
-def _close(
-    tx: Transaction, campaign: Campaign, step: Step, _activity_id: int, _inputs: Nothing, _outputs: Nothing
-) -> None:
+def _close(tx: Transaction, step: CampaignStep, _activity_id: int, _inputs: Nothing, _outputs: Nothing) -> None:
     """Close the iteration, and the campaign when its budget is spent or nothing new comes any more."""
+    campaign = step.campaign
     budget = campaign.spec.budget
-    if campaigns.n_calls(tx, campaign.id, campaign.spec.mode) >= budget.oracle_calls:
-        campaigns.end(tx, campaign.id, "budget spent")
-    elif campaigns.n_barren_iterations(tx, campaign.id, step.number) >= budget.stall_after:
-        campaigns.end(tx, campaign.id, "stalled")
-
-
-def silences_of(tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int | None, str]:
-    """Why the oracle has no answer, by composition id: not in the table, or what it said was retracted."""
-    if campaign.spec.oracle.kind == EXTERNAL:
-        return {}
-    held = _answered(tx, campaign, campaigns.models_of(tx, campaign.id).get("oracle"), composition_ids)
-    withdrawn = campaigns.retracted(tx, held.values())
-    silences: dict[int | None, str] = {
-        composition: "the oracle's label of it was retracted" for composition, row in held.items() if row in withdrawn
-    }
-    if campaign.spec.oracle.kind == TABLE:
-        missing = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
-        silences |= {composition: missing for composition in composition_ids if composition not in held}
-    return silences
-
-
-def _answered(
-    tx: Transaction, campaign: Campaign, oracle_id: int | None, composition_ids: Sequence[int]
-) -> dict[int, int]:
-    """Labels there are already: the oracle's answers, the rows of a table, or measurements."""
-    if oracle_id is not None:
-        return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, composition_ids)
-    if campaign.spec.oracle.kind == EXTERNAL:
-        return campaigns.measured(tx, campaign.spec.target.property, composition_ids)
-    return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], composition_ids)
+    n_calls = campaigns.n_calls(tx, campaign.id)
+    n_barren = campaigns.n_barren_iterations(tx, campaign.id, step.number)
+    why = end_of_search(n_calls, n_barren, budget_calls=budget.oracle_calls, stall_after=budget.stall_after)
+    if why is not None:
+        campaigns.end(tx, campaign.id, why)
 
 
 def _charged(campaign: Campaign, rows: Sequence[AnyRow]) -> list[AnyRow]:
     """The suggestions of an iteration that the oracle is asked for."""
-    is_published = campaign.spec.mode == "paper"
-    return [row for row in rows if row.outcome == "new" or (is_published and row.outcome == "known")]
+    return [row for row in rows if row.outcome in ASKED[campaign.spec.mode]]
 
 
 def _one_line(error: BaseException) -> str:
@@ -186,11 +159,16 @@ def _one_line(error: BaseException) -> str:
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
+def asks_a_model(step: CampaignStep) -> bool:
+    """Whether labels are computed, not only looked up."""
+    return step.campaign.spec.oracle.answerer.is_model
+
+
 LABEL = Work(Asked, Answered, _read_asked, _ask, _write_labels)
 RECORD = Work(
     Nothing,
     Nothing,
-    lambda _tx, _campaign, _step: Nothing(),
-    lambda _shelf, _campaign, _step, _inputs, _progress: Nothing(),
+    lambda _tx, _step: Nothing(),
+    lambda _shelf, _step, _inputs, _progress: Nothing(),
     _close,
 )

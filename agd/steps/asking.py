@@ -8,22 +8,16 @@ from agd.chem.identity import identify
 from agd.db import activities, campaigns
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import InputError
-from agd.spec import EXTERNAL
+from agd.spec import ANSWERERS
+from agd.steps.campaign.campaigns import Campaign
 from agd.steps.labelling import AddedLabel, Measurement, add_label
-from agd.steps.workspace import Campaign, Workspace, recorded
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
 
 
 def awaited(tx: Transaction, campaign: Campaign) -> Sequence[AnyRow]:
-    """The suggestions that wait for an answer, in order.
-
-    Rows of (id, iteration, rank, reduced_formula, posterior_mean, posterior_sd, acquisition, composition_id). With
-    answers from outside, a composition that somebody has measured already waits no more.
-    """
-    rows = campaigns.waiting(tx, campaign.id)
-    if campaign.spec.oracle.kind != EXTERNAL:
-        return rows
-    measured = campaigns.measured(tx, campaign.spec.target.property, [row.composition_id for row in rows])
-    return [row for row in rows if row.composition_id not in measured]
+    """The suggestions that wait for an answer, in order: rows of `campaigns.waiting`."""
+    return campaigns.waiting(tx, campaign.id)
 
 
 def tell(
@@ -60,7 +54,8 @@ def give_up(workspace: Workspace, campaign: Campaign, formula: str, reason: str)
         raise InputError(
             f"campaign {campaign.name!r} has an answer for {formula} already: `agd why {formula}` shows it"
         )
-    with recorded(workspace, "give up", campaign=campaign) as activity_id, workspace.database.transaction() as tx:
+    own = {"campaign_id": campaign.id, "threads": campaign.spec.threads}
+    with recorded(workspace, "give up", **own) as activity_id, workspace.database.transaction() as tx:
         if not campaigns.give_up(tx, activity_id, waiting.id, reason.strip()):
             raise InputError(f"campaign {campaign.name!r} has got an answer for {formula} meanwhile")
         activities.finish(tx, activity_id)
@@ -69,15 +64,16 @@ def give_up(workspace: Workspace, campaign: Campaign, formula: str, reason: str)
 def _find(workspace: Workspace, campaign: Campaign, formula: str) -> AnyRow | None:
     """The suggestion that waits for this composition; None where it has its answer."""
     key = identify(parse_formula(formula)).reduced_formula[0]
-    if campaign.spec.oracle.kind != EXTERNAL:
+    if not campaign.spec.oracle.answerer.is_told:
+        told = " or ".join(f'"{kind}"' for kind, who in ANSWERERS.items() if who.is_told)
         raise InputError(
             f"campaign {campaign.name!r} asks its oracle {campaign.spec.oracle.kind!r}: only one with [oracle] kind = "
-            f'"{EXTERNAL}" is told its labels; `agd label add` records a measurement outside of campaigns'
+            f"{told} is told its labels; `agd label add` records a measurement outside of campaigns"
         )
     with workspace.database.read() as tx:
-        rows, owed = campaigns.waiting(tx, campaign.id), awaited(tx, campaign)
+        owed = awaited(tx, campaign)
         is_known = campaigns.has_asked(tx, campaign.id, key)
-    found = next((row for row in rows if row.reduced_formula == key), None)
+    found = next((row for row in owed if row.reduced_formula == key), None)
     if found is None and not is_known:
         listed = ", ".join(row.reduced_formula for row in owed[:5]) or "nothing"
         raise InputError(

@@ -4,7 +4,8 @@ from collections.abc import Set as AbstractSet
 
 from agd.db import campaigns
 from agd.db.connection import Transaction
-from agd.steps.workspace import Campaign, counts_of
+from agd.steps.campaign.campaigns import Campaign
+from agd.steps.data.compositions import counts_of
 from agd.types import Counts
 
 _GROWTH = 4

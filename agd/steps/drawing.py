@@ -14,7 +14,9 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromCampaign, FromDataset, Member, Part
 from agd.errors import InputError, NotFoundError
 from agd.protocols import Options
-from agd.steps.workspace import Campaign, counts_of, derive_seed
+from agd.seeds import derive_seed
+from agd.steps.campaign.campaigns import Campaign
+from agd.steps.data.compositions import counts_of
 from agd.types import Counts
 
 Labels: TypeAlias = Literal["initial", "al"]
@@ -59,17 +61,10 @@ def formulas_for(
     seed: int,
 ) -> list[Part]:
     """The formulas of a dataset that fit the vocabulary of a model of compositions alone."""
-    rows = datasets.rows_of(tx, dataset.id)
-    is_inside = fits(counts_of([row.reduced_formula for row in rows])).tolist()
-    inside = [row for row, is_kept in zip(rows, is_inside, strict=True) if is_kept]
-    if not inside:
+    rows = inside(datasets.rows_of(tx, dataset.id), fits)
+    if not rows:
         raise InputError(f"no formula of dataset {dataset.name!r} is within the {role}'s vocabulary")
-    flags = held_out(len(inside), share, derive_seed(seed, role))
-    members = [
-        Member(row.composition_id, row.reduced_formula, None, None, is_held_out=out)
-        for row, out in zip(inside, flags, strict=True)
-    ]
-    return [Part(FromDataset(dataset.id, dataset.recipe_sha256), members)]
+    return [part(dataset, rows, share=share, seed=derive_seed(seed, role), has_labels=False)]
 
 
 def labelled(tx: Transaction, dataset: AnyRow, *, share: float, seed: int) -> list[Part]:
@@ -77,8 +72,20 @@ def labelled(tx: Transaction, dataset: AnyRow, *, share: float, seed: int) -> li
     rows = [row for row in datasets.rows_of(tx, dataset.id) if row.label_id is not None]
     if not rows:
         raise InputError(f"dataset {dataset.name!r} holds formulas alone: an oracle learns from values")
-    source = FromDataset(dataset.id, dataset.recipe_sha256)
-    return [Part(source, _members(rows, share, derive_seed(seed, "oracle")))]
+    return [part(dataset, rows, share=share, seed=derive_seed(seed, "oracle"))]
+
+
+def inside(rows: Sequence[AnyRow], fits: Callable[[Counts], NDArray[np.bool_]]) -> list[AnyRow]:
+    """The rows whose compositions fit a vocabulary."""
+    is_inside = fits(counts_of([row.reduced_formula for row in rows])).tolist()
+    return [row for row, is_kept in zip(rows, is_inside, strict=True) if is_kept]
+
+
+def part(
+    dataset: AnyRow, rows: Sequence[AnyRow], *, share: float = 0.0, seed: int = 0, has_labels: bool = True
+) -> Part:
+    """Rows of a dataset as members of a training set, an exact share of them held out."""
+    return Part(FromDataset(dataset.id, dataset.recipe_sha256), _members(rows, share, seed, has_labels=has_labels))
 
 
 def of_campaign(tx: Transaction, campaign: Campaign, labels: Labels, *, share: float, seed: int) -> list[Part]:
@@ -114,13 +121,13 @@ def _by_dataset(rows: Iterable[AnyRow]) -> Iterable[list[AnyRow]]:
     return (list(group) for _, group in groupby(rows, key=lambda row: row.dataset_id))
 
 
-def _members(rows: Sequence[AnyRow], share: float, seed: int) -> list[Member]:
+def _members(rows: Sequence[AnyRow], share: float, seed: int, *, has_labels: bool = True) -> list[Member]:
     return [
         Member(
             row.composition_id,
             row.reduced_formula,
-            row.label_id,
-            row.value,
+            row.label_id if has_labels else None,
+            row.value if has_labels else None,
             is_held_out=out,
             label_key=getattr(row, "label_key", None),
         )

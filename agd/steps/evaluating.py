@@ -8,11 +8,12 @@ from agd.db import activities, datasets, evaluations, models
 from agd.errors import InputError, NotFoundError
 from agd.nets.error_measures import measure_errors
 from agd.nets.threads import limited_threads
+from agd.steps.data.compositions import counts_of
 from agd.steps.drawing import find_dataset
-from agd.steps.funnel import depth, reaches
-from agd.steps.workspace import Workspace, counts_of, recorded
 from agd.target import Target
 from agd.types import Floats
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
 
 _ERRORS = ("r2", "mae", "rmse")
 
@@ -78,12 +79,12 @@ def _picks(values: Floats, predicted: Floats, target: Target | None) -> dict[str
 
     if target is None:
         return {}
-    is_true, is_picked = reaches(values, values, target), reaches(predicted, predicted, target)
+    is_true, is_picked = target.holds(values), target.holds(predicted)
     found = {}
     if is_picked.any():
         found["precision"] = float(is_true[is_picked].mean())
     if is_true.any():
         found["recall"] = float(is_picked[is_true].mean())
-        found["average_precision"] = float(average_precision_score(is_true, depth(predicted, target)))
+        found["average_precision"] = float(average_precision_score(is_true, target.depth(predicted)))
     names = _names(target)
     return {_count_of(target): float(is_true.sum()), **{names[name]: value for name, value in found.items()}}

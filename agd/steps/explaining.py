@@ -9,7 +9,6 @@ from agd.chem.identity import identify
 from agd.db import lineage
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import NotFoundError
-from agd.steps.workspace import Workspace
 from agd.views import (
     Composition,
     GeneratedAs,
@@ -24,6 +23,7 @@ from agd.views import (
     of_row,
     of_rows,
 )
+from agd.work.workspace import Workspace
 
 
 def why(workspace: Workspace, formula: str) -> Lineage:

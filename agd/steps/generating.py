@@ -10,20 +10,23 @@ from typing import Any, Self
 
 from agd import registry
 from agd.chem import validity
+from agd.chem.distinct import Seen
 from agd.chem.identity import identify
 from agd.chem.spelling import spell
-from agd.db import activities, datasets, generations, hashes, models
+from agd.db import activities, datasets, generations, hashes, models, stages
 from agd.db.connection import AnyRow, Transaction
 from agd.db.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import overviews
-from agd.steps.funnel import Seen
+from agd.steps.data.compositions import counts_of
 from agd.steps.importing import check_name
 from agd.steps.tallying import Gathering, Keeping
-from agd.steps.workspace import Workspace, counts_of, model_ref, recorded
 from agd.views import ExpectedGeneration, FoundGeneration, Generation, NewGeneration, as_json
+from agd.work.leases import recorded
+from agd.work.shelf import model_ref
+from agd.work.workspace import Workspace
 
 CHUNK = 32_768
 """Samples that are in memory at a time."""
@@ -131,7 +134,7 @@ def generate(workspace: Workspace, plan: GenerationPlan, *, progress: Progress =
             dataset_id = generations.store(tx, dataset, generated)
             if dataset_id is None:
                 raise BusyError(f"another process has just stored dataset {plan.name!r}: run the command again")
-            generations.store_stages(tx, dataset_id, gathering.stages())
+            stages.store(tx, activity_id, gathering.stages())
             rule = (validity.RULE, validity.RULE_VERSION, validity.OPTIONS)
             n_new = generations.store_rows(tx, dataset_id, rule, activity_id)
             hashes.keep_dataset(tx, dataset_id)

@@ -18,8 +18,10 @@ from agd.registry import suggestion
 from agd.spec import NAME
 from agd.steps.cells import normalised
 from agd.steps.cleaning import CleanTable, ImportRules, Kept, Reject, clean
+from agd.steps.data.compositions import store_compositions
 from agd.steps.tabular import Source, SourceRow, read_source
-from agd.steps.workspace import Workspace, recorded, store_compositions
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
 from agd.writing import whole_file, writing
 
 

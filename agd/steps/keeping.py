@@ -18,7 +18,7 @@ from agd.errors import BusyError, DatabaseError, InputError, ModelError, SchemaE
 from agd.nets.checkpoint import damage, place_file, tensors_path
 from agd.protocols import Progress, silent
 from agd.steps.archiving import DUMP, FORMAT, Archive, ArchiveWriter, Manifest, model_member, read_file, verified
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 from agd.writing import PART, check_output, writing
 
 _MB = 1_000_000

@@ -13,8 +13,10 @@ from agd.db import activities, datasets, labels
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.plausible import Range, implausible, plausible_range
-from agd.steps.workspace import Workspace, recorded, store_compositions
+from agd.steps.data.compositions import store_compositions
 from agd.views import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel, of_row, of_rows
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,27 +17,18 @@ from agd.errors import BusyError, InputError, ModelError, NotFoundError, is_tran
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.spec import CampaignSpec
-from agd.steps import finish, spool, work_of
-from agd.steps.work import Work
-from agd.steps.workspace import (
-    Campaign,
-    ModelRef,
-    Shelf,
-    Step,
-    Workspace,
-    as_campaign,
-    campaign_row,
-    heartbeat,
-    kept_error,
-    take,
-)
+from agd.steps import finish, work_of
+from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, as_campaign, campaign_row, take
+from agd.steps.kinds import STEPS
+from agd.work import spool
+from agd.work.leases import heartbeat, kept_error
+from agd.work.shelf import ModelRef, Shelf
+from agd.work.work import Work
+from agd.work.workspace import Workspace
 from agd.writing import check_folder
 
 JOB, SPOOL, MODELS = "job.npz", "spool.npz", "artifacts"
 """In a step's folder: what is to be computed, what came of it, and the model files for both ways."""
-
-KINDS = ("train autoencoder", "train oracle", "suggest", "label")
-"""The steps that may take long enough to be sent away."""
 
 Ingestion: TypeAlias = Literal["recorded", "recorded before", "failed"]
 
@@ -56,8 +47,8 @@ class Ingested:
 
 
 def is_sent(campaign: Campaign, step: Step) -> bool:
-    """Whether a step takes long enough to be sent away; labels that no model gives are only looked up."""
-    return step.kind in KINDS and (step.kind != "label" or campaign.spec.oracle.is_model)
+    """Whether a step takes long enough to be sent away."""
+    return STEPS[step.kind].takes_long(CampaignStep(campaign, step))
 
 
 def prepare(workspace: Workspace, campaign: Campaign, step: Step, folder: Path, lease_s: float) -> bool:
@@ -71,13 +62,13 @@ def prepare(workspace: Workspace, campaign: Campaign, step: Step, folder: Path, 
     """
     if (folder / JOB).exists():
         raise InputError(f"{folder} holds a step already: ingest it, or choose an empty folder")
-    work = work_of(campaign, step)
-    activity_id = take(workspace, campaign, step, seed=work.seed(campaign, step), lease_s=workspace.pace.lease_s)
+    work, task = work_of(campaign, step), CampaignStep(campaign, step)
+    activity_id = take(workspace, campaign, step, seed=work.seed(task), lease_s=workspace.pace.lease_s)
     if activity_id is None:
         return False
     with kept_error(workspace, activity_id), heartbeat(workspace, activity_id):
         with workspace.database.read() as tx:
-            inputs = work.read(tx, campaign, step)
+            inputs = work.read(tx, task)
             row = campaigns.find(tx, campaign.name)
         assert row is not None  # noqa: S101  campaigns are never removed
         about = {
@@ -113,14 +104,14 @@ def compute(folder: Path, progress: Progress = silent) -> Path:
         raise InputError(f"{folder}: prepared by agd {job.about['agd_version']}, this is {agd.__version__}")
     spec = CampaignSpec.model_validate_json(json.dumps(job.about["spec"]))
     campaign, step = Campaign(0, job.about["campaign"], spec), Step(job.about["kind"], job.about["iteration"])
-    work = work_of(campaign, step)
+    work, task = work_of(campaign, step), CampaignStep(campaign, step)
     if _is_computed(folder, work, job):
         return folder / SPOOL
     check_folder(folder)
     about = {**job.about, "inputs_sha256": job.sha256, "worker": activities.worker()}
     try:
         with limited_threads(spec.threads):
-            outputs = work.compute(Shelf(folder / MODELS), campaign, step, job.unpack(work.inputs), progress)
+            outputs = work.compute(Shelf(folder / MODELS), task, job.unpack(work.inputs), progress)
     except BaseException as error:
         words = {"error": f"{type(error).__name__}: {error}", "is_transient": is_transient(error)}
         spool.write(folder / SPOOL, spool.Parcel({**about, **words, **_now()}, {}, {}))
@@ -164,7 +155,7 @@ def ingest(workspace: Workspace, folder: Path) -> Ingested:
         return Ingested(campaign.name, step, "recorded before")
     with kept_error(workspace, activity_id), workspace.database.transaction() as tx:
         activities.hold(tx, activity_id)
-        work.write(tx, campaign, step, activity_id, inputs, outputs)
+        work.write(tx, CampaignStep(campaign, step), activity_id, inputs, outputs)
         activities.computed_by(tx, activity_id, about["worker"])
         finish(tx, campaign, activity_id)
     return Ingested(campaign.name, step, "recorded")
@@ -209,17 +200,18 @@ def _take_again(workspace: Workspace, campaign: Campaign, step: Step, job: spool
             f"{step} of campaign {campaign.name!r}: its lease ran out, and the record has changed since it was "
             "prepared: it has to be computed again"
         )
-    return take(workspace, campaign, step, seed=work.seed(campaign, step), lease_s=workspace.pace.lease_s)
+    seed = work.seed(CampaignStep(campaign, step))
+    return take(workspace, campaign, step, seed=seed, lease_s=workspace.pace.lease_s)
 
 
 def _read_again(tx: Transaction, campaign: Campaign, step: Step) -> object:
     try:
-        return work_of(campaign, step).read(tx, campaign, step)
+        return work_of(campaign, step).read(tx, CampaignStep(campaign, step))
     except (errors.AgdError, LookupError) as error:
         raise InputError(f"{step} of campaign {campaign.name!r} cannot be taken up again: {error}") from error
 
 
-def _is_computed(folder: Path, work: Work, job: spool.Parcel) -> bool:
+def _is_computed(folder: Path, work: Work[CampaignStep, Any, Any], job: spool.Parcel) -> bool:
     """Whether a whole spool of the step, with the model it names, is there."""
     from agd.nets.checkpoint import damage
 

@@ -14,13 +14,16 @@ from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.db import activities, campaigns, datasets, models
 from agd.db.connection import AnyRow, Transaction
-from agd.db.models import Member
+from agd.db.models import Part
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
-from agd.spec import CONTROLS, EXTERNAL, TABLE, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
-from agd.steps.drawing import find_dataset, held_out
+from agd.seeds import derive_seed
+from agd.spec import CONTROLS, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
+from agd.steps import drawing
+from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
 from agd.steps.tabular import read_formulas
-from agd.steps.workspace import Campaign, Workspace, as_campaign, campaign_row, counts_of, derive_seed, recorded
 from agd.views import RunPlan
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
 
 _LEAST_INITIAL = 2
 """Rows that span a box."""
@@ -28,18 +31,14 @@ _LEAST_INITIAL = 2
 
 @dataclass(frozen=True, slots=True)
 class _Sets:
-    """The rows of each role, and the datasets they come from; no oracle rows where the answers come from outside.
+    """The rows of each role, and the dataset that the sampler draws from, if it does."""
 
-    `pool` is the dataset that the sampler draws from, if it does.
-    """
-
-    initial: list[Member]
-    oracle: list[Member]
-    autoencoder: list[Member]
-    dataset: AnyRow
-    oracle_dataset: AnyRow | None
-    corpus: AnyRow
+    parts: dict[str, Part]
     pool: AnyRow | None
+
+    def n(self, role: str) -> int:
+        """How many rows a role has; none where nobody learns or answers from any."""
+        return len(self.parts[role].members) if role in self.parts else 0
 
 
 def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
@@ -143,7 +142,7 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
     with workspace.database.read() as tx:
         there = campaigns.find(tx, spec.name)
         sets = _resolve_sets(tx, resolved)
-        spent = campaigns.n_calls(tx, there.id, spec.mode) if there is not None else 0
+        spent = campaigns.n_calls(tx, there.id) if there is not None else 0
     return RunPlan(
         campaign=spec.name,
         mode=spec.mode,
@@ -151,12 +150,12 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
         is_open_already=there is not None,
         is_unchanged=there is None or not _changes(there.spec, resolved.content),
         dataset=spec.data.dataset,
-        initial_rows=len(sets.initial),
+        initial_rows=sets.n("initial"),
         autoencoder=spec.autoencoder.kind,
         corpus=spec.corpus(),
-        corpus_rows=len(sets.autoencoder),
+        corpus_rows=sets.n("autoencoder"),
         oracle=spec.oracle.kind,
-        oracle_rows=len(sets.oracle),
+        oracle_rows=sets.n("oracle"),
         sampler=spec.sampler.kind,
         pool=None if sets.pool is None else sets.pool.name,
         oracle_calls_left=spec.budget.oracle_calls - spent,
@@ -196,14 +195,9 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
     )
     if campaign_id is None:
         return False
-    for role, members, source in (
-        ("initial", sets.initial, sets.dataset),
-        ("oracle", sets.oracle, sets.oracle_dataset),
-        ("autoencoder", sets.autoencoder, sets.corpus),
-    ):
-        if source is not None:
-            training_set_id = models.store_training_set(tx, members, source, activity_id)
-            campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+    for role, part in sets.parts.items():
+        training_set_id = models.store_parts(tx, [part], activity_id)
+        campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
     if sets.pool is not None:
         campaigns.store_pool(tx, campaign_id, sets.pool.id, activity_id)
     return True
@@ -214,8 +208,8 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     _check_target(tx, resolved)
     dataset = _dataset(tx, resolved, "data.dataset", spec.data.dataset)
     corpus = _dataset(tx, resolved, "autoencoder.corpus", spec.corpus())
-    is_answered_here = spec.oracle.kind != EXTERNAL
-    oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if is_answered_here else None
+    has_dataset = spec.oracle.answerer.has_dataset
+    oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if has_dataset else None
     pool = None if spec.sampler.pool is None else _dataset(tx, resolved, "sampler.pool", spec.sampler.pool)
     for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
         if row is not None and row.property != spec.target.property:
@@ -224,19 +218,11 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
             raise SpecError(f"{place}: dataset {row.name!r} holds {held}, the target is {spec.target}")
     rows = {row.id: datasets.rows_of(tx, row.id) for row in (dataset, oracle_dataset, corpus) if row is not None}
     labelled = {key: [row for row in all_rows if row.label_id is not None] for key, all_rows in rows.items()}
-    initial = _initial_members(resolved, dataset, labelled[dataset.id])
-    oracle: list[Member] = []
+    parts = {"initial": drawing.part(dataset, _initial_rows(resolved, dataset, labelled[dataset.id]))}
     if oracle_dataset is not None:
-        oracle = _oracle_members(resolved, labelled[oracle_dataset.id], initial)
-    return _Sets(
-        initial=initial,
-        oracle=oracle,
-        autoencoder=_corpus_members(resolved, rows[corpus.id]),
-        dataset=dataset,
-        oracle_dataset=oracle_dataset,
-        corpus=corpus,
-        pool=pool,
-    )
+        parts["oracle"] = _oracle_part(resolved, oracle_dataset, labelled[oracle_dataset.id], parts["initial"])
+    parts["autoencoder"] = _corpus_part(resolved, corpus, rows[corpus.id])
+    return _Sets(parts, pool)
 
 
 def _check_target(tx: Transaction, resolved: ResolvedSpec) -> None:
@@ -251,13 +237,13 @@ def _check_target(tx: Transaction, resolved: ResolvedSpec) -> None:
 
 def _dataset(tx: Transaction, resolved: ResolvedSpec, key: str, name: str) -> AnyRow:
     try:
-        return find_dataset(tx, name)
+        return drawing.find_dataset(tx, name)
     except NotFoundError as error:
         raise NotFoundError(f"{resolved.place(*key.split('.'))}: {error}") from error
 
 
-def _initial_members(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> list[Member]:
-    rule = resolved.spec.initial
+def _initial_rows(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    rule, fits = resolved.spec.initial, resolved.spec.autoencoder.is_representable
     if rule.file is not None:
         path = resolved.folder / rule.file
         by_formula = {row.reduced_formula: row for row in rows}
@@ -266,16 +252,12 @@ def _initial_members(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[Any
             if formula not in by_formula:
                 raise InputError(f"{path}:{line}: {formula} is not in dataset {dataset.name!r}, so it has no label")
         chosen = [by_formula[formula] for formula in sorted(wanted)]
-        if sum(_is_encodable(resolved.spec, chosen)) < _LEAST_INITIAL:
+        if len(drawing.inside(chosen, fits)) < _LEAST_INITIAL:
             raise SpecError(
                 f"{resolved.place('initial', 'file')}: the search needs two rows or more that can be encoded"
             )
     else:
-        pool = [
-            row
-            for row, fits in zip(rows, _is_encodable(resolved.spec, rows), strict=True)
-            if fits and (rule.at_most is None or row.value <= rule.at_most)
-        ]
+        pool = [row for row in drawing.inside(rows, fits) if rule.at_most is None or row.value <= rule.at_most]
         n = rule.n or 0
         if len(pool) < n:
             raise SpecError(
@@ -283,45 +265,30 @@ def _initial_members(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[Any
             )
         picked = np.random.default_rng(rule.seed).choice(len(pool), size=n, replace=False)
         chosen = [pool[i] for i in np.sort(picked)]
-    return [
-        Member(row.composition_id, row.reduced_formula, row.label_id, row.value, is_held_out=False) for row in chosen
-    ]
+    return chosen
 
 
-def _oracle_members(resolved: ResolvedSpec, rows: Sequence[AnyRow], initial: Sequence[Member]) -> list[Member]:
+def _oracle_part(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow], initial: Part) -> Part:
     rule = resolved.spec.oracle
-    excluded = {member.reduced_formula for member in initial} if rule.exclude_initial and rule.kind != TABLE else set()
+    learns = rule.answerer.is_model
+    excluded = {member.reduced_formula for member in initial.members} if learns and rule.exclude_initial else set()
     for file in rule.exclude:
         excluded |= _formulas_of(resolved.folder / file, rule.formula_column).keys()
-    rows = [row for row in rows if row.reduced_formula not in excluded]
-    if not rows:
+    left = [row for row in rows if row.reduced_formula not in excluded]
+    if not left:
         raise SpecError(f"{resolved.place('oracle')}: no row is left after the exclusions")
-    share = 0.0 if rule.kind == TABLE else rule.held_out
-    flags = held_out(len(rows), share, derive_seed(rule.seed, "oracle"))
-    return [
-        Member(row.composition_id, row.reduced_formula, row.label_id, row.value, is_held_out=out)
-        for row, out in zip(rows, flags, strict=True)
-    ]
+    share = rule.held_out if learns else 0.0
+    return drawing.part(dataset, left, share=share, seed=derive_seed(rule.seed, "oracle"))
 
 
-def _corpus_members(resolved: ResolvedSpec, rows: Sequence[AnyRow]) -> list[Member]:
-    spec = resolved.spec
-    inside = [row for row, fits in zip(rows, _is_encodable(spec, rows), strict=True) if fits]
-    if not inside:
+def _corpus_part(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> Part:
+    rule = resolved.spec.autoencoder
+    kept = drawing.inside(rows, rule.is_representable)
+    if not kept:
         place = resolved.place("autoencoder", "corpus")
-        raise SpecError(f"{place}: no formula of {spec.corpus()!r} is within the autoencoder's vocabulary")
-    flags = held_out(len(inside), spec.autoencoder.held_out, derive_seed(spec.autoencoder.seed, "autoencoder"))
-    return [
-        Member(row.composition_id, row.reduced_formula, None, None, is_held_out=out)
-        for row, out in zip(inside, flags, strict=True)
-    ]
-
-
-def _is_encodable(spec: CampaignSpec, rows: Sequence[AnyRow]) -> list[bool]:
-    """Which rows lie within the vocabulary of the campaign's autoencoder."""
-    counts = counts_of([row.reduced_formula for row in rows])
-    fits: list[bool] = spec.autoencoder.is_representable(counts).tolist()
-    return fits
+        raise SpecError(f"{place}: no formula of {dataset.name!r} is within the autoencoder's vocabulary")
+    seed = derive_seed(rule.seed, "autoencoder")
+    return drawing.part(dataset, kept, share=rule.held_out, seed=seed, has_labels=False)
 
 
 def _formulas_of(path: Path, column: str) -> dict[str, int]:

@@ -15,7 +15,7 @@ from agd.registry import suggestion
 from agd.steps.cells import Broken, Selection, hint, normalised, shown
 from agd.steps.containers import OpenedFile, is_stdin, opened
 from agd.steps.tabular import table
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 CHUNK = 32_768
 """Formulas that are in memory at a time."""

@@ -14,28 +14,25 @@ from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 
+from agd.chem.distinct import Seen
 from agd.chem.identity import identify
-from agd.db import activities, models, screenings
+from agd.db import activities, models, screenings, stages
 from agd.db.connection import Transaction
 from agd.errors import InputError
+from agd.filters import PUBLISHED_TRIMS
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import options as plugin_options
+from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.data.compositions import counts_of, store_compositions
 from agd.steps.drawing import Labels, of_campaign
-from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork, Seen, depth
+from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork
 from agd.steps.pools import Pool, open_pool
 from agd.steps.training import Recipe, Trained, look_up, train_by_hand
-from agd.steps.workspace import (
-    Campaign,
-    Workspace,
-    as_campaign,
-    campaign_row,
-    counts_of,
-    recorded,
-    store_compositions,
-)
 from agd.target import Target
 from agd.views import Hit, Screened, ScreeningWithHits, of_row, of_rows
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
 
 Role: TypeAlias = Literal["baseline", "al"]
 
@@ -88,9 +85,9 @@ class ScreeningPlan:
     choice: ScreenerChoice = ScreenerChoice()
     target: str | None = None
     sigma: float = 0.0
-    max_elements: int | None = 5
-    max_atoms: int | None = 20
-    max_count: int | None = 7
+    max_elements: int | None = PUBLISHED_TRIMS.max_elements
+    max_atoms: int | None = PUBLISHED_TRIMS.max_atoms
+    max_count: int | None = PUBLISHED_TRIMS.max_count
     is_valid: bool = True
     is_novel: bool = True
     limit: int | None = None
@@ -267,7 +264,7 @@ def _screen(
                 }
                 screening_id = screenings.store(tx, values)
                 if screening_id is not None:
-                    screenings.store_stages(tx, screening_id, funnel.stages(role))
+                    stages.store(tx, activity_id, funnel.stages(role), role)
                     _store_hits(tx, screening_id, at_work[role].hits, criteria.target, activity_id)
             activities.finish(tx, activity_id)
     return funnel.n_read
@@ -290,7 +287,7 @@ def _store_hits(tx: Transaction, screening_id: int, hits: Hits, target: Target, 
         return
     named = identify(np.concatenate(hits.counts))
     ids = store_compositions(tx, named, activity_id).tolist()
-    depths = depth(np.array(hits.values), target).tolist()
+    depths = target.depth(np.array(hits.values)).tolist()
     order = sorted(range(len(ids)), key=lambda i: (-depths[i], named.reduced_formula[i]))
     rows = ((ids[i], hits.lines[i], hits.spellings[i], hits.values[i], hits.uncertainties[i]) for i in order)
     screenings.store_hits(tx, screening_id, rows)
@@ -306,7 +303,7 @@ def _described(
         described = []
         for role, screening_id in found.items():
             other = next((i for r, i in found.items() if r != role), None)
-            stages = {row.name: row.n_left for row in screenings.stages(tx, screening_id)}
+            stages = screenings.stages(tx, screening_id)
             top = of_rows(Hit, screenings.top_hits(tx, screening_id, n_top, other))
             described.append(of_row(ScreeningWithHits, rows[screening_id], stages=stages, top=top))
         n_shared = screenings.n_shared(tx, *found.values()) if len(found) == len(LABELS) else None

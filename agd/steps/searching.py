@@ -6,31 +6,23 @@ from dataclasses import dataclass
 import numpy as np
 
 from agd import registry
-from agd.chem import smact_validity
+from agd.accounting import CHARGED, STALLED
 from agd.chem.elements import N_ELEMENTS
-from agd.chem.identity import Identities, identify
-from agd.chem.validity import assess
+from agd.chem.identity import identify
 from agd.db import campaigns, models
 from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
+from agd.filters import Filter, Trims
 from agd.protocols import Generator, Progress
+from agd.seeds import derive_seed
 from agd.spec import CampaignSpec, FilterSpec
-from agd.steps.answering import silences_of
+from agd.steps.campaign.answers import answers_of
+from agd.steps.campaign.campaigns import CampaignStep
 from agd.steps.candidates import draw
-from agd.steps.work import Work
-from agd.steps.workspace import (
-    RULES,
-    Campaign,
-    ModelRef,
-    Shelf,
-    Step,
-    counts_of,
-    derive_seed,
-    model_ref,
-    store_compositions,
-)
-from agd.target import Target
+from agd.steps.data.compositions import RULES, counts_of, store_compositions
 from agd.types import Counts, Floats, History, Latents, Proposals
+from agd.work.shelf import ModelRef, Shelf, model_ref
+from agd.work.work import Work
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,33 +90,34 @@ class Read:
     failures: list[str]
 
 
-def _read_initial(tx: Transaction, campaign: Campaign, _step: Step) -> InitialRows:
+def _read_initial(tx: Transaction, step: CampaignStep) -> InitialRows:
+    campaign = step.campaign
     version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
     rows = models.members_of(tx, campaigns.sets_of(tx, campaign.id)["initial"])
     ids, formulas = [row.composition_id for row in rows], [row.reduced_formula for row in rows]
     return InitialRows(model_ref(tx, version_id), ids, formulas)
 
 
-def _encode(shelf: Shelf, campaign: Campaign, _step: Step, rows: InitialRows, _progress: Progress) -> EncodedRows:
+def _encode(shelf: Shelf, step: CampaignStep, rows: InitialRows, _progress: Progress) -> EncodedRows:
     generator: Generator = shelf.load(rows.generator)
     counts = counts_of(rows.formulas)
-    inside = np.flatnonzero(campaign.spec.autoencoder.is_representable(counts)).tolist()
+    inside = np.flatnonzero(step.campaign.spec.autoencoder.is_representable(counts)).tolist()
     if len(inside) < 2:  # noqa: PLR2004  a box needs two corners
         raise StepError("fewer than two initial rows are within the autoencoder's vocabulary: give the search a box")
     return EncodedRows(inside, generator.encode(counts[inside]))
 
 
 def _write_latents(
-    tx: Transaction, campaign: Campaign, _step: Step, activity_id: int, rows: InitialRows, encoded: EncodedRows
+    tx: Transaction, step: CampaignStep, activity_id: int, rows: InitialRows, encoded: EncodedRows
 ) -> None:
-    version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+    version_id = campaigns.models_of(tx, step.campaign.id)["autoencoder"]
     ids = [rows.composition_ids[i] for i in encoded.positions]
     vectors = [(i, latent.tolist()) for i, latent in zip(ids, encoded.latents, strict=True)]
     campaigns.store_latents(tx, version_id, activity_id, vectors)
 
 
-def _read_past(tx: Transaction, campaign: Campaign, step: Step) -> Past:
-    number = step.number
+def _read_past(tx: Transaction, step: CampaignStep) -> Past:
+    campaign, number = step.campaign, step.number
     initial = campaigns.initial_points(tx, campaign.id)
     points = [*initial, *campaigns.suggested_points(tx, campaign.id, number)]
     counts = np.zeros((len(points), N_ELEMENTS), dtype=np.int32)
@@ -138,20 +131,18 @@ def _read_past(tx: Transaction, campaign: Campaign, step: Step) -> Past:
         counts=counts,
         n_initial=len(initial),
         seen=sorted(seen),
-        candidates=draw(tx, campaign, _suggest_seed(campaign, step), seen),
+        candidates=draw(tx, campaign, _suggest_seed(step), seen),
     )
 
 
-def _suggest(shelf: Shelf, campaign: Campaign, step: Step, past: Past, _progress: Progress) -> Suggested:
+def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) -> Suggested:
     """Ask the sampler for the next points, given every label so far."""
-    spec = campaign.spec
+    spec = step.campaign.spec
     generator: Generator = shelf.load(past.generator)
     history = _history(past, spec, lambda points: _read_points(generator, points, spec.filter))
     sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
     try:
-        proposals: Proposals = sampler.suggest(
-            history, spec.budget.suggestions_per_iteration, seed=_suggest_seed(campaign, step)
-        )
+        proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=_suggest_seed(step))
     except ExhaustedError:
         nothing = np.zeros(0)
         return Suggested(True, np.zeros((0, 0), dtype=np.float32), None, nothing, nothing, nothing)  # noqa: FBT003
@@ -167,11 +158,10 @@ def _suggest(shelf: Shelf, campaign: Campaign, step: Step, past: Past, _progress
     )
 
 
-def _write_suggestions(
-    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _past: Past, batch: Suggested
-) -> None:
+def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _past: Past, batch: Suggested) -> None:
+    campaign = step.campaign
     if batch.is_exhausted:
-        campaigns.end(tx, campaign.id, "stalled")
+        campaigns.end(tx, campaign.id, STALLED)
         return
     ids: list[int | None] = [None] * len(batch.latents)
     if batch.counts is not None:
@@ -200,16 +190,16 @@ def _write_suggestions(
     )
 
 
-def _suggest_seed(campaign: Campaign, step: Step) -> int:
-    return derive_seed(campaign.spec.seed, step.number, "suggest")
+def _suggest_seed(step: CampaignStep) -> int:
+    return derive_seed(step.campaign.spec.seed, step.number, "suggest")
 
 
-def _read_batch(tx: Transaction, campaign: Campaign, step: Step) -> Points:
-    rows = campaigns.suggestions_of(tx, campaign.id, step.number)
+def _read_batch(tx: Transaction, step: CampaignStep) -> Points:
+    rows = campaigns.suggestions_of(tx, step.campaign.id, step.number)
     points = [p for p, row in enumerate(rows) if row.proposed == "latent"]
     named = [p for p, row in enumerate(rows) if row.proposed == "composition"]
     return Points(
-        generator=model_ref(tx, campaigns.models_of(tx, campaign.id)["autoencoder"]),
+        generator=model_ref(tx, campaigns.models_of(tx, step.campaign.id)["autoencoder"]),
         n=len(rows),
         positions=points,
         latents=np.array([rows[p].vector for p in points], dtype=np.float32),
@@ -218,7 +208,7 @@ def _read_batch(tx: Transaction, campaign: Campaign, step: Step) -> Points:
     )
 
 
-def _decode(shelf: Shelf, campaign: Campaign, _step: Step, batch: Points, _progress: Progress) -> Read:
+def _decode(shelf: Shelf, step: CampaignStep, batch: Points, _progress: Progress) -> Read:
     """Turn the points of an iteration into compositions."""
     counts = np.zeros((batch.n, N_ELEMENTS), dtype=np.int32)
     counts[batch.named_positions] = counts_of(batch.named)
@@ -233,31 +223,28 @@ def _decode(shelf: Shelf, campaign: Campaign, _step: Step, batch: Points, _progr
     return Read(
         positions=positions,
         counts=counts[positions] if named is None else named.counts,
-        refusals=_refusals(named, campaign.spec.filter) if named else [],
+        refusals=_filter_of(step.campaign.spec.filter).judge(named.counts).reasons if named else [],
         failed_positions=list(failures),
         failures=list(failures.values()),
     )
 
 
-def _write_outcomes(
-    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, _batch: Points, read: Read
-) -> None:
+def _write_outcomes(tx: Transaction, step: CampaignStep, activity_id: int, _batch: Points, read: Read) -> None:
     """Tell new compositions from the rest, and what is charged."""
-    is_published = campaign.spec.mode == "paper"
-    number = step.number
+    campaign, number = step.campaign, step.number
     rows = campaigns.suggestions_of(tx, campaign.id, number)
     initial = campaigns.initial_labels(tx, campaign.id).keys()
     asked = set(campaigns.decoded_before(tx, campaign.id, number))
-    n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id, campaign.spec.mode)
+    n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id)
     ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
     composition_ids = dict(zip(read.positions, ids, strict=True))
     refusals = dict(zip(read.positions, read.refusals, strict=True))
-    silences = silences_of(tx, campaign, ids)
+    silences = answers_of(campaign).silences(tx, campaign, ids)
     outcomes = []
     for p, row in enumerate(rows):
         composition_id = composition_ids.get(p)
         outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
-        if outcome == "new" or (is_published and outcome in {"known", "duplicate"}):
+        if outcome in CHARGED[campaign.spec.mode]:
             if composition_id in silences:
                 outcome, reason = "unanswered", silences[composition_id]
             elif n_left == 0:
@@ -276,21 +263,12 @@ SUGGEST = Work(Past, Suggested, _read_past, _suggest, _write_suggestions, _sugge
 DECODE = Work(Points, Read, _read_batch, _decode, _write_outcomes)
 
 
-def objective(values: Floats, target: Target) -> Floats:
-    """What the sampler maximises, in the property's unit: value, its negative, or minus the distance to a window."""
-    if target.low is None:
-        return -values
-    if target.high is None:
-        return values
-    return -np.maximum(np.maximum(target.low - values, values - target.high), 0.0)
-
-
 def _history(past: Past, spec: CampaignSpec, read: Callable[[Floats], Sequence[str | None]]) -> History:
     box = past.latents[: past.n_initial]
-    as_undecodable = float(objective(np.zeros(1), spec.target)[0])
+    as_undecodable = float(spec.target.objective(np.zeros(1))[0])
     return History(
         latents=past.latents,
-        objectives=objective(past.values, spec.target),
+        objectives=spec.target.objective(past.values),
         bounds=np.stack([box.min(axis=0), box.max(axis=0)], axis=1),
         read=read,
         seen=frozenset(past.seen),
@@ -308,26 +286,16 @@ def _read_points(generator: Generator, points: Floats, rule: FilterSpec) -> list
     good = [i for i in range(len(points)) if i not in decoded.failures]
     if good:
         named = identify(decoded.counts[good])
-        for i, formula, refusal in zip(good, named.reduced_formula, _refusals(named, rule), strict=True):
+        for i, formula, refusal in zip(
+            good, named.reduced_formula, _filter_of(rule).judge(named.counts).reasons, strict=True
+        ):
             found[i] = formula if refusal is None else None
     return found
 
 
-def _refusals(named: Identities, rule: FilterSpec) -> list[str | None]:
-    """Why each composition is rejected, None where it is not."""
-    verdicts = assess(named.counts)
-    is_smact_valid = smact_validity.assess(named.counts).is_electronegativity_balanced if rule.is_smact_valid else None
-    largest = named.counts.max(axis=1)
-    checks = [
-        (rule.is_charge_neutral, verdicts.is_charge_neutral, "not charge neutral"),
-        (rule.is_electronegativity_balanced, verdicts.is_electronegativity_balanced, "not electronegativity balanced"),
-        (rule.is_smact_valid, is_smact_valid, "not valid by SMACT's rule"),
-        (rule.max_elements, named.n_elements <= (rule.max_elements or 0), f"more than {rule.max_elements} elements"),
-        (rule.max_atoms, named.n_atoms <= (rule.max_atoms or 0), f"more than {rule.max_atoms} atoms"),
-        (rule.max_count, largest <= (rule.max_count or 0), f"an element more than {rule.max_count} times"),
-    ]
-    asked = [(passed.tolist(), why) for wanted, passed, why in checks if wanted and passed is not None]
-    return [next((why for passed, why in asked if not passed[i]), None) for i in range(len(named.reduced_formula))]
+def _filter_of(rule: FilterSpec) -> Filter:
+    trims = Trims(rule.max_elements, rule.max_atoms, rule.max_count)
+    return Filter(rule.is_charge_neutral, rule.is_electronegativity_balanced, rule.is_smact_valid, trims)
 
 
 def _outcome(

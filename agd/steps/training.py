@@ -8,20 +8,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from agd import registry
-from agd.db import activities, campaigns, datasets, models
+from agd.db import activities, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Options, Progress, silent
+from agd.steps.data.compositions import counts_of
 from agd.steps.options import completed
-from agd.steps.work import Work
-from agd.steps.workspace import Campaign, Shelf, Step, Workspace, counts_of, group_of, recorded
-from agd.types import Counts, FittedModel, Floats, TrainingTable
+from agd.types import TrainingTable
 from agd.views import TrainedModel
+from agd.work.leases import recorded
+from agd.work.shelf import group_of
+from agd.work.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,20 +88,6 @@ class Trained:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Table:
-    """What a campaign's model learns from, as in TrainingTable; none of it where the model version is there."""
-
-    training_set_id: int
-    recipe_sha256: str
-    options: dict[str, Any]
-    is_there: bool
-    counts: Counts | None = None
-    values: Floats | None = None
-    is_held_out: NDArray[np.bool_] | None = None
-    is_validation: NDArray[np.bool_] | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Fitted:
     """A model's file and what was measured of it; no file where it was there before."""
@@ -110,61 +97,30 @@ class Fitted:
     metrics: dict[str, float]
 
 
-def _read_table(tx: Transaction, campaign: Campaign, step: Step) -> Table:
-    recipe = _bounded(tx, _recipe_of(campaign, step))
-    training_set_id = campaigns.sets_of(tx, campaign.id)[recipe.kind]
-    table_sha256 = models.training_set_sha256(tx, training_set_id)
-    sha256 = recipe.sha256(recipe.load_plugin().architecture_version, table_sha256)
-    options = recipe.options.model_dump(mode="json")
-    if models.find_model(tx, recipe_sha256=sha256) is not None:
-        return Table(training_set_id, sha256, options, is_there=True)
-    table = _as_table(models.members_of(tx, training_set_id))
-    own = (table.counts, table.values, table.is_held_out, table.is_validation)
-    return Table(training_set_id, sha256, options, False, *own)  # noqa: FBT003
+def training_of(kind: str) -> str:
+    """What the training of a kind of model is called in the record, and in the queue."""
+    return f"train {kind}"
 
 
-def _fit(shelf: Shelf, campaign: Campaign, step: Step, table: Table, progress: Progress) -> Fitted:
-    """Fit the model and put its file on the shelf."""
-    if table.counts is None or table.is_held_out is None:
-        return Fitted(None, 0, {})
-    recipe = _recipe_of(campaign, step)
+def fit(
+    folder: Path, recipe: Recipe, table: TrainingTable, progress: Progress, also: TrainingTable | None = None
+) -> Fitted:
+    """Fit a model and put its file into the folder; `also` are rows it is measured on besides (`initial_mae`)."""
+    from agd.nets.checkpoint import save_tensors
+
     plugin = recipe.load_plugin()
-    options = plugin.options_type.model_validate_json(json.dumps(table.options))
-    learned = TrainingTable(table.counts, table.values, table.is_held_out, table.is_validation)
-    fitted = plugin.fit(learned, options, seed=recipe.seed, progress=progress)
-    return Fitted(_save(shelf.folder, fitted), _n_bytes(fitted), dict(fitted.metrics))
+    with limited_threads(recipe.threads):
+        fitted = plugin.fit(table, recipe.options, seed=recipe.seed, progress=progress)
+        metrics = dict(fitted.metrics)
+        if also is not None:
+            errors = plugin.load(fitted.tensors, recipe.options).label(also.counts).values - also.values
+            metrics["initial_mae"] = float(np.abs(errors).mean())
+    n_bytes = sum(tensor.nbytes for tensor in fitted.tensors.values())
+    return Fitted(save_tensors(folder, fitted.tensors), n_bytes, metrics)
 
 
-def _write_model(
-    tx: Transaction, campaign: Campaign, step: Step, activity_id: int, table: Table, fitted: Fitted
-) -> None:
-    """Give the campaign its model of a role: the version of this recipe that is there, or the new one."""
-    recipe = _bounded(tx, _recipe_of(campaign, step))
-    there = models.find_model(tx, recipe_sha256=table.recipe_sha256)
-    if there is None:
-        version_id = _store(tx, recipe, table.recipe_sha256, table.training_set_id, fitted, activity_id)
-    else:
-        version_id = there.id
-    campaigns.store_model(tx, campaign.id, recipe.kind, version_id, activity_id)
-
-
-def _recipe_of(campaign: Campaign, step: Step) -> Recipe:
-    role = step.kind.removeprefix("train ")
-    chosen = campaign.spec.autoencoder if role == "autoencoder" else campaign.spec.oracle
-    answered = campaign.spec.target.property if role == "oracle" else None
-    return Recipe(role, chosen.kind, answered, chosen.options(), chosen.seed, campaign.spec.threads)
-
-
-TRAIN = Work(Table, Fitted, _read_table, _fit, _write_model, lambda campaign, step: _recipe_of(campaign, step).seed)
-
-
-def bounded(workspace: Workspace, recipe: Recipe) -> Recipe:
+def bounded(tx: Transaction, recipe: Recipe) -> Recipe:
     """The recipe with the property's physical lower bound as the least answer, where none was chosen."""
-    with workspace.database.read() as tx:
-        return _bounded(tx, recipe)
-
-
-def _bounded(tx: Transaction, recipe: Recipe) -> Recipe:
     if recipe.property is None:
         return recipe
     found = datasets.property_of(tx, recipe.property)
@@ -174,9 +130,10 @@ def _bounded(tx: Transaction, recipe: Recipe) -> Recipe:
 
 def look_up(workspace: Workspace, recipe: Recipe, parts: Sequence[Part]) -> Trained:
     """The model version of a recipe and a training set, where it is there; nothing is stored."""
-    recipe = bounded(workspace, recipe)
-    sha256 = recipe.sha256(recipe.load_plugin().architecture_version, models.set_sha256(parts))
+    version, table_sha256 = recipe.load_plugin().architecture_version, models.set_sha256(parts)
     with workspace.database.read() as tx:
+        recipe = bounded(tx, recipe)
+        sha256 = recipe.sha256(version, table_sha256)
         there = models.find_model(tx, recipe_sha256=sha256)
     drawn = [part for part in parts if isinstance(part.source, FromDataset)]
     last = max((part.source.last_iteration for part in parts if not isinstance(part.source, FromDataset)), default=None)
@@ -202,21 +159,17 @@ def train_by_hand(workspace: Workspace, recipe: Recipe, parts: Sequence[Part], p
     A screener that learned from a campaign is also measured on the held-out initial rows alone (`initial_mae`), the
     very rows on which the screener of the initial labels is measured: the others are answers of the campaign's oracle.
     """
-    recipe = bounded(workspace, recipe)
     found = look_up(workspace, recipe, parts)
     if found.was_there:
         return found
-    plugin = recipe.load_plugin()
-    with recorded(workspace, f"train {recipe.kind}", seed=recipe.seed, threads=recipe.threads) as activity_id:
-        with limited_threads(recipe.threads):
-            table = _as_table([member for part in parts for member in part.members])
-            fitted = plugin.fit(table, recipe.options, seed=recipe.seed, progress=progress)
-            if found.last_iteration is not None:
-                fitted = _measured_on_initial(plugin, recipe, fitted, parts)
-        made = Fitted(_save(workspace.artifacts, fitted), _n_bytes(fitted), dict(fitted.metrics))
+    recipe = found.recipe
+    with recorded(workspace, training_of(recipe.kind), seed=recipe.seed, threads=recipe.threads) as activity_id:
+        table = as_table([member for part in parts for member in part.members])
+        also = None if found.last_iteration is None else _held_out_initial(parts)
+        made = fit(workspace.artifacts, recipe, table, progress, also)
         with workspace.database.transaction() as tx:
             set_id = models.store_parts(tx, parts, activity_id)
-            _store(tx, recipe, found.recipe_sha256, set_id, made, activity_id)
+            store(tx, recipe, found.recipe_sha256, set_id, made, activity_id)
             activities.finish(tx, activity_id)
     return replace(look_up(workspace, recipe, parts), was_there=False)
 
@@ -237,13 +190,13 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
                 f"{len(found)} model versions have a hash that begins with {sha256!r}: see `agd models`"
             )
         row = found[0]
+        members = models.members_of(tx, row.training_set_id)
     plugin = registry.load(group_of(row.kind), row.plugin)
     options = plugin.options_type.model_validate_json(json.dumps(row.options))
+    recipe = Recipe(row.kind, row.plugin, None, options, row.seed, row.threads)
     with recorded(workspace, f"retrain {row.kind}", seed=row.seed) as activity_id:
-        table = _table(workspace, row.training_set_id)
-        with limited_threads(row.threads):
-            fitted = plugin.fit(table, options, seed=row.seed, progress=progress)
-        made = _save(workspace.artifacts, fitted)
+        made = fit(workspace.artifacts, recipe, as_table(members), progress).tensors_sha256
+        assert made is not None  # noqa: S101  it was fitted just now
         if made != row.tensors_sha256:
             raise ModelError(
                 f"retraining gave tensors {made[:12]}, not {row.tensors_sha256[:12]}: it needs the CPU type and the "
@@ -254,29 +207,16 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
     return made
 
 
-def _measured_on_initial(plugin: Any, recipe: Recipe, fitted: FittedModel, parts: Sequence[Part]) -> FittedModel:
+def _held_out_initial(parts: Sequence[Part]) -> TrainingTable | None:
     initial = [member for part in parts if isinstance(part.source, FromDataset) for member in part.members]
     out = [member for member in initial if member.is_held_out]
-    if not out:
-        return fitted
-    table = _as_table(out)
-    errors = plugin.load(fitted.tensors, recipe.options).label(table.counts).values - table.values
-    return FittedModel(fitted.tensors, {**fitted.metrics, "initial_mae": float(np.abs(errors).mean())})
+    return as_table(out) if out else None
 
 
-def _save(folder: Path, fitted: FittedModel) -> str:
-    from agd.nets.checkpoint import save_tensors
-
-    return save_tensors(folder, fitted.tensors)
-
-
-def _n_bytes(fitted: FittedModel) -> int:
-    return sum(tensor.nbytes for tensor in fitted.tensors.values())
-
-
-def _store(
+def store(
     tx: Transaction, recipe: Recipe, recipe_sha256: str, training_set_id: int, fitted: Fitted, activity_id: int
 ) -> int:
+    """Store the model version of a recipe, or find the one that somebody else stored meanwhile; its id."""
     assert fitted.tensors_sha256 is not None  # noqa: S101  a model that was not there before has been fitted
     values = {
         "kind": recipe.kind,
@@ -294,12 +234,7 @@ def _store(
     )
 
 
-def _table(workspace: Workspace, training_set_id: int) -> TrainingTable:
-    with workspace.database.read() as tx:
-        return _as_table(models.members_of(tx, training_set_id))
-
-
-def _as_table(rows: Sequence[AnyRow] | Sequence[Member]) -> TrainingTable:
+def as_table(rows: Sequence[AnyRow] | Sequence[Member]) -> TrainingTable:
     """Members in the one order in which every model sees them, by formula."""
     ordered: list[Any] = sorted(rows, key=lambda row: row.reduced_formula)
     has_labels = all(row.label_id is not None for row in ordered)

@@ -9,7 +9,8 @@ from agd.db.connection import Transaction
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, due_steps, perform, work_of
-from agd.steps.workspace import Campaign, Step, Workspace, as_campaign, campaign_row
+from agd.steps.campaign.campaigns import Campaign, Step, as_campaign, campaign_row
+from agd.work.workspace import Workspace
 
 Standing: TypeAlias = Literal["due", "done", "ended", "waiting", "stopped", "parked", "elsewhere", "not due"]
 """What the record says of a step: to be done, done, in a campaign that is over, waits for labels, was stopped or given

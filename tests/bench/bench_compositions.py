@@ -18,7 +18,7 @@ from agd.db import activities, datasets
 from agd.db.connection import Database, Transaction
 from agd.db.datasets import CompositionRow
 from agd.db.removals import open_removal
-from agd.steps import workspace
+from agd.work import workspace
 
 TABLES = ("composition", "verdict")
 

@@ -21,7 +21,7 @@ from agd.loop import LocalEngine
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.hands import lend
 from agd_workflows.launching import Share, launch_all, open_queue

@@ -17,7 +17,7 @@ from agd.db.connection import Database
 from agd.db.embedded import EmbeddedServer
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 TABLES = ("activity", "composition", "verdict_rule", "verdict", "dataset", "dataset_row", "label")
 

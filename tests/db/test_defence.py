@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from agd.db import activities, campaigns, inventory, progress, schema
+from agd.db import activities, campaigns, inventory, jobs, progress, schema
 from agd.db.connection import Database, Transaction
 from agd.db.removals import open_removal
 from agd.db.tables import metadata
@@ -41,7 +41,6 @@ INSERT INTO campaign_set VALUES (1, 'initial', 1, 1);
 INSERT INTO campaign_model VALUES (1, 'oracle', 1, 1);
 INSERT INTO campaign_pool VALUES (1, 1, 1);
 INSERT INTO generation VALUES (1, 2, 0, 0, 1);
-INSERT INTO generation_stage VALUES (1, 1, 'sampled', 1);
 INSERT INTO evaluation VALUES (1, 1, 'r2', 0.5, 1, 'band_gap', 1);
 INSERT INTO iteration (campaign_id, number) VALUES (1, 1);
 INSERT INTO latent (model_version_id, vector, activity_id) VALUES (1, '{0,1}', 1);
@@ -56,14 +55,23 @@ INSERT INTO given_up VALUES (5, 'it decomposes', 1);
 INSERT INTO label_replacement VALUES (1, 1, 2, 1, 1);
 INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha256, criteria, recipe_sha256, activity_id)
     VALUES (1, 'al', 1, 'pool.csv', 's', '{}', 'r', 1);
-INSERT INTO screening_stage VALUES (1, 1, 'read', 1);
+INSERT INTO stage VALUES (1, 'al', 1, 'read', 1, 1);
 INSERT INTO screening_hit VALUES (1, 1, 1, 1, 'NaCl', 5, 0.1);
 INSERT INTO removal (reason) VALUES ('once');
 INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id) VALUES (1, 'f', 0, 'h', 1);
 INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id) VALUES (1, 'f', 'h', 1);
 INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at)
-    VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now())
+    VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now());
+INSERT INTO job (kind, title, key_sha256, campaign_id, iteration, programs, hours)
+    VALUES ('suggest', 'c: suggest 1', agd_step_key('c', 'suggest', 1), 1, 1, '{gpaw}', 2),
+           ('decode', 'c: decode 1', agd_step_key('c', 'decode', 1), 1, 1, '{}', NULL);
+INSERT INTO job_after VALUES (2, 1);
+INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, job_id, lease_expires_at)
+    VALUES ('suggest', 1, 1, '0', 'h', 'c', 1, 1, 1, now())
 """
+FREE = "state reason priority n_cores hours programs retries_from not_before"
+"""What says how a job stands."""
+
 TABLES = sorted(table.name for table in metadata.tables.values() if table.schema is None)
 
 
@@ -100,10 +108,12 @@ def test_every_value_stays(tx: Transaction, table: str) -> None:
     ).all()
     other = {"text": "{0} || '!'", "boolean": "NOT {0}", "jsonb": "{0} || '{{\"x\": 1}}'", "real[]": "{0} || 1.0::real"}
     other |= {"timestamp with time zone": "{0} + interval '1 s'"}
-    free = {"stop_requested_at", "engine", "retries_from", "parked_reason"} if table == "campaign" else set()
+    free = {"campaign": {"stop_requested_at", "engine", "retries_from", "parked_reason"}, "job": set(FREE.split())}
     where = "outcome <> 'running'" if table == "activity" else "true"
     for column in columns:
-        if column.name in free or column.is_identity:  # the database itself refuses to set an identity
+        if (
+            column.name in free.get(table, set()) or column.is_identity
+        ):  # the database itself refuses to set an identity
             continue
         change = other.get(column.type, "{0} + 1").format(column.name)
         if not tx.scalar(text(f"SELECT count({column.name}) FROM {table} WHERE {where}")):
@@ -127,7 +137,7 @@ def test_every_value_stays(tx: Transaction, table: str) -> None:
         ("UPDATE suggestion SET posterior_sd = 1 WHERE id = 2", "posterior_sd was"),
         ("UPDATE training_set_member SET is_held_out = true", "training_set_member 1, 1: is_held_out was"),
         ("UPDATE activity SET error = 'none' WHERE outcome = 'done'", "activity 2: error was"),
-        ("UPDATE activity SET started_at = now() WHERE outcome = 'running'", "activity 1: started_at was"),
+        ("UPDATE activity SET started_at = now() WHERE id = 1", "activity 1: started_at was"),
         ("UPDATE campaign SET ended_at = now(), end_reason = 'stalled', budget_calls = 1", "budget_calls was"),
         ("DELETE FROM label WHERE id = 3", "label 3: .*`agd label retract 3`"),
         ("TRUNCATE label CASCADE", r"\(every row\)"),
@@ -147,18 +157,22 @@ def test_what_is_filled_in_later(tx: Transaction) -> None:
         "UPDATE suggestion SET outcome = 'rejected', reason = 'x', composition_id = 1, decode_activity_id = 1"
         " WHERE id = 4",
         "UPDATE suggestion SET outcome = outcome, rank = rank",  # nothing changes
-        "UPDATE activity SET lease_expires_at = now() WHERE id = 1",
-        "UPDATE activity SET lease_expires_at = now() + interval '1 h', host = 'other', pid = 7 WHERE id = 1",
-        "UPDATE activity SET outcome = 'failed', error = 'x', error_class = 'transient', ended_at = now() WHERE id = 1",
+        "UPDATE activity SET lease_expires_at = now() + interval '1 h', host = 'other', pid = 7 WHERE id = 3",
+        "UPDATE activity SET outcome = 'failed', error = 'x', error_class = 'transient', ended_at = now() WHERE id = 3",
         "UPDATE campaign SET stop_requested_at = now(), engine = 'fireworks', parked_reason = 'x'",
         "UPDATE campaign SET retries_from = now() + interval '1 h'",
         "UPDATE campaign SET stop_requested_at = NULL, engine = 'local', parked_reason = NULL",
         "UPDATE campaign SET ended_at = now(), end_reason = 'stalled'",
+        "UPDATE job SET state = 'parked', reason = 'x', not_before = now(), retries_from = now(), priority = 2",
+        "UPDATE job SET n_cores = 4, hours = 1, programs = '{}' WHERE id = 1",
+        "UPDATE job SET state = 'done', reason = NULL WHERE id = 1",
     ):
         tx.execute(text(statement))
-    refused(tx, "UPDATE activity SET outcome = 'running', ended_at = NULL WHERE id = 1", "outcome was|ended_at was")
+    refused(tx, "UPDATE activity SET outcome = 'running', ended_at = NULL WHERE id = 3", "outcome was|ended_at was")
     refused(tx, "UPDATE campaign SET ended_at = NULL, end_reason = NULL", "ended_at was")
     refused(tx, "UPDATE suggestion SET composition_id = 2 WHERE id = 4", "composition_id was")
+    refused(tx, "UPDATE job SET state = 'open' WHERE id = 1", "job 1: state was")
+    refused(tx, "UPDATE job SET priority = 3 WHERE id = 1", "job 1: priority was")
 
 
 def state(tx: Transaction, suggestion_id: int) -> tuple[object, ...]:
@@ -246,17 +260,17 @@ def test_the_door_opens_for_one_transaction(database: Database, tx: Transaction)
     for setting in (str(opened), "1", "", "99"):
         with database.transaction() as later:
             later.execute(text(f"SET LOCAL agd.removal = '{setting}'"))
-            refused(later, "DELETE FROM screening_stage", "is not removed")
+            refused(later, "DELETE FROM stage", "is not removed")
     with database.transaction() as later:
         later.execute(text("INSERT INTO removal (reason) VALUES ('a row alone')"))
-        refused(later, "DELETE FROM screening_stage", "is not removed")
+        refused(later, "DELETE FROM stage", "is not removed")
         refused(later, "SELECT agd_open_removal('')", "reason_is_given")
 
 
 def test_the_door_knows_its_own_table_whatever_the_search_path(tx: Transaction) -> None:
     tx.execute(text("CREATE TEMP TABLE removal AS SELECT 1 AS id, pg_current_xact_id()::text AS transaction"))
     tx.execute(text("SET LOCAL agd.removal = '9'"))
-    refused(tx, "DELETE FROM screening_stage", "is not removed")
+    refused(tx, "DELETE FROM stage", "is not removed")
 
 
 def test_bulk_rows_meet_no_trigger(tx: Transaction) -> None:
@@ -272,7 +286,8 @@ def test_going_back_never_forgets_what_came_after(database: Database, tx: Transa
 
 
 def test_the_steps_write_as_before(tx: Transaction) -> None:
-    taken = activities.take_step(tx, "label", campaign_id=1, iteration_id=1, lease_s=60.0, threads=1)
+    job_id = jobs.ensure(tx, jobs.of_step(1, "c", "label", 1))
+    taken = jobs.take(tx, job_id, campaign_id=1, iteration_id=1, lease_s=60.0, threads=1)
     assert taken is not None
     assert activities.renew(tx, taken, 60.0)
     outcome = {"id": 4, "outcome": "undecodable", "reason": None, "composition_id": None}

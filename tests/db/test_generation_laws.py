@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from agd.db import checks, generations, lineage
+from agd.db import checks, generations, lineage, stages
 from agd.db.connection import Database, Transaction
 from agd.db.generations import GeneratedRow
 from agd.db.removals import open_removal
@@ -50,8 +50,8 @@ BREACHES = {
     "a generation without a generator": ("UPDATE generation SET model_version_id = NULL", "model_version_id"),
     "a generation by what is no generator": ("UPDATE model_version SET kind = 'autoencoder'", "model_kind"),
     "two generators of one generation": ("INSERT INTO generation VALUES (2, 1, 0, 0, 1)", "pk_generation"),
-    "less than nothing left": ("UPDATE generation_stage SET n_left = -1", "n_left_is_a_count"),
-    "stages of what was not generated": ("INSERT INTO generation_stage VALUES (1, 1, 'x', 1)", "dataset_id"),
+    "less than nothing left": ("UPDATE stage SET n_left = -1", "n_left_is_a_count"),
+    "stages of nothing that was done": ("INSERT INTO stage VALUES (9, '', 1, 'x', 1, 1)", "fk_stage_activity_id"),
     "a member with two uses": (
         "UPDATE training_set_member SET is_held_out = true, is_validation = true",
         "row_has_one_use",
@@ -68,7 +68,7 @@ def tx(database: Database) -> Iterator[Transaction]:
         generated = {"model_version_id": 1, "seed": 5, "first_sample": 10, "n_samples": 5}
         dataset_id = generations.store(opened, DATASET, generated)
         assert dataset_id == 2
-        generations.store_stages(opened, dataset_id, [("sampled", 5), ("distinct", 2)])
+        stages.store(opened, 1, [("sampled", 5), ("distinct", 2)])
         generations.bring(opened, iter(ROWS))
         assert generations.store_rows(opened, dataset_id, ("rule", 1, {}), 1) == 1
         open_removal(opened, "breaches of other laws")
@@ -87,6 +87,7 @@ def test_what_is_there_is_not_stored_again(tx: Transaction) -> None:
         assert generations.store(tx, {**DATASET, **change}, {}) is None
     assert [row.generation for row in generations.overview(tx)] == ["g"]
     assert generations.stages(tx, 2) == {"sampled": 5, "distinct": 2}
+    assert [tuple(row) for row in stages.of(tx, 1)] == [("sampled", 5, 5), ("distinct", 5, 2)]
 
 
 def test_rows_and_their_lineage(tx: Transaction) -> None:

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from agd.db import checks, lineage, models, screenings
+from agd.db import checks, lineage, models, screenings, stages
 from agd.db.connection import Database, Transaction
 from agd.db.models import FromCampaign, FromDataset, Member, Part
 from agd.db.removals import open_removal
@@ -58,8 +58,8 @@ BREACHES = {
         " activity_id) VALUES (1, 'al', 2, 'p', 'p', '{}', 'g', 1)",
         "uq_screening_recipe_sha256",
     ),
-    "less than nothing left": ("INSERT INTO screening_stage VALUES (1, 3, 'valid', -1)", "n_left_is_a_count"),
-    "a stage twice": ("INSERT INTO screening_stage VALUES (1, 1, 'read', 2)", "pk_screening_stage"),
+    "less than nothing left": ("INSERT INTO stage VALUES (1, 'al', 3, 'valid', 0, -1)", "n_left_is_a_count"),
+    "a stage twice": ("INSERT INTO stage VALUES (1, 'al', 1, 'read', 2, 2)", "pk_stage"),
     "a rank twice": (_HIT.format("1, 1, 2, 3, 'ClK', 5, 0.1"), "pk_screening_hit"),
     "a hit of rank nought": (_HIT.format("1, 0, 2, 3, 'ClK', 5, 0.1"), "rank_is_positive"),
     "a hit that is not a number": (_HIT.format("1, 2, 2, 3, 'ClK', 'NaN', 0.1"), "value_is_finite"),
@@ -87,7 +87,7 @@ def tx(database: Database) -> Iterator[Transaction]:
         version = models.store_model(opened, values, tensors_sha256="a", n_bytes=1, activity_id=1)
         made = screenings.store(opened, {**SCREENING, "model_version_id": version})
         assert made is not None
-        screenings.store_stages(opened, made, [("read", 2), ("predicted in target", 1)])
+        stages.store(opened, 1, [("read", 2), ("predicted in target", 1)], "al")
         screenings.store_hits(opened, made, [(1, 7, "Cl1Na1", 6.2, 0.3)])
         open_removal(opened, "breaches of other laws")
         yield opened
@@ -130,7 +130,7 @@ def test_the_members_of_another_campaign_make_another_set() -> None:
 
 def test_hits_that_were_changed_are_counted(tx: Transaction) -> None:
     [law] = [law for law in checks.CONTRADICTIONS if law.subject == "screening"]
-    tx.execute(text("UPDATE screening_stage SET n_left = 2 WHERE position = 2"))
+    tx.execute(text("UPDATE stage SET n_left = 2 WHERE position = 2"))
     tx.execute(text(_HIT.format("1, 2, 2, 3, 'ClK', 6.1, 0.1")))
     assert checks.n_against(tx, law) == 0
     for statement in (

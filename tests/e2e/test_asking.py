@@ -23,7 +23,7 @@ from agd.spec import ResolvedSpec
 from agd.steps import AWAIT, next_step, perform
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 
@@ -211,6 +211,17 @@ def test_an_answer_that_will_not_come_costs_no_call(lab: Callable[..., Campaign]
     assert len(told) == 8
     assert lost not in told
     assert scalar(starter, f"SELECT reason FROM v_suggestion WHERE reduced_formula = '{lost}' LIMIT 1") == "it melts"
+
+
+def test_what_was_told_is_not_given_up_until_it_is_retracted(starter: Workspace, lab: Callable[..., Campaign]) -> None:
+    campaign = lab()
+    waiting = campaign.ask()
+    told = campaign.tell(waiting[0].formula, 1.5, operator="ada", measured_on=DAY)
+    with pytest.raises(InputError, match="has an answer for"):
+        campaign.give_up(told.reduced_formula, reason="it melts")
+    retract_label(starter, told.label_id, "wrong sample")
+    campaign.give_up(told.reduced_formula, reason="it melts")
+    assert [row.formula for row in campaign.ask()] == [row.formula for row in waiting[1:]]
 
 
 def test_an_oracle_of_its_own_is_not_told(lab: Callable[..., Campaign]) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from agd import registry
-from agd.db import activities, campaigns, progress
+from agd.db import activities, campaigns, hashes, progress
 from agd.db.removals import open_removal
 from agd.errors import BusyError, DatabaseError, ModelError, SpecChangedError, SpecError
 from agd.loop import LocalEngine
@@ -16,13 +16,15 @@ from agd.nets.threads import limited_threads
 from agd.protocols import Options
 from agd.spec import ResolvedSpec
 from agd.steps import next_step, perform
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.cleaning import ImportRules
+from agd.steps.data.compositions import counts_of
 from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign, plan, reopen_campaign
 from agd.steps.training import retrain
-from agd.steps.workspace import Campaign, Step, Workspace, counts_of
 from agd.types import History, Proposals
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))
@@ -41,7 +43,8 @@ def state(workspace: Workspace, name: str = "small") -> dict[str, object]:
 
 def content_hash(workspace: Workspace, name: str = "small") -> str | None:
     with workspace.database.read() as tx:
-        return progress.content_hash(tx, name)
+        found = hashes.of_campaign(tx, name)
+        return found and found.sha256
 
 
 def scalar(workspace: Workspace, query: str) -> object:
@@ -81,7 +84,9 @@ def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeS
             tx.execute(text(f"DELETE FROM {table}"))
         tx.execute(text("DELETE FROM label WHERE model_version_id IS NOT NULL"))
         tx.execute(text("DELETE FROM model_version"))
-        tx.execute(text("UPDATE activity SET campaign_id = NULL, iteration_id = NULL"))
+        of_none = "campaign_id = NULL, iteration_id = NULL, job_id = NULL, lease_expires_at = NULL"
+        tx.execute(text(f"UPDATE activity SET {of_none}"))
+        tx.execute(text("DELETE FROM job"))
         tx.execute(text("DELETE FROM iteration"))
         tx.execute(text("DELETE FROM campaign"))
     starter._loaded.clear()

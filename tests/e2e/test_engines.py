@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from agd import engines, registry
 from agd.cli.app import app
 from agd.errors import InputError, NotFoundError, PluginError
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 MODULE = """\
 import time

@@ -13,8 +13,8 @@ from agd.steps.evaluating import evaluate
 from agd.steps.importing import import_dataset
 from agd.steps.labelling import retract_label
 from agd.steps.training import Recipe, train_by_hand
-from agd.steps.workspace import Workspace
 from agd.target import Target
+from agd.work.workspace import Workspace
 
 WIDE = Target.parse("band_gap >= 6 eV")
 JUDGED = "formula,eg\nNaF,6.1\nLiF,8.7\nCsI,5.2\nSi,0.6\n"

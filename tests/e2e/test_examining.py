@@ -21,7 +21,7 @@ from agd.spec import ResolvedSpec
 from agd.steps import examining, next_step, perform
 from agd.steps.examining import Finding, examine
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 RANDOM = '[oracle]\nn_trees = 5\n[sampler]\nkind = "random"\n'

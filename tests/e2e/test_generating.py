@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -21,7 +22,7 @@ from agd.chem.formula import parse_formula, parse_formulas
 from agd.chem.identity import identify
 from agd.chem.spelling import spell
 from agd.cli.app import app
-from agd.db import checks, datasets, generations
+from agd.db import checks, datasets, generations, stages
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.protocols import Options, Progress, silent
@@ -36,8 +37,9 @@ from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.steps.tallying import Keeping
 from agd.steps.training import Recipe, train_by_hand
-from agd.steps.workspace import Workspace, model_ref
 from agd.types import Counts, FittedModel, Tensors, TrainingTable
+from agd.work.shelf import model_ref
+from agd.work.workspace import Workspace
 from agd_workflows.hands import lend
 from agd_workflows.launching import Share, launch_all, open_queue
 
@@ -234,26 +236,28 @@ def test_what_cannot_be_generated(
         generate(trained, GenerationPlan(**{"name": "g", "generator_id": generator, **asked}))
 
 
-@pytest.mark.parametrize("broken", ["store_rows", "store_stages"])
-def test_what_is_cut_off_leaves_nothing(trained: Workspace, monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+@pytest.mark.parametrize(("room", "broken"), [(generations, "store_rows"), (stages, "store")])
+def test_what_is_cut_off_leaves_nothing(
+    trained: Workspace, monkeypatch: pytest.MonkeyPatch, room: ModuleType, broken: str
+) -> None:
     held = [
         "SELECT count(*) FROM composition",
         "SELECT count(*) FROM dataset",
-        "SELECT count(*) FROM generation_stage",
+        "SELECT count(*) FROM stage",
         "SELECT count(*) FROM verdict",
     ]
     before = [rows(trained, query) for query in held]
-    whole = getattr(generations, broken)
+    whole = getattr(room, broken)
 
     def cut_off(*arguments: Any) -> None:
         whole(*arguments)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(generations, broken, cut_off)
+    monkeypatch.setattr(room, broken, cut_off)
     with pytest.raises(KeyboardInterrupt):
         generate(trained, GenerationPlan("g", 1, 30))
     assert [rows(trained, query) for query in held] == before
-    monkeypatch.setattr(generations, broken, whole)
+    monkeypatch.setattr(room, broken, whole)
     assert not generate(trained, GenerationPlan("g", 1, 30)).was_there
     outcomes = rows(trained, "SELECT outcome FROM activity WHERE kind = 'generate' ORDER BY id")
     assert [row.outcome for row in outcomes] == ["failed", "done"]

@@ -13,11 +13,12 @@ from agd.cli.app import app
 from agd.db import hashes
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
+from agd.steps.campaign.campaigns import Step
 from agd.steps.examining import examine
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign, reopen_campaign
 from agd.steps.screening import ScreeningPlan, screen
-from agd.steps.workspace import Step, Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 RANDOM = '[oracle]\nn_trees = 5\n[sampler]\nkind = "random"\n'
@@ -222,8 +223,9 @@ def test_definitions_changed_by_hand(installed: Workspace, make_spec: MakeSpec) 
         " LANGUAGE sql STABLE AS 'SELECT sha256 FROM campaign_hash ORDER BY n_steps DESC LIMIT 1'",
         "CREATE OR REPLACE VIEW v_lease AS SELECT * FROM (SELECT k.name AS campaign, a.kind AS step, i.number AS"
         " iteration, a.id AS token, a.host, a.pid, a.fw_id, a.launch_id, a.started_at, a.lease_expires_at,"
-        " false AS is_expired, a.campaign_id, a.iteration_id FROM activity a JOIN campaign k ON k.id = a.campaign_id"
-        " LEFT JOIN iteration i ON i.id = a.iteration_id WHERE a.outcome = 'running') x",
+        " false AS is_expired, a.campaign_id, a.iteration_id, a.kind AS title, a.job_id FROM activity a"
+        " JOIN campaign k ON k.id = a.campaign_id LEFT JOIN iteration i ON i.id = a.iteration_id"
+        " WHERE a.outcome = 'running') x",
         "ALTER TABLE label DROP CONSTRAINT ck_label_value_is_finite, ADD CONSTRAINT ck_label_value_is_finite"
         " CHECK (value IS NOT NULL)",
         "DROP INDEX uq_suggestion_new_once",

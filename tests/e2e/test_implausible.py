@@ -16,7 +16,7 @@ from agd.steps import examining
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from agd.db import definitions, hashes, progress, schema
+from agd.db import definitions, hashes, schema
 from agd.db.connection import Database
 from agd.db.embedded import EmbeddedServer
 from agd.errors import BusyError, DatabaseError, InputError, ModelError, SchemaError
@@ -26,7 +26,7 @@ from agd.steps import keeping as keeping_steps
 from agd.steps import next_step, perform
 from agd.steps.keeping import back_up, open_backup, restore
 from agd.steps.opening import open_campaign, reopen_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 RANDOM = '[oracle]\nn_trees = 5\n[sampler]\nkind = "random"\n'
@@ -48,7 +48,8 @@ def elsewhere(server_url: str, tmp_path: Path) -> Iterator[Workspace]:
 
 def content_hash(workspace: Workspace, name: str = "small") -> str | None:
     with workspace.database.read() as tx:
-        return progress.content_hash(tx, name)
+        found = hashes.of_campaign(tx, name)
+        return found and found.sha256
 
 
 def hash_with_later(workspace: Workspace, name: str = "small") -> str | None:

@@ -11,17 +11,18 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from agd.cli.app import app
-from agd.db import progress
+from agd.db import hashes, progress
 from agd.errors import FormulaError, InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps import perform, searching
+from agd.steps.campaign.campaigns import Step
 from agd.steps.evaluating import evaluate
 from agd.steps.explaining import why
 from agd.steps.labelling import Measurement, add_label, retract_label, what_rests_on
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
-from agd.steps.workspace import Step, Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 
@@ -103,12 +104,12 @@ def test_a_retraction_spoils_no_campaign_that_is_done_and_counts_no_more(
     with starter.database.read() as tx:
         before = progress.campaigns(tx, "small")[0]
         best = progress.top_finds(tx, campaign.id, 1)[0]
-        rows_before = progress.content_hash(tx, "small")
+        rows_before = hashes.of_campaign(tx, "small")
     retract_label(starter, best.label_id, "a broken oracle")
     with starter.database.read() as tx:
         after = progress.campaigns(tx, "small")[0]
         top = progress.top_finds(tx, campaign.id, 1)[0]
-        assert progress.content_hash(tx, "small") == rows_before  # of the search, which is over
+        assert hashes.of_campaign(tx, "small") == rows_before  # of the search, which is over
     assert (after["n_charged"], after["n_finds"]) == (before["n_charged"], before["n_finds"] - 1)
     assert top.label_id != best.label_id
     assert after["best"] == top.value

@@ -17,7 +17,7 @@ from agd.errors import AgdError, InputError
 from agd.reproduction.authors import ORACLE_ROWS
 from agd.steps.importing import keep_rejects
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 Verb = Callable[..., Result]
 

@@ -9,19 +9,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from agd.db import activities, campaigns, datasets, progress
+from agd.db import activities, campaigns, datasets, hashes
 from agd.db.connection import Database
 from agd.errors import NotFoundError
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps import candidates, next_step, perform
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.cleaning import ImportRules
+from agd.steps.data.compositions import counts_of
 from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.offline import compute, ingest, prepare
 from agd.steps.opening import open_campaign, open_controls, plan
-from agd.steps.workspace import Campaign, Step, Workspace, counts_of
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))
@@ -77,7 +79,8 @@ def suggested(workspace: Workspace, name: str = "small") -> list[str]:
 
 def content_hash(workspace: Workspace) -> str | None:
     with workspace.database.read() as tx:
-        return progress.content_hash(tx, "small")
+        found = hashes.of_campaign(tx, "small")
+        return found and found.sha256
 
 
 def test_real_rows_come_with_their_real_labels(starter: Workspace, make_spec: MakeSpec) -> None:

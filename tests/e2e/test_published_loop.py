@@ -16,10 +16,11 @@ from agd.plugins.published import labelled
 from agd.plugins.samplers import Ucb, UcbOptions
 from agd.spec import ResolvedSpec
 from agd.steps import searching
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.opening import open_campaign, open_controls
-from agd.steps.workspace import Campaign, Step, Workspace
 from agd.target import Target
 from agd.types import History
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 

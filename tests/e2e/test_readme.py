@@ -14,7 +14,7 @@ from agd.steps.evaluating import evaluate
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 VIEWS = ("v_attempt", "v_lease", "v_suggestion", "v_label", "v_lineage", "v_campaign_progress", "v_iteration")
@@ -29,7 +29,7 @@ GENERATION = (
     " SELECT 'made', '-', 's', 'made', '{}', 7, 0, activity_id FROM model_version WHERE kind = 'generator'",
     "INSERT INTO generation SELECT d.id, m.id, 0, 0, 7 FROM dataset d, model_version m"
     " WHERE d.name = 'made' AND m.kind = 'generator'",
-    "INSERT INTO generation_stage SELECT dataset_id, 1, 'sampled', 7 FROM generation",
+    "INSERT INTO stage SELECT activity_id, '', 1, 'sampled', 7, 7 FROM v_generation",
     "INSERT INTO dataset_row SELECT g.dataset_id, c.id, 3, c.reduced_formula, 2 FROM generation g, composition c"
     " WHERE c.reduced_formula = :best",
 )

@@ -12,11 +12,12 @@ from agd.chem.onehot import is_encodable
 from agd.nets.threads import limited_threads
 from agd.plugins.generators import SetAutoencoder
 from agd.steps.cleaning import ImportRules
+from agd.steps.data.compositions import counts_of
 from agd.steps.importing import import_dataset
 from agd.steps.opening import plan
 from agd.steps.tabular import read_formulas
-from agd.steps.workspace import Workspace, counts_of
 from agd.types import TrainingTable
+from agd.work.workspace import Workspace
 
 SPEC = """\
 name = "wide-gap"

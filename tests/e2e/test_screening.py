@@ -31,14 +31,16 @@ from agd.db.connection import Database
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.steps import pools, screening
+from agd.steps.campaign.campaigns import Campaign, get_campaign
 from agd.steps.cleaning import ImportRules
+from agd.steps.data.compositions import counts_of
 from agd.steps.explaining import why
 from agd.steps.funnel import Funnel
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen, train_screener
 from agd.steps.training import retrain
-from agd.steps.workspace import Campaign, Workspace, counts_of, get_campaign
+from agd.work.workspace import Workspace
 
 SMALL = ScreenerChoice(options=("n_trees=12",))
 
@@ -328,7 +330,7 @@ def test_killed_in_the_middle_leaves_no_half_screening(
     for role in ("initial", "al"):
         train_screener(workspace, campaign, role, SMALL)
     counted = (
-        "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM screening_stage),"
+        "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM stage),"
         " (SELECT count(*) FROM screening_hit), (SELECT count(*) FROM composition),"
         " (SELECT count(*) FROM model_version)"
     )
@@ -366,9 +368,7 @@ def test_a_killed_process_leaves_nothing(workspace: Workspace, database_url: str
         time.sleep(0.05)
     process.kill()
     process.wait(timeout=60)
-    kept = (
-        "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM screening_hit), count(*) FROM screening_stage"
-    )
+    kept = "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM screening_hit), count(*) FROM stage"
     assert rows(workspace, kept) == [(0, 0, 0)]
     told = screen(workspace, plan(str(tmp_path / "big.csv"), limit=1000))
     assert [screened.stages["read"] for screened in told.screenings] == [1000, 1000]
@@ -591,7 +591,7 @@ def test_a_pool_is_told_by_its_content(cli: Callable[..., Result]) -> None:
 
 
 def test_seen_tells_compositions_apart() -> None:
-    from agd.steps.funnel import Seen
+    from agd.chem.distinct import Seen
 
     rng = np.random.default_rng(0)
     counts = np.zeros((4000, 103), np.int32)

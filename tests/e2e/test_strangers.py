@@ -17,7 +17,7 @@ from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
 from agd.steps.options import parse
 from agd.steps.screening import ScreenerChoice, train_screener
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 PLUGINS = """
 import numpy as np

@@ -18,7 +18,7 @@ from agd.db import progress
 from agd.db.connection import Database
 from agd.spec import ResolvedSpec
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 Shell = Callable[..., SimpleNamespace]
 MakeSpec = Callable[..., ResolvedSpec]

@@ -9,7 +9,7 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from agd.db import activities, removals, schema
+from agd.db import definitions, jobs, removals, schema
 from agd.db.connection import Database
 from agd.errors import SchemaError
 
@@ -30,6 +30,53 @@ def test_up_down_up(database: Database) -> None:
         schema.upgrade(tx)
         schema.require_current(tx)
         assert schema.differences(tx) == []
+
+
+_COLUMNS = text("""
+SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull, a.attidentity,
+       pg_get_expr(d.adbin, d.adrelid), col_description(c.oid, a.attnum)
+FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
+WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' ORDER BY c.relname, a.attname
+""")
+
+
+def test_every_way_back_is_the_way_forth(database: Database) -> None:
+    """Views, functions, triggers, constraints, indexes and columns of each revision, whichever way one came to it."""
+    config = Config()
+    config.set_main_option("script_location", "agd_migrations:")
+    revisions = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()][::-1]
+    back, forth = {}, {}
+    with database.transaction() as tx:
+        for revision in [*revisions[-2::-1], "base"]:
+            schema.downgrade(tx, revision)
+            back[revision] = definitions.definitions(tx), tx.execute(_COLUMNS).all()
+        for revision in revisions[:-1]:
+            schema.upgrade(tx, revision)
+            forth[revision] = definitions.definitions(tx), tx.execute(_COLUMNS).all()
+    for revision in forth:
+        assert definitions.differences(back[revision][0], forth[revision][0]) == [], revision
+        assert back[revision][1] == forth[revision][1], revision
+
+
+_NEW_IN_0008 = {
+    "jobs other than campaigns' steps": "INSERT INTO job (kind, title, key_sha256) VALUES ('screen', 't', 'k')",
+    "jobs that are held, parked or cancelled": "INSERT INTO campaign (name, spec_sha256, spec, spec_text, seed,"
+    " property, target_low, budget_calls, agd_version) VALUES ('c', 's', '{}', '', 0, 'band_gap', 6, 10, '0');"
+    " INSERT INTO job (kind, title, key_sha256, campaign_id, state)"
+    " VALUES ('encode', 't', agd_step_key('c', 'encode', NULL), 1, 'held')",
+    "stages of anything but generations and screenings": "INSERT INTO activity (kind, agd_version, host, cpu, threads,"
+    " pid) VALUES ('t', '0', 'h', 'c', 1, 1); INSERT INTO stage VALUES (1, '', 1, 'read', 1, 1)",
+}
+
+
+@pytest.mark.parametrize("what", _NEW_IN_0008)
+def test_going_back_never_forgets_what_0008_holds(database: Database, what: str) -> None:
+    with database.transaction() as tx:
+        for statement in _NEW_IN_0008[what].split("; "):
+            tx.execute(text(statement))
+    with pytest.raises(RuntimeError, match=f"no place for {what}"), database.transaction() as tx:
+        schema.downgrade(tx, "0007")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +163,8 @@ def test_the_steps_of_an_older_record_stay_done(database: Database) -> None:
         schema.upgrade(tx)
     for kind, iteration, is_taken in (("encode", None, False), ("suggest", 1, False), ("decode", 1, True)):
         with database.transaction() as tx:
-            taken = activities.take_step(tx, kind, campaign_id=1, iteration_id=iteration, lease_s=60.0, threads=1)
+            job_id = jobs.ensure(tx, jobs.of_step(1, "c", kind, iteration))
+            taken = jobs.take(tx, job_id, campaign_id=1, iteration_id=iteration, lease_s=60.0, threads=1)
         assert (taken is not None) == is_taken
     with database.read() as tx:
         outcomes = tx.scalars(text("SELECT outcome FROM v_attempt WHERE step = 'decode' ORDER BY activity_id")).all()

@@ -13,14 +13,15 @@ from fireworks import LaunchPad
 from sqlalchemy import text
 
 from agd.config import Pace
-from agd.db import progress
+from agd.db import hashes, progress
 from agd.db.connection import Database
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
+from agd.steps.campaign.campaigns import Campaign
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Campaign, Workspace
+from agd.work.workspace import Workspace
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.hands import lend
 from agd_workflows.launching import Share, launch_all, open_queue
@@ -75,7 +76,8 @@ class Queue:
 
     def hash(self, name: str = "small") -> str | None:
         with self.workspace.database.read() as tx:
-            return progress.content_hash(tx, name)
+            found = hashes.of_campaign(tx, name)
+            return found and found.sha256
 
     def states(self) -> dict[str, str]:
         """State by name of every firework."""
@@ -103,7 +105,8 @@ def expected(
                 import_dataset(workspace, STARTER, "starter", ImportRules("formula", "band_gap_ev", "band_gap", "eV"))
                 LocalEngine().run(workspace, open_campaign(workspace, resolved))
                 with database.read() as tx:
-                    known[resolved.sha256] = progress.content_hash(tx, resolved.spec.name) or ""
+                    found = hashes.of_campaign(tx, resolved.spec.name)
+                    known[resolved.sha256] = found.sha256 if found else ""
         return known[resolved.sha256]
 
     return run

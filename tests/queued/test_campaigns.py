@@ -21,16 +21,18 @@ from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
 from agd.plugins.oracles import RandomForest
 from agd.spec import ResolvedSpec
-from agd.steps import STEPS, next_step, perform
+from agd.steps import next_step, perform
 from agd.steps.asking import awaited, tell
+from agd.steps.campaign.campaigns import CampaignStep, Step, take
+from agd.steps.data.compositions import counts_of
 from agd.steps.generating import GenerationPlan
+from agd.steps.kinds import STEPS
 from agd.steps.labelling import Measurement
 from agd.steps.opening import open_campaign
 from agd.steps.screening import ScreenerChoice, ScreeningPlan
-from agd.steps.searching import SUGGEST
 from agd.steps.tallying import Keeping
 from agd.steps.turns import take_turn
-from agd.steps.workspace import Step, counts_of, take
+from agd.work.kinds import Kind
 from agd_workflows import hands
 from agd_workflows.build import OF_STEP
 from agd_workflows.engine import FireWorksEngine
@@ -208,7 +210,7 @@ def test_a_lost_run_is_found_and_done_again_and_its_ghost_writes_nothing(
     def late(*given: Any) -> Any:
         is_computed.set()
         may_go_on.wait(60)
-        return SUGGEST.compute(*given)
+        return SUGGESTING.work.compute(*given)
 
     def ghost() -> None:
         try:
@@ -216,11 +218,11 @@ def test_a_lost_run_is_found_and_done_again_and_its_ghost_writes_nothing(
         except BusyError as error:
             errors.append(error)
 
-    monkeypatch.setitem(STEPS, "suggest", replace(SUGGEST, compute=late))
+    monkeypatch.setitem(STEPS, "suggest", computing(SUGGESTING, late))
     thread = threading.Thread(target=ghost)
     thread.start()
     assert is_computed.wait(60)
-    monkeypatch.setitem(STEPS, "suggest", SUGGEST)
+    monkeypatch.setitem(STEPS, "suggest", SUGGESTING)
     time.sleep(0.1)
     assert "suggest 1: lost, process" in str(queue.reconcile()[0])
     queue.work(1)
@@ -471,6 +473,14 @@ def test_a_lease_must_outlast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> Non
         load_settings()
 
 
+SUGGESTING = STEPS["suggest"]
+
+
+def computing(kind: Kind[CampaignStep], compute: Callable[..., Any]) -> Kind[CampaignStep]:
+    """A kind of step that computes something else."""
+    return replace(kind, work=replace(kind.work, compute=compute))
+
+
 @contextmanager
 def failing(monkeypatch: pytest.MonkeyPatch, kind: str, error: Exception) -> Iterator[None]:
     """Let a kind of step raise in its computation."""
@@ -479,7 +489,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, kind: str, error: Exception) -> Ite
         raise error
 
     with monkeypatch.context() as patched:
-        patched.setitem(STEPS, kind, replace(STEPS[kind], compute=fail))
+        patched.setitem(STEPS, kind, computing(STEPS[kind], fail))
         yield
 
 

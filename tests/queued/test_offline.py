@@ -20,10 +20,13 @@ from agd.errors import BusyError, InputError, ModelError, NotFoundError, StepErr
 from agd.nets.checkpoint import damage, tensors_path
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
-from agd.steps import STEPS, next_step, offline, perform, spool
+from agd.steps import next_step, offline, perform
+from agd.steps.campaign.campaigns import Campaign, Step
+from agd.steps.kinds import STEPS
 from agd.steps.offline import JOB, SPOOL, compute, ingest, prepare
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Campaign, Step, Workspace
+from agd.work import spool
+from agd.work.workspace import Workspace
 from agd_workflows import cluster
 from agd_workflows import offline as sending
 from agd_workflows.hands import lend
@@ -231,7 +234,8 @@ def test_an_error_comes_back_with_its_class(
     away = sender._away()
     assert [path.name.rsplit("-", 2)[0] for path in away] == ["small-train-autoencoder", "small-train-oracle"]
     with monkeypatch.context() as patched:
-        patched.setitem(STEPS, "train oracle", replace(STEPS["train oracle"], compute=broken))
+        training = STEPS["train oracle"]
+        patched.setitem(STEPS, "train oracle", replace(training, work=replace(training.work, compute=broken)))
         with pytest.raises(ValueError, match="no such thing"):
             compute(away[1])
     sender.look()

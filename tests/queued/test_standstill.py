@@ -5,6 +5,7 @@ from typing import Any
 
 from sqlalchemy import text
 
+from agd.db import jobs
 from agd.spec import ResolvedSpec
 from agd_workflows.launching import Share
 from agd_workflows.standstill import why_idle, why_still
@@ -32,12 +33,8 @@ def test_what_holds_a_campaign(queue: Any, make_spec: Callable[..., ResolvedSpec
 def test_a_lease_is_named_with_its_holder(queue: Any, make_spec: Callable[..., ResolvedSpec]) -> None:
     campaign = queue.submit(make_spec())
     with queue.workspace.database.transaction() as tx:
-        tx.execute(
-            text(
-                "INSERT INTO activity (kind, campaign_id, pid, host, agd_version, cpu, threads, lease_expires_at)"
-                " VALUES ('train oracle', :id, 7, 'far', '0', '', 1, clock_timestamp() + interval '1 hour')"
-            ),
-            {"id": campaign.id},
-        )
+        job_id = jobs.ensure(tx, jobs.of_step(campaign.id, campaign.name, "train oracle", None))
+        taken = jobs.take(tx, job_id, lease_s=3600.0, threads=1, campaign_id=campaign.id)
+        tx.execute(text("UPDATE activity SET pid = 7, host = 'far' WHERE id = :id"), {"id": taken})
     said = why_still(queue.workspace, queue.launchpad, campaign, ()) or ""
     assert "train oracle is leased to process 7 on far, until " in said

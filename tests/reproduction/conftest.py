@@ -9,7 +9,7 @@ import pytest
 from agd.protocols import Progress, silent
 from agd.reproduction.authors import AuthorsFiles
 from agd.reproduction.study import Protocol, Study
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 MakeStudy = Callable[..., Study]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sqlalchemy import text
 
+from agd.chem.distinct import Seen
 from agd.chem.formula import parse_formulas
 from agd.report.drawing import as_svg
 from agd.reproduction import kappa, matgan, paper, searches, table1
@@ -15,7 +16,6 @@ from agd.reproduction.kappa import fig5
 from agd.reproduction.outcome import Compared, Figure
 from agd.reproduction.searches import EXP3, EXP4, GENERATED, RANDOM, REAL, hidden_formulas, honest_test, search
 from agd.reproduction.study import HIGH, Protocol, Study, Wish
-from agd.steps.funnel import Seen
 from agd.steps.tallying import Gathering, Keeping
 
 MakeStudy = Callable[..., Study]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from agd.nets.gp import GaussianProcess
 from agd.plugins.published import propose
-from agd.plugins.samplers import Ei, EiOptions, Ucb, UcbOptions, Uniform, UniformOptions
+from agd.plugins.samplers import Ei, EiOptions, Ucb, UcbOptions
 from agd.plugins.stock import Stock, StockOptions
+from agd.plugins.uniform import Uniform, UniformOptions
 from agd.types import Floats, History, Proposals
 
 D = 4

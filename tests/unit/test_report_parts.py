@@ -15,24 +15,24 @@ from agd.report.traces import (
     Trace,
     factor_of,
     level_of,
-    objective,
     oracle_coverage,
     per_iteration,
     principal_plane,
     reliability,
     trace_of,
 )
+from agd.target import Bounds
 
-# outcome, charged, value (None: no label), find, retracted
+# outcome, charged, value (None: no label), retracted
 ROWS = [
-    ("new", True, 3.0, False, False),
-    ("undecodable", False, None, False, False),
-    ("new", True, 7.0, True, False),
-    ("duplicate", False, 7.0, True, False),
-    ("new", True, 9.0, False, True),
-    ("new", True, 6.5, True, False),
-    ("new", True, 1.0, False, False),
-    ("new", False, None, False, False),
+    ("new", True, 3.0, False),
+    ("undecodable", False, None, False),
+    ("new", True, 7.0, False),
+    ("duplicate", False, 7.0, False),
+    ("new", True, 9.0, True),
+    ("new", True, 6.5, False),
+    ("new", True, 1.0, False),
+    ("new", False, None, False),
 ]
 
 
@@ -43,7 +43,6 @@ def made(low: float | None = 6.0, high: float | None = None, rows: list[Any] | N
             rank=1 + i % 4,
             outcome=outcome,
             is_charged=charged,
-            is_find=find,
             is_retracted=retracted,
             value=value,
             uncertainty=None,
@@ -51,9 +50,9 @@ def made(low: float | None = 6.0, high: float | None = None, rows: list[Any] | N
             posterior_sd=None if value is None else 0.5,
             latent_id=i,
         )
-        for i, (outcome, charged, value, find, retracted) in enumerate(ROWS if rows is None else rows)
+        for i, (outcome, charged, value, retracted) in enumerate(ROWS if rows is None else rows)
     ]
-    return trace_of(listed, low, high)
+    return trace_of(listed, Bounds(low=low, high=high), "band_gap")
 
 
 def test_finds_are_distinct_and_stand_at_their_call() -> None:
@@ -92,7 +91,6 @@ def test_what_the_sampler_expected_is_compared_in_its_own_units() -> None:
     assert set(sd) == {0.5}
     assert made(None, 2.0).agreement()[0].tolist() == [-4.0, -8.0, -7.5, -2.0]  # the mean is of minus the value
     assert made(2.0, 4.0).agreement()[1].tolist() == [0.0, 3.0, 2.5, 1.0]
-    assert objective(np.array([1.0, 3.0, 6.0]), 2.0, 4.0).tolist() == [-1.0, 0.0, -2.0]
 
 
 def test_reliability_tells_the_honest_from_the_sure() -> None:

@@ -1,8 +1,15 @@
 import math
 
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from agd.target import Target
+from agd.target import Bounds, Target
+
+ONE_OR_TWO = st.tuples(st.none() | st.floats(-9, 9), st.none() | st.floats(-9, 9)).filter(
+    lambda pair: pair != (None, None) and (None in pair or pair[0] <= pair[1])
+)
 
 
 @pytest.mark.parametrize(
@@ -27,3 +34,33 @@ def test_targets(text: str, low: float | None, high: float | None) -> None:
 def test_what_is_no_target(text: str) -> None:
     with pytest.raises(ValueError, match="is no target"):
         Target.parse(text)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "held", "objective", "depth"),
+    [
+        (2.0, None, [False, True, True], [1.0, 3.0, 6.0], [1.0, 3.0, 6.0]),
+        (None, 4.0, [True, True, False], [-1.0, -3.0, -6.0], [-1.0, -3.0, -6.0]),
+        (2.0, 4.0, [False, True, False], [-1.0, 0.0, -2.0], [-1.0, 1.0, -2.0]),
+    ],
+)
+def test_what_bounds_say_of_values(
+    low: float | None, high: float | None, held: list[bool], objective: list[float], depth: list[float]
+) -> None:
+    bounds, values = Bounds(low=low, high=high), np.array([1.0, 3.0, 6.0])
+    assert bounds.is_window is (low is not None and high is not None)
+    assert bounds.holds(values).tolist() == held
+    assert bounds.objective(values).tolist() == objective
+    assert bounds.depth(values).tolist() == depth
+    assert bounds.shown(bounds.objective(values)).tolist() == ([1.0, 0.0, 2.0] if bounds.is_window else [1.0, 3.0, 6.0])
+    assert bounds.holds(np.array([np.nan, 3.0, 3.0]), np.array([0.0, 1.0, 1.5])).tolist() == [False, True, False]
+
+
+@given(ONE_OR_TWO, st.lists(st.floats(-10, 10), min_size=2))
+def test_what_lies_within_is_never_ordered_behind_what_does_not(
+    pair: tuple[float | None, float | None], listed: list[float]
+) -> None:
+    bounds, values = Bounds(low=pair[0], high=pair[1]), np.array(listed)
+    is_in, objective = bounds.holds(values), bounds.objective(values)
+    assert not is_in.any() or is_in.all() or objective[is_in].min() > objective[~is_in].max()
+    assert not bounds.is_window or ((bounds.depth(values) >= 0) == is_in).all()

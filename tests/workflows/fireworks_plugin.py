@@ -8,10 +8,11 @@ import fireworks.fw_config
 import fireworks.utilities.filepad
 
 from agd_workflows import launchpad
+from agd_workflows.mongo import connecting
 
 
 def _connect(*_given: Any, **_options: Any) -> Any:
-    return launchpad.connect(os.environ["AGD_TEST_QUEUE_URL"])
+    return connecting.connect(os.environ["AGD_TEST_QUEUE_URL"])
 
 
 launchpad.install()

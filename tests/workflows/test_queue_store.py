@@ -30,6 +30,7 @@ from agd.db.queue_pool import QueuePool
 from agd.errors import DatabaseError, InputError, SchemaError
 from agd_workflows import launchpad
 from agd_workflows.client import QueueClient
+from agd_workflows.mongo import connecting
 
 
 @pytest.fixture
@@ -249,7 +250,7 @@ def test_fireworks_gets_the_queue_for_postgresql_and_pymongo_for_the_rest(databa
     launchpad.install()
     launchpad.install()
     for module in (fireworks.fw_config, fireworks.core.launchpad, fireworks.utilities.filepad):
-        assert module.MongoClient is launchpad.connect
+        assert module.MongoClient is connecting.connect
     for url in (
         database_url,
         database_url.replace("+psycopg", ""),
@@ -278,7 +279,7 @@ def test_a_launchpad_says_nothing(database_url: str, capfd: pytest.CaptureFixtur
 
 def test_another_mongomock_is_refused_with_the_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.metadata, "version", lambda _name: "4.4.0")
-    launchpad._prepare.cache_clear()
+    connecting.prepare.cache_clear()
     with pytest.raises(InputError, match=r"mongomock 4\.4\.0 .*pip install mongomock==4\.3\.0"):
         launchpad.install()
 

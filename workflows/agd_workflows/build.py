@@ -6,26 +6,13 @@ from typing import Any
 
 from fireworks import FiretaskBase, Firework, Workflow
 
-from agd.steps import ITERATION_STEPS, STEPS
+from agd.steps.campaign.campaigns import Step
 from agd.steps.generating import GenerationPlan
+from agd.steps.kinds import CATEGORY, ENCODING, ITERATION, STEPS
 from agd.steps.screening import ScreeningPlan
-from agd.steps.workspace import Step
 from agd_workflows import tasks
 
-CATEGORIES = ("train", "search", "label", "screen", "generate")
-"""What a worker may be limited to."""
-
-_CATEGORY = {"train autoencoder": "train", "train oracle": "train", "label": "label"}
-
-OF_STEP = {
-    "train autoencoder": tasks.TrainAutoencoder,
-    "train oracle": tasks.TrainOracle,
-    "encode": tasks.Encode,
-    "suggest": tasks.Suggest,
-    "decode": tasks.Decode,
-    "label": tasks.Label,
-    "record": tasks.Record,
-}
+OF_STEP = {kind: task for kind, task in tasks.OF_KIND.items() if kind in STEPS}
 
 
 def campaign_workflow(name: str, due: Sequence[Step]) -> Workflow:
@@ -39,42 +26,43 @@ def screening_workflow(plan: ScreeningPlan) -> Workflow:
     """Train the screener of each role, then screen."""
     name, request = plan.campaign, plan.as_request()
     trained = [
-        _firework(name, f"{name}: train {role} screener", tasks.TrainScreener(role=role, request=request), "train")
+        _firework(name, f"{name}: train {role} screener", tasks.TrainScreener(role=role, request=request))
         for role in plan.roles
     ]
-    screen = _firework(name, f"{name}: screen {plan.pool}", tasks.Screen(request=request), "screen")
+    screen = _firework(name, f"{name}: screen {plan.pool}", tasks.Screen(request=request))
     return _linked(name, trained, [screen])
 
 
 def generation_workflow(plan: GenerationPlan) -> Workflow:
     """One firework."""
     task = tasks.Generate(request=plan.as_request())
-    return _linked(plan.name, [_firework(plan.name, f"generate {plan.name}", task, "generate")], [])
+    return _linked(plan.name, [_firework(plan.name, f"generate {plan.name}", task)], [])
 
 
 def step_of(document: Mapping[str, Any]) -> Step | None:
     """The step of a campaign that a firework of the queue stands for, None where it is none."""
     first = (document["spec"].get("_tasks") or [{"_fw_name": ""}])[0]
-    kind = first["_fw_name"].removeprefix("agd.").replace("_", " ")
+    kind = tasks.kind_of(first["_fw_name"])
     return Step(kind, first.get("iteration")) if kind in STEPS else None
 
 
 def _after(step: Step) -> list[Step]:
     """The steps that follow one, to the end of its iteration."""
-    kinds = list(ITERATION_STEPS)
+    kinds = [kind.name for kind in ITERATION]
     if step.iteration is not None:
         return [Step(kind, step.iteration) for kind in kinds[kinds.index(step.kind) + 1 :]]
-    encode = [] if step.kind == "encode" else [Step("encode")]
+    encode = [] if step.kind == ENCODING.name else [Step(ENCODING.name)]
     return [*encode, *(Step(kind, 1) for kind in kinds)]
 
 
 def _step(name: str, step: Step) -> Firework:
     parameters = {"campaign": name} | ({} if step.iteration is None else {"iteration": step.iteration})
-    return _firework(name, f"{name}: {step}", OF_STEP[step.kind](parameters), _CATEGORY.get(step.kind, "search"))
+    return _firework(name, f"{name}: {step}", OF_STEP[step.kind](parameters))
 
 
-def _firework(owner: str, title: str, task: FiretaskBase, category: str) -> Firework:
+def _firework(owner: str, title: str, task: FiretaskBase) -> Firework:
     """A firework of one task; its owner is a campaign, or a generation."""
+    category = CATEGORY[tasks.kind_of(task.fw_name)]
     spec = {"campaign": owner, "_category": category, "_add_launchpad_and_fw_id": True}
     return Firework([task], spec=spec, name=title)
 

@@ -16,12 +16,13 @@ from agd.errors import AgdError, InputError, StepError
 from agd.loop import stop_signals
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, due_steps
+from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.examining import Finding, Site
 from agd.steps.generating import GenerationPlan
 from agd.steps.offline import Ingested
 from agd.steps.screening import ScreeningPlan
-from agd.steps.workspace import Campaign, Step, Workspace
 from agd.waiting import waiting
+from agd.work.workspace import Workspace
 from agd_workflows import offline
 from agd_workflows.build import generation_workflow, screening_workflow
 from agd_workflows.examining import queue_against_record

@@ -6,7 +6,7 @@ from agd.db import campaigns
 from agd.db.connection import Transaction
 from agd.errors import AgdError
 from agd.steps.examining import Finding, Site
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 from agd_workflows.hands import ENGINE
 from agd_workflows.launching import open_queue
 from agd_workflows.reconciling import Reconciler

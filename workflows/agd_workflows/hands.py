@@ -13,9 +13,11 @@ from fireworks import FiretaskBase, FWAction, LaunchPad
 from agd.config import load_settings
 from agd.db import hashes
 from agd.db.connection import open_database
+from agd.steps.campaign.campaigns import Step, campaign_row
+from agd.steps.kinds import ITERATION
 from agd.steps.turns import Turn
 from agd.steps.turns import take_turn as take
-from agd.steps.workspace import Step, Workspace, campaign_row
+from agd.work.workspace import Workspace
 
 ENGINE = "fireworks"
 
@@ -100,12 +102,13 @@ def follow_up(launchpad: LaunchPad, name: str, step: Step, turn: Turn) -> FWActi
     told: dict[str, Any] = {"standing": turn.standing}
     if not turn.is_done:
         return FWAction(stored_data=told, defuse_workflow=True)
-    new = [one for one in turn.due if one.kind == "suggest" and one.number == (step.iteration or 0) + 1]
-    if step.kind == "record" and new and not is_queued(launchpad, name, new[0]):
+    is_last = step.kind == ITERATION[-1].name
+    new = [one for one in turn.due if one.kind == ITERATION[0].name and one.number == (step.iteration or 0) + 1]
+    if is_last and new and not is_queued(launchpad, name, new[0]):
         if new[0].number % ITERATIONS_PER_WORKFLOW != 1:
             return FWAction(stored_data=told, additions=campaign_workflow(name, new))
         launchpad.add_wf(campaign_workflow(name, new))
-    return FWAction(stored_data=told, defuse_workflow=not turn.due and step.kind != "record")
+    return FWAction(stored_data=told, defuse_workflow=not turn.due and not is_last)
 
 
 def is_queued(launchpad: LaunchPad, name: str, step: Step) -> bool:

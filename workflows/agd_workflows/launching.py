@@ -22,7 +22,7 @@ from agd.config import Pace, Settings, load_settings
 from agd.db import activities
 from agd.db.connection import open_database
 from agd.errors import AgdError, DatabaseError
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 from agd_workflows import hands, tasks
 from agd_workflows.cluster import this_job
 from agd_workflows.launchpad import open_launchpad
@@ -102,7 +102,7 @@ def prepare_fireworks(pace: Pace) -> None:
     if PACKAGE not in fw_config.USER_PACKAGES:
         fw_config.USER_PACKAGES.append(PACKAGE)
     # FireWorks looks for a task by its name and would import all that it ships on the way, its tests included.
-    fw_serializers.SAVED_FW_MODULES.update(dict.fromkeys(tasks.NAMES, tasks.__name__))
+    fw_serializers.SAVED_FW_MODULES.update(dict.fromkeys(map(tasks.name_of, tasks.OF_KIND), tasks.__name__))
     rocket.PING_TIME_SECS = pace.heartbeat_s
     rocket.do_ping = _ping
     rocket.PRINT_FW_JSON = False

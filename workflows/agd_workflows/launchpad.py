@@ -1,19 +1,16 @@
-"""The launchpad of FireWorks in PostgreSQL: what `MongoClient` gives for a postgresql:// URL."""
+"""The launchpad of FireWorks: on the queue in PostgreSQL, or on the MongoDB that its URL names."""
 
-import importlib.metadata
 import warnings
-from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from agd.errors import DatabaseError, InputError
+from agd_workflows.mongo.connecting import connect, is_postgresql, prepare
 
 if TYPE_CHECKING:
     from fireworks import LaunchPad
 
-MONGOMOCK_VERSION = "4.3.0"
 _ANSWER_MS = 5000
-SCHEMES = ("postgresql", "postgres", "postgresql+psycopg")
 
 
 def install() -> None:
@@ -27,7 +24,7 @@ def install() -> None:
     import fireworks.fw_config
     import fireworks.utilities.filepad
 
-    _prepare()
+    prepare()
     for module in (fireworks.fw_config, fireworks.core.launchpad, fireworks.utilities.filepad):
         module.MongoClient = connect
     fireworks.core.rocket.zopen = _zopen  # its offline mode says no mode, which today's monty refuses
@@ -81,36 +78,7 @@ def _without_password(url: str, error: Exception) -> str:
     return words
 
 
-def is_postgresql(host: object) -> bool:
-    """Whether a launchpad's host is a queue in PostgreSQL."""
-    return isinstance(host, str) and host.partition("://")[0] in SCHEMES and "://" in host
-
-
-def connect(host: Any = None, port: int | None = None, **options: Any) -> Any:
-    """A client for `host`: ours for postgresql://, pymongo's for everything else."""
-    if is_postgresql(host):
-        from agd_workflows.client import QueueClient
-
-        return QueueClient(host, **options)
-    from pymongo import MongoClient
-
-    return MongoClient(host, port, **options)
-
-
 def _zopen(path: Any, mode: str = "rt", **options: Any) -> Any:
     from monty.io import zopen
 
     return zopen(path, mode, **options)
-
-
-@cache
-def _prepare() -> None:
-    installed = importlib.metadata.version("mongomock")
-    if installed != MONGOMOCK_VERSION:
-        raise InputError(
-            f"mongomock {installed} is installed, but the queue in PostgreSQL needs {MONGOMOCK_VERSION} exactly: "
-            f"run `pip install mongomock=={MONGOMOCK_VERSION}`"
-        )
-    from mongomock.gridfs import enable_gridfs_integration
-
-    enable_gridfs_integration()

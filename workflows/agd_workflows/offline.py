@@ -13,9 +13,10 @@ from fireworks.user_objects.queue_adapters.common_adapter import CommonAdapter
 
 from agd.errors import AgdError, DatabaseError, InputError, NotFoundError, is_transient
 from agd.steps import offline
+from agd.steps.campaign.campaigns import Step, as_campaign, campaign_row
 from agd.steps.offline import Ingested
 from agd.steps.turns import Turn, standing_of
-from agd.steps.workspace import Step, Workspace, as_campaign, campaign_row
+from agd.work.workspace import Workspace
 from agd_workflows import cluster
 from agd_workflows.build import step_of
 from agd_workflows.hands import ENGINE, follow_up

@@ -19,8 +19,9 @@ from agd.db.connection import AnyRow, locked_campaigns
 from agd.engines import Mended
 from agd.errors import DatabaseError
 from agd.steps import AWAIT, due_steps
+from agd.steps.campaign.campaigns import Campaign, Step, as_campaign
 from agd.steps.turns import is_done
-from agd.steps.workspace import Campaign, Step, Workspace, as_campaign
+from agd.work.workspace import Workspace
 from agd_workflows.build import campaign_workflow, step_of
 from agd_workflows.cluster import blame
 from agd_workflows.hands import ENGINE, queued
@@ -101,7 +102,7 @@ class Reconciler:
         with self.workspace.database.transaction() as tx:
             expired = [row for row in activities.leases(tx, campaign.id) if row.is_expired]
             if expired and not self.is_dry:
-                activities.bury_expired(tx, campaign.id)
+                activities.bury_expired(tx, campaign_id=campaign.id)
         for row in expired:
             step = Step(row.step, row.iteration)
             yield Mended(campaign.name, row.fw_id, f"{step}: lost, process {row.pid} on {row.host} fell silent")

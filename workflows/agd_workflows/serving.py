@@ -11,10 +11,12 @@ from agd.config import load_settings
 from agd.engines import WorkerPlan
 from agd.errors import InputError
 from agd.loop import stop_signals
-from agd.steps.workspace import Workspace, campaign_row
+from agd.policies import CATEGORIES
+from agd.steps.campaign.campaigns import campaign_row
 from agd.waiting import waiting
+from agd.work.workspace import Workspace
 from agd.writing import check_folder
-from agd_workflows import build, cluster
+from agd_workflows import cluster
 from agd_workflows.hands import lend
 from agd_workflows.launching import Share, open_queue
 from agd_workflows.offline import Sender
@@ -36,8 +38,8 @@ def serve(workspace: Workspace, plan: WorkerPlan, say: Callable[[str], object]) 
         check_folder(plan.folder)
     if plan.campaign is not None:
         campaign_row(workspace, plan.campaign)
-    if unknown := set(plan.categories) - set(build.CATEGORIES):
-        raise InputError(f"--category {unknown.pop()}: there is {', '.join(build.CATEGORIES)}")
+    if unknown := set(plan.categories) - set(CATEGORIES):
+        raise InputError(f"--category {unknown.pop()}: there is {', '.join(CATEGORIES)}")
     share = Share(plan.campaign, plan.categories, plan.until_idle_s, plan.is_quiet)
     adapter = None if plan.cluster is None else cluster.load_qadapter(plan.cluster, plan.qadapter, share.job_words())
     with stop_signals() as is_stopped, ExitStack() as said:

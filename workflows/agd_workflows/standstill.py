@@ -9,7 +9,8 @@ from fireworks import LaunchPad
 from agd.db import activities
 from agd.db.connection import AnyRow
 from agd.steps import due_steps
-from agd.steps.workspace import Campaign, Step, Workspace
+from agd.steps.campaign.campaigns import Campaign, Step
+from agd.work.workspace import Workspace
 from agd_workflows.hands import queued
 from agd_workflows.launching import Share
 

@@ -122,7 +122,17 @@ def generation_plan(task: FiretaskBase) -> generating.GenerationPlan:
     return generating.GenerationPlan.of_request(task["request"])
 
 
-NAMES = tuple(
-    task._fw_name  # noqa: SLF001  FireWorks' own convention
+def name_of(kind: str) -> str:
+    """What the task of a kind of job is called in the queue."""
+    return f"agd.{kind.replace(' ', '_')}"
+
+
+def kind_of(name: str) -> str:
+    """The kind of job that a task of this name in the queue does."""
+    return name.removeprefix("agd.").replace("_", " ")
+
+
+OF_KIND = {
+    kind_of(task._fw_name): task  # noqa: SLF001  FireWorks' own convention
     for task in (TrainAutoencoder, TrainOracle, Encode, Suggest, Decode, Label, Record, TrainScreener, Screen, Generate)
-)
+}

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import IO, Any
 
 from agd.errors import AgdError, DatabaseError
-from agd.steps.workspace import Workspace
 from agd.waiting import waiting
+from agd.work.workspace import Workspace
 from agd_workflows.launching import Share
 from agd_workflows.reconciling import Reconciler
 

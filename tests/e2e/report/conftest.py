@@ -18,7 +18,7 @@ from agd.loop import LocalEngine
 from agd.steps.cleaning import ImportRules
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace
+from agd.work.workspace import Workspace
 
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))
 

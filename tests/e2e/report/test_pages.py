@@ -17,8 +17,9 @@ from agd.report.frames import suggestions_frame
 from agd.report.page import comparison_page, report_page
 from agd.spec import ResolvedSpec
 from agd.steps import next_step, perform
+from agd.steps.campaign.campaigns import Campaign
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Campaign, Workspace
+from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
 Row = Callable[[Workspace, str], tuple[Any, ...]]
@@ -213,8 +214,9 @@ def test_a_screening_is_drawn(searched: Workspace, read_page: ReadPage) -> None:
         )
         change(
             searched,
-            "INSERT INTO screening_stage SELECT id, position, name, n FROM screening, (VALUES (1, 'read', 1234567),"
-            " (2, 'parsed', 1234000), (3, 'predicted', CAST(:n AS int))) s (position, name, n) WHERE role = :role",
+            "INSERT INTO stage SELECT activity_id, role, position, name, n, n FROM screening,"
+            " (VALUES (1, 'read', 1234567), (2, 'parsed', 1234000), (3, 'predicted', CAST(:n AS int)))"
+            " s (position, name, n) WHERE role = :role",
             role=role,
             n=n_left,
         )

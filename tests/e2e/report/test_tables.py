@@ -24,8 +24,9 @@ from agd.report.exporting import export
 from agd.report.frames import suggestions_frame
 from agd.report.page import comparison_page, write_figure
 from agd.spec import ResolvedSpec
+from agd.steps.campaign.campaigns import campaign_row
 from agd.steps.opening import open_campaign
-from agd.steps.workspace import Workspace, campaign_row
+from agd.work.workspace import Workspace
 
 RANDOM = '[oracle]\nn_trees = 10\n[sampler]\nkind = "random"\n'
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd.errors import InputError
-from agd.steps.workspace import ModelRef
+from agd.work.shelf import ModelRef
 from agd.writing import whole_file
 
 FORMAT = "agd step 1"

@@ -1,0 +1,291 @@
+"""Jobs: what is due, however often it is wanted. An activity is one attempt at a job, its lease and its fencing token.
+
+`activities.finish` ends an attempt and its job in one statement; no job is done without an attempt that is.
+"""
+
+import hashlib
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sqlalchemy import func, insert, select, text, update
+from sqlalchemy.dialects.postgresql import insert as upsert
+
+from agd.db import activities
+from agd.db.connection import AnyRow, Transaction
+from agd.db.tables import activity, job, job_after
+from agd.errors import BusyError, InputError, NotFoundError, StepError
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What whoever takes a job has to have; `hours` is None where nobody knows how long it takes."""
+
+    n_cores: int = 1
+    hours: float | None = None
+    programs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class NewJob:
+    """What is to be done. Jobs of one key are the same job; those in `after` have to be done before."""
+
+    kind: str
+    title: str
+    key_sha256: str
+    campaign_id: int | None = None
+    iteration: int | None = None
+    request: Mapping[str, object] = field(default_factory=dict)
+    priority: int = 0
+    needs: Needs = Needs()
+    after: tuple[int, ...] = ()
+
+
+_STANDING = {
+    "open": "is open",
+    "held": "is held: `agd jobs release {id}` lets it go on",
+    "done": "is done",
+    "parked": "is parked ({reason}): `agd jobs retry {id}` tries again",
+    "cancelled": "was cancelled: `agd jobs retry {id}` takes it up again",
+}
+
+# A job whose lease has run out may be taken: whoever takes it says that its last attempt is lost.
+_READY = text("""
+SELECT j.id FROM job j
+WHERE j.state = 'open' AND coalesce(j.not_before <= clock_timestamp(), true)
+  AND coalesce(j.kind = ANY (CAST(:kinds AS text[])), true)
+  AND (CAST(:campaign AS bigint) IS NULL OR j.campaign_id = :campaign)
+  AND coalesce(j.n_cores <= CAST(:n_cores AS integer), true)
+  AND coalesce(j.hours <= CAST(:hours AS float8), true)
+  AND coalesce(j.programs <@ CAST(:programs AS text[]), true)
+  AND NOT EXISTS (SELECT FROM job_after w JOIN job b ON b.id = w.waits_for_id
+                  WHERE w.job_id = j.id AND b.state <> 'done')
+  AND NOT EXISTS (SELECT FROM activity a
+                  WHERE a.job_id = j.id AND a.outcome = 'running' AND a.lease_expires_at >= clock_timestamp())
+ORDER BY j.priority DESC, j.id LIMIT 1
+FOR NO KEY UPDATE OF j SKIP LOCKED
+""")
+
+_OVERVIEW = text("""
+SELECT * FROM v_job
+WHERE (CAST(:campaign AS text) IS NULL OR campaign = :campaign)
+  AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY (:kinds))
+  AND (CAST(:states AS text[]) IS NULL OR state = ANY (:states))
+  AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY (:ids))
+ORDER BY id
+""")
+
+
+def key_of(*parts: object) -> str:
+    """The key of work that these parts tell from all other: values of JSON, in their order."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def step_key(campaign: str, kind: str, iteration: int | None) -> str:
+    """The key of a campaign's step, the same as agd_step_key() of the database gives."""
+    return hashlib.sha256("\x1f".join(["step", campaign, kind, str(iteration or "")]).encode()).hexdigest()
+
+
+def of_step(campaign_id: int, campaign: str, kind: str, iteration: int | None) -> NewJob:
+    """A step of the campaign of that id and name."""
+    title = f"{campaign}: {kind}{'' if iteration is None else f' {iteration}'}"
+    return NewJob(kind, title, step_key(campaign, kind, iteration), campaign_id, iteration)
+
+
+def ensure(tx: Transaction, new: NewJob) -> int:
+    """The id of the job of that key, made where it is not there; one that is there stays as it is."""
+    values = {
+        "kind": new.kind,
+        "title": new.title,
+        "key_sha256": new.key_sha256,
+        "campaign_id": new.campaign_id,
+        "iteration": new.iteration,
+        "request": dict(new.request),
+        "priority": new.priority,
+        "n_cores": new.needs.n_cores,
+        "hours": new.needs.hours,
+        "programs": list(new.needs.programs),
+    }
+    made: int | None = tx.scalar(upsert(job).values(**values).on_conflict_do_nothing().returning(job.c.id))
+    if made is None:
+        return int(tx.execute(select(job.c.id).where(job.c.key_sha256 == new.key_sha256)).scalar_one())
+    if new.after:
+        tx.execute(insert(job_after), [{"job_id": made, "waits_for_id": one} for one in sorted(set(new.after))])
+    return made
+
+
+def find(tx: Transaction, job_id: int) -> AnyRow | None:
+    """A job by its id."""
+    return tx.execute(select(job).where(job.c.id == job_id)).one_or_none()
+
+
+def take(
+    tx: Transaction,
+    job_id: int,
+    *,
+    lease_s: float,
+    threads: int,
+    seed: int | None = None,
+    launch: tuple[int, int] | None = None,
+    campaign_id: int | None = None,
+    iteration_id: int | None = None,
+) -> int | None:
+    """Lease a job to this process: the id of the new attempt, None where the job is done.
+
+    `launch` is FireWorks' fw_id and launch_id; campaign and iteration are those of a step, whose attempts count as the
+    campaign's own. An attempt whose lease has run out is marked as lost, and can then write nothing any more.
+
+    Raises:
+        NotFoundError: there is no such job.
+        BusyError: somebody else is at work on it.
+        StepError: it is held, parked or cancelled.
+    """
+    row = _locked(tx, job_id)
+    if row.state == "done":
+        return None
+    if row.state != "open":
+        raise StepError(_said(row))
+    new = upsert(activity).values(
+        kind=row.kind,
+        job_id=job_id,
+        campaign_id=campaign_id,
+        iteration_id=iteration_id,
+        seed=seed,
+        threads=threads,
+        lease_expires_at=activities.in_seconds(lease_s),
+        **activities.worker(launch),
+    )
+    attempt = new.on_conflict_do_nothing().returning(activity.c.id)
+    taken: int | None = tx.scalar(attempt)
+    if taken is None and activities.bury_expired(tx, job_id=job_id):
+        taken = tx.scalar(attempt)
+    if taken is None:
+        raise _busy(tx, row)
+    return taken
+
+
+def claim(
+    tx: Transaction,
+    *,
+    kinds: Collection[str] | None = None,
+    campaign_id: int | None = None,
+    n_cores: int | None = None,
+    hours: float | None = None,
+    programs: Collection[str] | None = None,
+) -> int | None:
+    """The next job that is ready, to be taken in this transaction: the highest priority first, then the oldest.
+
+    Of these kinds, of that campaign, and needing no more than that; None stands for no limit.
+    """
+    wanted = {
+        "kinds": None if kinds is None else list(kinds),
+        "campaign": campaign_id,
+        "n_cores": n_cores,
+        "hours": hours,
+        "programs": None if programs is None else list(programs),
+    }
+    while (found := tx.scalar(_READY, wanted)) is not None:
+        if _at_work(tx, found, is_live=True) is None:  # the statement before may have begun before another took it
+            return int(found)
+    return None
+
+
+def postpone(tx: Transaction, job_id: int, pause_s: float) -> None:
+    """Let an open job wait before it is tried again."""
+    tx.execute(
+        update(job).where(job.c.id == job_id, job.c.state == "open").values(not_before=activities.in_seconds(pause_s))
+    )
+
+
+def park(tx: Transaction, job_id: int, reason: str) -> None:
+    """Keep why an open job is not tried again until somebody says so."""
+    _turn(tx, job_id, "parked", of=("open",), state="parked", reason=reason)
+
+
+def hold(tx: Transaction, job_id: int, reason: str | None = None) -> None:
+    """Keep an open job from being taken; who is at it goes on."""
+    _turn(tx, job_id, "held", of=("open",), state="held", reason=reason)
+
+
+def release(tx: Transaction, job_id: int) -> None:
+    """Let a held job be taken again."""
+    _turn(tx, job_id, "released", of=("held",), state="open", reason=None)
+
+
+def cancel(tx: Transaction, job_id: int, reason: str | None = None) -> None:
+    """Do without a job that nobody is at.
+
+    Raises:
+        BusyError: somebody is.
+    """
+    _turn(tx, job_id, "cancelled", of=("open", "held", "parked"), is_idle=True, state="cancelled", reason=reason)
+
+
+def retry(tx: Transaction, job_id: int) -> None:
+    """Have a job tried at once that was parked or cancelled, or that waits after a failure; its failures are forgiven.
+
+    Raises:
+        BusyError: somebody is at it.
+    """
+    again = {"state": "open", "reason": None, "not_before": None, "retries_from": func.clock_timestamp()}
+    _turn(tx, job_id, "tried again", of=("open", "parked", "cancelled"), is_idle=True, **again)
+
+
+def overview(
+    tx: Transaction,
+    *,
+    campaign: str | None = None,
+    kinds: Collection[str] | None = None,
+    states: Collection[str] | None = None,
+    ids: Collection[int] | None = None,
+) -> Sequence[AnyRow]:
+    """Rows of v_job, oldest first: all, or those of a campaign, of some kinds, in some states, of some ids."""
+    wanted = {"kinds": kinds, "states": states, "ids": ids}
+    lists = {name: None if values is None else list(values) for name, values in wanted.items()}
+    return tx.execute(_OVERVIEW, {"campaign": campaign, **lists}).all()
+
+
+def _turn(
+    tx: Transaction, job_id: int, verb: str, *, of: Sequence[str], is_idle: bool = False, **values: object
+) -> None:
+    """Change how a job stands.
+
+    Raises:
+        NotFoundError: there is no such job.
+        InputError: it does not stand so that this can be done with it.
+        BusyError: somebody is at it, where nobody may be.
+    """
+    row = _locked(tx, job_id)
+    if row.state not in of:
+        raise InputError(f"{_said(row)}; it cannot be {verb}")
+    if is_idle and _at_work(tx, job_id, is_live=True) is not None:
+        raise _busy(tx, row)
+    tx.execute(update(job).where(job.c.id == job_id).values(**values))
+
+
+def _locked(tx: Transaction, job_id: int) -> AnyRow:
+    """A job's row, which nobody takes or changes before the transaction ends."""
+    row = tx.execute(select(job).where(job.c.id == job_id).with_for_update(key_share=True)).one_or_none()
+    if row is None:
+        raise NotFoundError(f"no job {job_id}: see `agd jobs`")
+    return row
+
+
+def _at_work(tx: Transaction, job_id: int, *, is_live: bool) -> AnyRow | None:
+    """The attempt that is running (host, pid); with `is_live` only while its lease stands."""
+    found = select(activity.c.host, activity.c.pid).where(activity.c.job_id == job_id, activity.c.outcome == "running")
+    if is_live:
+        found = found.where(activity.c.lease_expires_at >= func.clock_timestamp())
+    return tx.execute(found).one_or_none()
+
+
+def _busy(tx: Transaction, row: AnyRow) -> BusyError:
+    there = _at_work(tx, row.id, is_live=False)
+    who = "somebody else" if there is None else f"process {there.pid} on {there.host}"
+    return BusyError(
+        f"job {row.id} ({row.title}) is being done by {who}: it is free when that ends, or its lease has run out"
+    )
+
+
+def _said(row: AnyRow) -> str:
+    return f"job {row.id} ({row.title}) {_STANDING[row.state].format(id=row.id, reason=row.reason)}"

@@ -1,0 +1,113 @@
+"""Campaigns, their iterations, and what each is pinned to."""
+
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Column,
+    DateTime,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    Table,
+    Text,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from agd.db.tables.columns import made_by, metadata, ref, row_id
+
+property_ = Table(
+    "property",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("unit", Text, nullable=False),
+    Column("lower_bound", Double, comment="physical lower bound in the unit, NULL where there is none"),
+    Column("description", Text, nullable=False),
+)
+
+campaign = Table(
+    "campaign",
+    metadata,
+    row_id(),
+    Column("name", Text, nullable=False, unique=True),
+    Column("spec_sha256", Text, nullable=False, comment="of the resolved specification, referenced files included"),
+    Column("spec", JSONB, nullable=False),
+    Column("spec_text", Text, nullable=False, comment="the TOML file as it was given"),
+    Column("seed", BigInteger, nullable=False),
+    Column("property", Text, ForeignKey("property.name"), nullable=False),
+    Column("target_low", Double, comment="a find has at least this value"),
+    Column("target_high", Double, comment="a find has at most this value"),
+    Column("budget_calls", Integer, CheckConstraint("budget_calls > 0", name="budget_is_positive"), nullable=False),
+    Column("agd_version", Text, nullable=False),
+    Column("created_at", DateTime(timezone=True), nullable=False, server_default=func.now()),
+    Column("stop_requested_at", DateTime(timezone=True)),
+    Column("ended_at", DateTime(timezone=True)),
+    Column("mode", Text, nullable=False, server_default="default", comment="paper: the published loop and accounting"),
+    Column("twin_of_id", BigInteger, ForeignKey("campaign.id"), comment="the campaign this one is a control of"),
+    Column("engine", Text, nullable=False, server_default="local"),
+    Column(
+        "retries_from",
+        DateTime(timezone=True),
+        nullable=False,
+        server_default=func.now(),
+        comment="attempts before are forgiven",
+    ),
+    Column("parked_reason", Text, comment="why no step of it is tried again by itself"),
+    Column(
+        "hash_version",
+        Integer,
+        CheckConstraint("hash_version IN (2, 3)", name="hash_version_is_known"),
+        nullable=False,
+        server_default="3",
+        comment="of the content hash that is shown: a campaign keeps the one it was begun with",
+    ),
+    Column(
+        "end_reason", Text, CheckConstraint("end_reason IN ('budget spent', 'stalled')", name="end_reason_is_known")
+    ),
+    CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end_has_reason"),
+    CheckConstraint("num_nonnulls(target_low, target_high) > 0", name="has_target"),
+    CheckConstraint("mode IN ('default', 'paper')", name="mode_is_known"),
+    CheckConstraint("twin_of_id <> id", name="twin_is_another"),
+    Index("ix_campaign_twin_of", "twin_of_id", postgresql_where=text("twin_of_id IS NOT NULL")),
+)
+
+iteration = Table(
+    "iteration",
+    metadata,
+    row_id(),
+    ref("campaign_id", "campaign.id"),
+    Column("number", Integer, CheckConstraint("number > 0", name="number_is_positive"), nullable=False),
+    UniqueConstraint("campaign_id", "number"),
+    UniqueConstraint("id", "campaign_id"),
+)
+
+campaign_pool = Table(
+    "campaign_pool",
+    metadata,
+    ref("campaign_id", "campaign.id", primary_key=True),
+    ref("dataset_id", "dataset.id"),
+    made_by(),
+)
+
+campaign_set = Table(
+    "campaign_set",
+    metadata,
+    ref("campaign_id", "campaign.id", primary_key=True),
+    Column("role", Text, primary_key=True),
+    ref("training_set_id", "training_set.id"),
+    made_by(),
+    CheckConstraint("role IN ('initial', 'autoencoder', 'oracle')", name="role_is_known"),
+)
+
+campaign_model = Table(
+    "campaign_model",
+    metadata,
+    ref("campaign_id", "campaign.id", primary_key=True),
+    Column("role", Text, primary_key=True),
+    ref("model_version_id", "model_version.id"),
+    made_by(),
+    CheckConstraint("role IN ('autoencoder', 'oracle')", name="role_is_known"),
+)

@@ -1,0 +1,101 @@
+"""Who answers what a campaign asks: a model, a table, somebody outside. Another one is a class here and two rows.
+
+The rows are one in `agd.spec.campaign.ANSWERERS`, for the specification, and one in `ANSWERS`.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from agd.db import campaigns
+from agd.db.connection import Transaction
+from agd.spec import MODEL
+from agd.steps.campaign.campaigns import Campaign
+from agd.work.shelf import ModelRef, model_ref
+
+
+class Answers(Protocol):
+    """What differs between those who answer."""
+
+    def model(self, tx: Transaction, campaign: Campaign) -> ModelRef | None:
+        """The model that computes answers to what is not held, None where nothing is computed."""
+
+    def held(self, tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int, int]:
+        """Label id by composition id, of the answers there are already."""
+
+    def silences(self, tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int | None, str]:
+        """Why there will be no answer, by composition id, as far as that is known before anybody is asked."""
+
+
+class ModelAnswers:
+    """A trained model; what it said before stands, be it retracted, and is not asked again."""
+
+    def model(self, tx: Transaction, campaign: Campaign) -> ModelRef | None:
+        """The campaign's oracle."""
+        return model_ref(tx, campaigns.models_of(tx, campaign.id)["oracle"])
+
+    def held(self, tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int, int]:
+        """Whatever this model version has answered, whoever asked."""
+        oracle_id = campaigns.models_of(tx, campaign.id)["oracle"]
+        return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, composition_ids)
+
+    def silences(self, tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int | None, str]:
+        """Retracted answers."""
+        return _withdrawn(tx, self.held(tx, campaign, composition_ids))
+
+
+class TableAnswers:
+    """The labels of a dataset."""
+
+    def model(self, tx: Transaction, campaign: Campaign) -> ModelRef | None:  # noqa: ARG002
+        """None: answers are looked up."""
+        return None
+
+    def held(self, tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int, int]:
+        """The rows of the campaign's oracle set."""
+        return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], composition_ids)
+
+    def silences(self, tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int | None, str]:
+        """Retracted answers, and compositions that the dataset does not hold."""
+        held = self.held(tx, campaign, composition_ids)
+        missing = f"{campaign.spec.oracle_dataset()} holds no {campaign.spec.target.property} of it"
+        silences = _withdrawn(tx, held)
+        return silences | {composition: missing for composition in composition_ids if composition not in held}
+
+
+class OutsideAnswers:
+    """Somebody outside, who measures, and tells the campaign."""
+
+    def model(self, tx: Transaction, campaign: Campaign) -> ModelRef | None:  # noqa: ARG002
+        """None: answers are told."""
+        return None
+
+    def held(self, tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int, int]:
+        """The first measurement of each composition that stands, whoever it was made for."""
+        return campaigns.measured(tx, campaign.spec.target.property, composition_ids)
+
+    def silences(
+        self,
+        tx: Transaction,  # noqa: ARG002
+        campaign: Campaign,  # noqa: ARG002
+        composition_ids: Sequence[int],  # noqa: ARG002
+    ) -> dict[int | None, str]:
+        """None: who gives up says so later."""
+        return {}
+
+
+ANSWERS: Mapping[str, Answers] = {MODEL.name: ModelAnswers(), "table": TableAnswers(), "outside": OutsideAnswers()}
+"""By the name of the answerer."""
+
+
+def answers_of(campaign: Campaign) -> Answers:
+    """Who answers a campaign."""
+    return ANSWERS[campaign.spec.oracle.answerer.name]
+
+
+def _withdrawn(tx: Transaction, held: Mapping[int, int]) -> dict[int | None, str]:
+    withdrawn = campaigns.retracted(tx, held.values())
+    return {
+        composition_id: "the oracle's label of it was retracted"
+        for composition_id, label_id in held.items()
+        if label_id in withdrawn
+    }

@@ -1,0 +1,95 @@
+"""Campaigns as the record has them, and the steps that one of them needs."""
+
+import json
+from dataclasses import dataclass
+
+from agd import registry
+from agd.db import campaigns, jobs
+from agd.db.connection import AnyRow
+from agd.errors import NotFoundError
+from agd.spec import CampaignSpec
+from agd.work.workspace import Workspace
+
+
+@dataclass(frozen=True, slots=True)
+class Campaign:
+    """A campaign that is in the record."""
+
+    id: int
+    name: str
+    spec: CampaignSpec
+
+
+def get_campaign(workspace: Workspace, name: str) -> Campaign:
+    """The campaign of that name.
+
+    Raises:
+        NotFoundError: there is none; the message names the near miss.
+    """
+    return as_campaign(campaign_row(workspace, name))
+
+
+def campaign_row(workspace: Workspace, name: str) -> AnyRow:
+    """The row of the campaign of that name; raises NotFoundError where there is none."""
+    with workspace.database.read() as tx:
+        row = campaigns.find(tx, name)
+        if row is None:
+            known = registry.suggestion(name, campaigns.names(tx))
+            raise NotFoundError(f"no campaign {name!r}{known} (see `agd list`)")
+    return row
+
+
+def as_campaign(row: AnyRow) -> Campaign:
+    """A campaign with the specification that the record keeps."""
+    return Campaign(row.id, row.name, CampaignSpec.model_validate_json(json.dumps(row.spec)))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a campaign needs next; `iteration` is None for what happens once."""
+
+    kind: str
+    iteration: int | None = None
+
+    @property
+    def number(self) -> int:
+        """The iteration, of a step that belongs to one."""
+        assert self.iteration is not None  # noqa: S101  a step of a campaign's beginning is asked by mistake
+        return self.iteration
+
+    def __str__(self) -> str:
+        return self.kind if self.iteration is None else f"{self.kind} {self.iteration}"
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignStep:
+    """A step with the campaign that needs it."""
+
+    campaign: Campaign
+    step: Step
+
+    @property
+    def number(self) -> int:
+        """The iteration, of a step that belongs to one."""
+        return self.step.number
+
+
+def take(workspace: Workspace, campaign: Campaign, step: Step, *, seed: int | None, lease_s: float) -> int | None:
+    """Lease a step of a campaign, which is a job: the id of its new activity, None where the step is done.
+
+    Raises:
+        BusyError: somebody else is at work on it.
+        StepError: its job is held, parked or cancelled.
+    """
+    with workspace.database.transaction() as tx:
+        iteration_id = None if step.iteration is None else campaigns.open_iteration(tx, campaign.id, step.iteration)
+        return jobs.take(
+            tx,
+            jobs.ensure(tx, jobs.of_step(campaign.id, campaign.name, step.kind, step.iteration)),
+            lease_s=lease_s,
+            threads=campaign.spec.threads,
+            seed=seed,
+            launch=workspace.launch,
+            campaign_id=campaign.id,
+            iteration_id=iteration_id,
+        )

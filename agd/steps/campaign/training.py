@@ -1,0 +1,77 @@
+"""The models of a campaign: each of a recipe that its specification says, trained once and shared."""
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from agd.db import campaigns, models
+from agd.db.connection import Transaction
+from agd.protocols import Progress
+from agd.steps.campaign.campaigns import CampaignStep
+from agd.steps.training import Fitted, Recipe, as_table, bounded, fit, store, training_of
+from agd.types import Counts, Floats, TrainingTable
+from agd.work.shelf import Shelf
+from agd.work.work import Work
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Table:
+    """What a campaign's model learns from, as in TrainingTable; none of it where the model version is there."""
+
+    training_set_id: int
+    recipe_sha256: str
+    options: dict[str, Any]
+    is_there: bool
+    counts: Counts | None = None
+    values: Floats | None = None
+    is_held_out: NDArray[np.bool_] | None = None
+    is_validation: NDArray[np.bool_] | None = None
+
+
+def _read(tx: Transaction, step: CampaignStep) -> Table:
+    recipe = bounded(tx, _recipe_of(step))
+    training_set_id = campaigns.sets_of(tx, step.campaign.id)[recipe.kind]
+    table_sha256 = models.training_set_sha256(tx, training_set_id)
+    sha256 = recipe.sha256(recipe.load_plugin().architecture_version, table_sha256)
+    options = recipe.options.model_dump(mode="json")
+    if models.find_model(tx, recipe_sha256=sha256) is not None:
+        return Table(training_set_id, sha256, options, is_there=True)
+    table = as_table(models.members_of(tx, training_set_id))
+    own = (table.counts, table.values, table.is_held_out, table.is_validation)
+    return Table(training_set_id, sha256, options, False, *own)  # noqa: FBT003
+
+
+def _compute(shelf: Shelf, step: CampaignStep, table: Table, progress: Progress) -> Fitted:
+    if table.counts is None or table.is_held_out is None:
+        return Fitted(None, 0, {})
+    recipe = _recipe_of(step)
+    options = recipe.load_plugin().options_type.model_validate_json(json.dumps(table.options))
+    learned = TrainingTable(table.counts, table.values, table.is_held_out, table.is_validation)
+    return fit(shelf.folder, replace(recipe, options=options), learned, progress)
+
+
+def _write(tx: Transaction, step: CampaignStep, activity_id: int, table: Table, fitted: Fitted) -> None:
+    """Give the campaign its model of a role: the version of this recipe that is there, or the new one."""
+    recipe = bounded(tx, _recipe_of(step))
+    there = models.find_model(tx, recipe_sha256=table.recipe_sha256)
+    if there is None:
+        version_id = store(tx, recipe, table.recipe_sha256, table.training_set_id, fitted, activity_id)
+    else:
+        version_id = there.id
+    campaigns.store_model(tx, step.campaign.id, recipe.kind, version_id, activity_id)
+
+
+def _recipe_of(step: CampaignStep) -> Recipe:
+    campaign = step.campaign
+    threads = campaign.spec.threads
+    if step.step.kind == training_of("autoencoder"):
+        chosen = campaign.spec.autoencoder
+        return Recipe("autoencoder", chosen.kind, None, chosen.options(), chosen.seed, threads)
+    oracle = campaign.spec.oracle
+    return Recipe("oracle", oracle.kind, campaign.spec.target.property, oracle.options(), oracle.seed, threads)
+
+
+TRAIN = Work(Table, Fitted, _read, _compute, _write, lambda step: _recipe_of(step).seed)

@@ -1,0 +1,1 @@
+"""Compositions of the record: what is in a dataset, and how it came there."""

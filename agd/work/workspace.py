@@ -1,0 +1,44 @@
+"""Where work is done: the record, and the model files beside it."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from agd.config import Pace
+from agd.db.connection import Database
+from agd.protocols import Generator, Oracle
+from agd.work.shelf import Shelf, model_ref
+
+
+@dataclass(frozen=True, slots=True)
+class Workspace:
+    """An open record, the model files beside it, and how work is watched.
+
+    `launch` is FireWorks' fw_id and launch_id, where it is FireWorks that does the work.
+    """
+
+    database: Database
+    artifacts: Path
+    pace: Pace = field(default_factory=Pace)
+    launch: tuple[int, int] | None = None
+    _loaded: dict[str, Any] = field(default_factory=dict, repr=False)
+
+    @property
+    def shelf(self) -> Shelf:
+        """The model files."""
+        return Shelf(self.artifacts, self._loaded)
+
+    def generator(self, model_version_id: int) -> Generator:
+        """The autoencoder of that version, rebuilt from its verified tensors."""
+        found: Generator = self._model(model_version_id)
+        return found
+
+    def oracle(self, model_version_id: int) -> Oracle:
+        """The oracle of that version, rebuilt from its verified tensors."""
+        found: Oracle = self._model(model_version_id)
+        return found
+
+    def _model(self, model_version_id: int) -> Any:
+        with self.database.read() as tx:
+            ref = model_ref(tx, model_version_id)
+        return self.shelf.load(ref)

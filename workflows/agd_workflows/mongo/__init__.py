@@ -1,0 +1,1 @@
+"""MongoDB's client, as FireWorks calls it, over the queue in PostgreSQL; its door is `connecting`."""
