@@ -7,7 +7,9 @@ from typing import Any
 from fireworks import FiretaskBase, Firework, Workflow
 
 from agd.steps.campaign.campaigns import Step
+from agd.steps.generating import GenerationPlan
 from agd.steps.kinds import CATEGORY, ENCODING, ITERATION, STEPS
+from agd.steps.screening import ScreeningPlan
 from agd_workflows import tasks
 
 OF_STEP = {kind: task for kind, task in tasks.OF_KIND.items() if kind in STEPS}
@@ -20,23 +22,21 @@ def campaign_workflow(name: str, due: Sequence[Step]) -> Workflow:
     return _linked(name, made[: len(due)], made[len(due) :])
 
 
-def screening_workflow(name: str, pool: str, choice: Mapping[str, Any], options: Mapping[str, Any]) -> Workflow:
-    """Train the screener of each role, then screen; arguments as of `agd.steps.screening.screen`, as plain values."""
-    shared = {"campaign": name, "choice": dict(choice)}
+def screening_workflow(plan: ScreeningPlan) -> Workflow:
+    """Train the screener of each role, then screen."""
+    name, request = plan.campaign, plan.as_request()
     trained = [
-        _firework(f"{name}: train {role} screener", tasks.TrainScreener({**shared, "role": role}))
-        for role in options["roles"]
+        _firework(name, f"{name}: train {role} screener", tasks.TrainScreener(role=role, request=request))
+        for role in plan.roles
     ]
-    screen = tasks.Screen({**shared, "pool": pool, "options": dict(options)})
-    return _linked(name, trained, [_firework(f"{name}: screen {pool}", screen)])
+    screen = _firework(name, f"{name}: screen {plan.pool}", tasks.Screen(request=request))
+    return _linked(name, trained, [screen])
 
 
-def generation_workflow(
-    name: str, generator_id: int, keeping: Mapping[str, Any], options: Mapping[str, Any]
-) -> Workflow:
-    """One firework; arguments as of `agd.steps.generating.generate`, as plain values."""
-    task = tasks.Generate(generation=name, generator=generator_id, keeping=dict(keeping), options=dict(options))
-    return _linked(name, [_firework(f"generate {name}", task)], [])
+def generation_workflow(plan: GenerationPlan) -> Workflow:
+    """One firework."""
+    task = tasks.Generate(request=plan.as_request())
+    return _linked(plan.name, [_firework(plan.name, f"generate {plan.name}", task)], [])
 
 
 def step_of(document: Mapping[str, Any]) -> Step | None:
@@ -57,12 +57,12 @@ def _after(step: Step) -> list[Step]:
 
 def _step(name: str, step: Step) -> Firework:
     parameters = {"campaign": name} | ({} if step.iteration is None else {"iteration": step.iteration})
-    return _firework(f"{name}: {step}", OF_STEP[step.kind](parameters))
+    return _firework(name, f"{name}: {step}", OF_STEP[step.kind](parameters))
 
 
-def _firework(title: str, task: FiretaskBase) -> Firework:
+def _firework(owner: str, title: str, task: FiretaskBase) -> Firework:
+    """A firework of one task; its owner is a campaign, or a generation."""
     category = CATEGORY[tasks.kind_of(task.fw_name)]
-    owner = task.get("campaign") or task["generation"]
     spec = {"campaign": owner, "_category": category, "_add_launchpad_and_fw_id": True}
     return Firework([task], spec=spec, name=title)
 

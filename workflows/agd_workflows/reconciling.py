@@ -16,6 +16,7 @@ from fireworks import LaunchPad
 
 from agd.db import activities, campaigns
 from agd.db.connection import AnyRow, locked_campaigns
+from agd.engines import Mended
 from agd.errors import DatabaseError
 from agd.steps import AWAIT, due_steps
 from agd.steps.campaign.campaigns import Campaign, Step, as_campaign
@@ -28,18 +29,6 @@ from agd_workflows.hands import ENGINE, queued
 MAX_LOST = 10
 MAX_TRANSIENT = 6
 """How many attempts of one step may be lost, or fail for what may pass, before its campaign is parked."""
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """One thing that was put right, or with a dry look would be."""
-
-    campaign: str | None
-    fw_id: int | None
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.campaign or 'queue'}{'' if self.fw_id is None else f' (firework {self.fw_id})'}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True)
