@@ -175,10 +175,12 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
     values = _dataset_values(source, rules, summary)
     if _is_imported(workspace, values):
         return replace(summary, was_there=True)
-    new = jobs.NewJob("import", f"import {name}", jobs.key_of("import", values["recipe_sha256"]))
+    new = jobs.NewJob("import", f"import {name}", jobs.key_of("import", name, values["recipe_sha256"]))
     with performed(workspace, new) as activity_id, workspace.database.transaction() as tx:
         if activity_id is None:
-            return replace(summary, was_there=_is_imported(workspace, values))
+            if not _is_imported(workspace, values):
+                raise InputError(f"dataset {name!r} was imported, and removed since: give it another --name")
+            return replace(summary, was_there=True)
         n_before = datasets.n_compositions(tx)
         ids = store_compositions(tx, table.named, activity_id).tolist()
         dataset_id = datasets.store(tx, {**values, "activity_id": activity_id})
