@@ -47,6 +47,7 @@ def worker(
     """
     from agd import engines
     from agd.config import load_settings
+    from agd.writing import check_folder
 
     plan = engines.WorkerPlan(
         folder=(launch_dir or load_settings().home / "jobs").absolute(),
@@ -60,6 +61,8 @@ def worker(
         max_jobs=max_jobs,
         is_quiet=quiet,
     )
+    if queue is not None or offline:
+        check_folder(plan.folder)
     say: Callable[[str], object] = (lambda _: None) if quiet else show.say_aside
     with show.workspace() as workspace:
         engines.of_queue().work(workspace, plan, say)

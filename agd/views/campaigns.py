@@ -162,3 +162,5 @@ class Suggested:
     composition_id: int | None
     label_id: int | None
     activity_id: int
+    is_result: bool
+    is_awaited: bool
