@@ -162,5 +162,3 @@ class Suggested:
     composition_id: int | None
     label_id: int | None
     activity_id: int
-    is_result: bool
-    is_awaited: bool
