@@ -221,9 +221,7 @@ def _activities(_: Site, tx: Transaction) -> Iterator[Finding]:
 def _lost(row: AnyRow, why: str) -> Finding:
     what = f"activity {row.id}, {row.kind!r}, is marked as running on {row.host}, and {why}"
     if row.campaign is None:
-        is_job = row.lease_expires_at is not None
-        cure = "the same command again takes it up" if is_job else "the next campaign that is opened marks it as lost"
-        return Finding("note", "activity", what, cure)
+        return Finding("note", "activity", what, "the next import or training marks it as lost")
     cure = f"agd resume {row.campaign}" if row.engine == "local" else "agd reconcile"
     return Finding("warning", f"campaign {row.campaign}", what, cure)
 

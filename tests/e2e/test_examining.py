@@ -118,7 +118,7 @@ def test_steps_of_dead_processes(installed: Workspace, make_spec: MakeSpec) -> N
     change(installed, f"{run_by} WHERE job_id IS NULL", host=platform.node(), pid=gone.pid, end=None)
     notes = [finding for finding in examine() if finding.subject == "activity"]
     assert notes
-    assert all((note.severity, "next campaign" in note.cure) == ("note", True) for note in notes)
+    assert all((note.severity, "next import" in note.cure) == ("note", True) for note in notes)
 
 
 def test_campaigns_that_need_somebody(searched: Workspace) -> None:
