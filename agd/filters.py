@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd.chem import smact_validity, validity
+from agd.chem.analogues import Analogues
+from agd.chem.elements import SYMBOLS, common_states, smact_metals
 from agd.types import Counts
 
 VALIDITY: Final = f"{validity.RULE} v{validity.RULE_VERSION}"
@@ -64,16 +66,28 @@ PUBLISHED_TRIMS: Final = Trims(max_elements=5, max_atoms=20, max_count=7)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Rules of validity, then trims; False asks nothing, and where a rule does not speak it lets nothing through."""
+    """Elements, rules of validity, trims, and whether anything like it is known.
+
+    False, None and an empty list ask nothing; where a rule of validity does not speak it lets nothing through.
+    """
 
     is_charge_neutral: bool = False
     is_electronegativity_balanced: bool = False
     is_smact_valid: bool = False
     trims: Trims = Trims()
+    elements_allowed: Sequence[str] = ()
+    elements_denied: Sequence[str] = ()
+    must_contain: Sequence[str] = ()
+    has_metal: bool = False
+    is_neutral_in_common_states: bool = False
+    analogues: Analogues | None = None
 
     def judge(self, counts: Counts) -> Judgement:
         """Judge reduced counts `[n, 103]`."""
-        asked = []
+        asked = self._elements(counts)
+        if self.is_neutral_in_common_states:
+            is_neutral = validity.can_be_neutral(counts, common_states())
+            asked.append((is_neutral, "not neutral in common oxidation states"))
         if self.is_charge_neutral or self.is_electronegativity_balanced:
             verdicts = validity.assess(counts)
             if self.is_charge_neutral:
@@ -83,7 +97,23 @@ class Filter:
         if self.is_smact_valid:
             is_valid = smact_validity.assess(counts).is_electronegativity_balanced
             asked.append((is_valid, "not valid by SMACT's rule"))
-        return Judgement(len(counts), [*asked, *self.trims.judge(counts).asked])
+        asked += self.trims.judge(counts).asked
+        if self.analogues is not None:
+            asked.append((self.analogues.holds(counts), "neither known nor an analogue of a known composition"))
+        return Judgement(len(counts), asked)
+
+    def _elements(self, counts: Counts) -> list[tuple[NDArray[np.bool_], str]]:
+        asked = []
+        if self.elements_allowed:
+            others = [i for i, symbol in enumerate(SYMBOLS) if symbol not in self.elements_allowed]
+            asked.append((~counts[:, others].any(axis=1), f"holds more than {', '.join(self.elements_allowed)}"))
+        if self.elements_denied:
+            is_free = ~counts[:, [SYMBOLS.index(symbol) for symbol in self.elements_denied]].any(axis=1)
+            asked.append((is_free, f"holds {' or '.join(self.elements_denied)}"))
+        asked += [(counts[:, SYMBOLS.index(symbol)] > 0, f"holds no {symbol}") for symbol in self.must_contain]
+        if self.has_metal:
+            asked.append((counts[:, smact_metals()].any(axis=1), "holds no metal"))
+        return asked
 
 
 VALID: Final = Filter(is_charge_neutral=True, is_electronegativity_balanced=True)

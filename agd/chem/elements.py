@@ -45,6 +45,17 @@ def pauling_electronegativities() -> Floats:
 
 
 @cache
+def modified_pettifor() -> NDArray[np.intp]:
+    """Return the place `[103]` of each element on the modified Pettifor scale, 0 to 102 (Glawe et al. 2016).
+
+    Elements that stand near each other there often replace each other in compounds.
+    """
+    places = _column_of_numbers("modified_pettifor").astype(np.intp)
+    places.flags.writeable = False
+    return places
+
+
+@cache
 def magpie_properties() -> Floats:
     """Return the Magpie element table `[103, 22]`, NaN where matminer has no value."""
     table = np.stack([_column_of_numbers(name) for name in MAGPIE_PROPERTIES], axis=1)

@@ -222,8 +222,9 @@ def top(
         show.print_json(rows)
         return
     unit = campaign.spec.target.unit
-    columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "find", "iteration", "rank", "predicted"]
-    keys = ["reduced_formula", "value", "uncertainty", "is_find", "iteration", "rank", "posterior_mean"]
+    columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "find", "known", "iteration", "rank"]
+    columns.append("predicted")
+    keys = ["reduced_formula", "value", "uncertainty", "is_find", "is_known", "iteration", "rank", "posterior_mean"]
     title = f"{name}: {campaign.spec.target}"
     console.print(show.table(columns, show.cells(rows, keys), title=title))
 
@@ -440,7 +441,18 @@ def _status_view(status: "Status") -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    columns = ["campaign", "state", "calls", "budget", "finds", "best", "suggested", "undecodable", "seen before"]
+    columns = [
+        "campaign",
+        "state",
+        "calls",
+        "budget",
+        "finds",
+        "known",
+        "best",
+        "suggested",
+        "undecodable",
+        "seen before",
+    ]
     columns += ["rejected", "iterations", "last active"]
     rows = [
         [
@@ -449,6 +461,7 @@ def _status_view(status: "Status") -> Any:
             row.n_charged,
             row.budget_calls,
             row.n_finds,
+            row.n_known_finds,
             row.best,
             row.n_suggested,
             row.n_undecodable,

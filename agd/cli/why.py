@@ -135,7 +135,13 @@ def _add_suggestions(node: Tree, rows: "Sequence[SuggestedKnowing]", labels: "Ma
             f"acquisition {text(first.acquisition)}"
         )
     found.add(_learned_line(first.learned_from))
-    found.add(f"latent {first.latent_id} of autoencoder {first.autoencoder_sha256[:12]}, {first.proposed} proposed")
+    if first.autoencoder_sha256 is not None:
+        found.add(f"latent {first.latent_id} of autoencoder {first.autoencoder_sha256[:12]}, {first.proposed} proposed")
+    for made in first.made_from:
+        found.add(
+            f"{'child of' if made.depth == 1 else '  itself a child of'} [bold]{escape(made.reduced_formula)}[/], "
+            f"{escape(made.operator)}, iteration {made.iteration}"
+        )
     if first.label_id is not None and first.label_id in labels:
         find = ", [green]a find[/]" if first.is_find else ""
         found.add(_label_line(labels[first.label_id]) + find)

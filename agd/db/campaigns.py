@@ -14,10 +14,12 @@ from agd.db.standing import stands, teaches
 from agd.db.tables import (
     activity,
     campaign,
+    campaign_known,
     campaign_model,
     campaign_pool,
     campaign_set,
     composition,
+    dataset_row,
     decode_failure,
     given_up,
     iteration,
@@ -25,6 +27,7 @@ from agd.db.tables import (
     latent,
     retraction,
     suggestion,
+    suggestion_parent,
     training_set_member,
 )
 
@@ -85,6 +88,40 @@ def store_model(tx: Transaction, campaign_id: int, role: str, model_version_id: 
 def store_pool(tx: Transaction, campaign_id: int, dataset_id: int, activity_id: int) -> None:
     """Pin the dataset that the campaign draws from."""
     tx.execute(insert(campaign_pool).values(campaign_id=campaign_id, dataset_id=dataset_id, activity_id=activity_id))
+
+
+def store_known(tx: Transaction, campaign_id: int, dataset_ids: Sequence[int], activity_id: int) -> None:
+    """Pin the datasets whose compositions count as known."""
+    rows = [{"campaign_id": campaign_id, "dataset_id": row, "activity_id": activity_id} for row in dataset_ids]
+    if rows:
+        tx.execute(insert(campaign_known), rows)
+
+
+def known_of(tx: Transaction, campaign_id: int) -> list[int]:
+    """The datasets whose compositions count as known, in the order in which they came into the record."""
+    found = select(campaign_known.c.dataset_id).where(campaign_known.c.campaign_id == campaign_id)
+    return list(tx.execute(found.order_by(campaign_known.c.dataset_id)).scalars())
+
+
+def formulas_of(tx: Transaction, dataset_ids: Sequence[int]) -> list[str]:
+    """Reduced formulas of datasets, each once, in one order for every record."""
+    found = (
+        select(composition.c.reduced_formula)
+        .where(
+            composition.c.id.in_(
+                select(dataset_row.c.composition_id).where(dataset_row.c.dataset_id.in_(list(dataset_ids)))
+            )
+        )
+        .order_by(composition.c.reduced_formula.collate("C"))
+    )
+    return list(tx.execute(found).scalars())
+
+
+def rows_of_pool(tx: Transaction, dataset_id: int, seed: int, n: int) -> list[str]:
+    """The reduced formulas of a dataset, in one order for every record; `n` random ones where it has more."""
+    if tx.execute(select(dataset_row.c.line).where(dataset_row.c.dataset_id == dataset_id).offset(n).limit(1)).first():
+        return drawn(tx, dataset_id, seed, n)
+    return formulas_of(tx, [dataset_id])
 
 
 def pool_of(tx: Transaction, campaign_id: int) -> int | None:
@@ -211,29 +248,53 @@ def store_suggestions(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> 
     tx.execute(insert(suggestion), [dict(row) for row in rows])
 
 
+def store_parents(tx: Transaction, activity_id: int, iteration_id: int, rows: Sequence[tuple[int, int, str]]) -> None:
+    """Insert (rank, parent's composition id, operator) of the suggestions of one iteration."""
+    if rows:
+        ids = dict(
+            tx.execute(
+                select(suggestion.c.rank, suggestion.c.id).where(suggestion.c.iteration_id == iteration_id)
+            ).all()
+        )
+        tx.execute(
+            insert(suggestion_parent),
+            [
+                {"suggestion_id": ids[rank], "composition_id": parent, "operator": operator, "activity_id": activity_id}
+                for rank, parent, operator in rows
+            ],
+        )
+
+
 def _standing_value() -> Any:
     """The label's value, NULL where it was retracted or cannot be one."""
     return case((literal_column(teaches("label"), Boolean), label.c.value)).label("value")
 
 
 def initial_points(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
-    """(vector, value, reduced_formula) of the encoded initial rows, by formula; a retracted value is NULL."""
+    """(vector, value, reduced_formula) of the initial rows, by formula; a retracted value is NULL.
+
+    Those that were encoded, where the campaign has an autoencoder; else all, and their vectors are NULL.
+    """
     statement = (
         select(latent.c.vector, _standing_value(), composition.c.reduced_formula)
         .select_from(campaign_set)
         .join(training_set_member, training_set_member.c.training_set_id == campaign_set.c.training_set_id)
         .join(composition, composition.c.id == training_set_member.c.composition_id)
-        .join(
+        .outerjoin(
             campaign_model,
             (campaign_model.c.campaign_id == campaign_set.c.campaign_id) & (campaign_model.c.role == "autoencoder"),
         )
-        .join(
+        .outerjoin(
             latent,
             (latent.c.composition_id == composition.c.id)
             & (latent.c.model_version_id == campaign_model.c.model_version_id),
         )
         .join(label, label.c.id == training_set_member.c.label_id)
-        .where(campaign_set.c.campaign_id == campaign_id, campaign_set.c.role == "initial")
+        .where(
+            campaign_set.c.campaign_id == campaign_id,
+            campaign_set.c.role == "initial",
+            latent.c.id.is_not(None) | campaign_model.c.model_version_id.is_(None),
+        )
         .order_by(composition.c.reduced_formula.collate("C"))
     )
     return tx.execute(statement).all()
@@ -248,7 +309,7 @@ def suggested_points(tx: Transaction, campaign_id: int, before: int) -> Sequence
         select(latent.c.vector, _standing_value(), composition.c.reduced_formula)
         .select_from(suggested)
         .join(iteration, iteration.c.id == suggested.c.iteration_id)
-        .join(latent, latent.c.id == suggested.c.latent_id)
+        .outerjoin(latent, latent.c.id == suggested.c.latent_id)
         .outerjoin(composition, composition.c.id == suggested.c.composition_id)
         .outerjoin(label, label.c.id == suggested.c.label_id)
         .where(suggested.c.campaign_id == campaign_id, iteration.c.number < before)
@@ -270,7 +331,7 @@ def suggestions_of(tx: Transaction, campaign_id: int, number: int) -> Sequence[A
             latent.c.vector,
         )
         .join(iteration, iteration.c.id == suggested.c.iteration_id)
-        .join(latent, latent.c.id == suggested.c.latent_id)
+        .outerjoin(latent, latent.c.id == suggested.c.latent_id)
         .outerjoin(composition, composition.c.id == suggested.c.composition_id)
         .where(suggested.c.campaign_id == campaign_id, iteration.c.number == number)
         .order_by(suggested.c.rank)

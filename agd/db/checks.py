@@ -136,9 +136,10 @@ CONTRADICTIONS = (
     ),
     Law(
         "stage",
-        "are of an activity that made neither a generation nor a screening, or no screening of that role",
+        "are of an activity that made neither a generation nor suggestions nor a screening, or none of that role",
         "stage t WHERE NOT EXISTS (SELECT FROM generation g JOIN dataset d ON d.id = g.dataset_id"
         " WHERE d.activity_id = t.activity_id AND t.role = '')"
+        " AND NOT EXISTS (SELECT FROM suggestion s WHERE s.activity_id = t.activity_id AND t.role = '')"
         " AND NOT EXISTS (SELECT FROM screening g WHERE g.activity_id = t.activity_id AND g.role = t.role)",
     ),
     Law(
@@ -173,6 +174,7 @@ ORPHANS = (
         " UNION ALL SELECT composition_id FROM label UNION ALL SELECT composition_id FROM suggestion"
         " UNION ALL SELECT composition_id FROM latent UNION ALL SELECT composition_id FROM measurement"
         " UNION ALL SELECT composition_id FROM training_set_member"
+        " UNION ALL SELECT composition_id FROM suggestion_parent"
         " UNION ALL SELECT composition_id FROM screening_hit)) unused",
     ),
 )

@@ -107,7 +107,7 @@ def _header(found: Material) -> list[Markup]:
     pairs = [
         ("sampler", figures["sampler"]),
         ("oracle", figures["oracle"]),
-        ("autoencoder", figures["autoencoder"] or "not trained yet"),
+        ("autoencoder", figures["autoencoder"] or ("not trained yet" if facts["spec"].get("autoencoder") else "none")),
         ("known from the start", words.counted(facts["n_initial"], "label")),
         ("best label", words.NOTHING if figures["best"] is None else f"{words.number(figures['best'])} {unit}"),
         ("mode", figures["mode"]),
@@ -295,7 +295,7 @@ def _finds(found: Material) -> list[Markup]:
                 element(
                     "span", source, " ", element("code", (row["source_sha256"] or "")[:_SHORT_SHA]), class_="tight"
                 ),
-                row["latent_id"],
+                words.NOTHING if row["latent_id"] is None else row["latent_id"],
                 _why(row["reduced_formula"]),
             ]
         )

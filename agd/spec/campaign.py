@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from agd import registry
-from agd.protocols import Options
+from agd.chem.elements import SYMBOLS
+from agd.protocols import Options, Space
 from agd.target import Target
 from agd.types import Counts
 
@@ -43,9 +44,12 @@ class BudgetSpec(_Section):
 
 
 class DataSpec(_Section):
-    """The labels the campaign works with."""
+    """The labels the campaign works with, and the compositions that count as known."""
 
     dataset: str = Field(min_length=1)
+    known: tuple[str, ...] = Field(
+        default=(), description="datasets whose compositions count as known, beside those of `dataset`"
+    )
 
 
 class InitialSpec(_Section):
@@ -143,6 +147,11 @@ class OracleSpec(PluginSpec):
     exclude: tuple[str, ...] = Field(default=(), description="files of formulas the oracle must not be trained on")
     held_out: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
+    uses_known_labels: bool = Field(
+        default=False,
+        description="Whether a composition of the oracle's own dataset gets the label it has there; on in new"
+        " specifications of the default mode.",
+    )
 
     def options_type(self) -> type[Options]:
         """The plug-in's own options; who answers without a model has none."""
@@ -163,6 +172,11 @@ class SamplerSpec(PluginSpec):
         default=None, min_length=1, description="dataset to draw from, needed by a sampler that draws from one"
     )
 
+    def space(self) -> Space:
+        """Where the sampler searches."""
+        found: Space = registry.load(self.group, self.kind).space
+        return found
+
     def draws_from_pool(self) -> bool:
         """Whether the sampler chooses among the rows of a dataset."""
         found: bool = registry.load(self.group, self.kind).draws_from_pool
@@ -178,6 +192,37 @@ class FilterSpec(_Section):
     max_elements: int | None = Field(default=None, gt=0)
     max_atoms: int | None = Field(default=None, gt=0)
     max_count: int | None = Field(default=None, gt=0)
+    elements_allowed: tuple[str, ...] = Field(default=(), description="no other elements; all, where none is named")
+    elements_denied: tuple[str, ...] = Field(default=(), description="none of these elements")
+    must_contain: tuple[str, ...] = Field(default=(), description="each of these elements")
+    has_metal: bool = Field(default=False, description="holds a metal, of those that SMACT counts among them")
+    is_neutral_in_common_states: bool = Field(
+        default=False,
+        description="neutral with one of pymatgen's common oxidation states for each element; on in new specifications"
+        " of the default mode",
+    )
+    is_known_or_analogue: bool = Field(
+        default=False,
+        description="known, or one element away from a known composition of the same counts",
+    )
+
+    @field_validator("elements_allowed", "elements_denied", "must_contain")
+    @classmethod
+    def _are_elements(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
+        for symbol in symbols:
+            if symbol not in SYMBOLS:
+                near = registry.suggestion(symbol, list(SYMBOLS)) if symbol.capitalize() in SYMBOLS else ""
+                raise ValueError(f"{symbol!r} is no element from H to Lr{near}")
+        return symbols
+
+    @model_validator(mode="after")
+    def _something_is_left(self) -> "FilterSpec":
+        allowed = set(self.elements_allowed or SYMBOLS) - set(self.elements_denied)
+        if refused := [symbol for symbol in self.must_contain if symbol not in allowed]:
+            raise ValueError(f"must_contain asks for {', '.join(refused)}, which the filter refuses")
+        if not allowed:
+            raise ValueError("every element that is allowed is denied as well")
+        return self
 
 
 Mode: TypeAlias = Literal["default", "paper"]
@@ -199,7 +244,9 @@ class CampaignSpec(_Section):
     data: DataSpec
     initial: InitialSpec
     budget: BudgetSpec = BudgetSpec()
-    autoencoder: AutoencoderSpec = AutoencoderSpec()
+    autoencoder: AutoencoderSpec | None = Field(
+        default=None, description="trained where the sampler's space is latent, or where the section is given"
+    )
     oracle: OracleSpec = OracleSpec()
     sampler: SamplerSpec = SamplerSpec()
     filter: FilterSpec = FilterSpec()
@@ -211,6 +258,8 @@ class CampaignSpec(_Section):
 
     @model_validator(mode="after")
     def _paper_has_no_filter(self) -> "CampaignSpec":
+        if self.mode == "paper" and self.oracle.uses_known_labels:
+            raise ValueError("the published loop asks its oracle for everything: leave oracle.uses_known_labels out")
         if self.mode == "paper" and self.filter != FilterSpec():
             raise ValueError('the published loop rejects nothing: leave [filter] out, or mode = "paper"')
         if self.mode == "paper" and self.oracle.answerer.is_awaited:
@@ -223,9 +272,17 @@ class CampaignSpec(_Section):
     def _write_target(self, target: Target) -> str:
         return target.text
 
-    def corpus(self) -> str:
-        """The dataset the autoencoder is trained on."""
-        return self.autoencoder.corpus or self.data.dataset
+    def fits_latents(self, counts: Counts) -> NDArray[np.bool_]:
+        """Which rows `[n]` of the table `[n, 103]` the campaign can search from: without an autoencoder, all."""
+        return np.ones(len(counts), np.bool_) if self.autoencoder is None else self.autoencoder.is_representable(counts)
+
+    def corpus(self) -> str | None:
+        """The dataset the autoencoder is trained on, None where none is."""
+        return None if self.autoencoder is None else self.autoencoder.corpus or self.data.dataset
+
+    def known(self) -> tuple[str, ...]:
+        """The datasets whose compositions count as known, each once."""
+        return tuple(dict.fromkeys((self.data.dataset, *self.data.known)))
 
     def oracle_dataset(self) -> str:
         """The dataset the oracle is trained on or answers from."""

@@ -4,6 +4,7 @@ from collections.abc import Set as AbstractSet
 
 from agd.db import campaigns
 from agd.db.connection import Transaction
+from agd.protocols import CandidateOptions
 from agd.steps.campaign.campaigns import Campaign
 from agd.steps.data.compositions import counts_of
 from agd.types import Counts
@@ -14,17 +15,27 @@ _GROWTH = 4
 def draw(tx: Transaction, campaign: Campaign, seed: int, seen: AbstractSet[str]) -> Counts | None:
     """Random rows `[k, 103]` of the campaign's pool that are not seen and can be encoded, in the order of the seed.
 
-    A batch of them, or all that are left; None where the campaign draws from no pool.
+    A batch of them, or all that are left; None where the campaign draws from no pool. A sampler that weighs more of
+    them gets what its options say, seen ones too: the whole pool in one order for all iterations, where it is no
+    larger.
     """
     dataset_id = campaigns.pool_of(tx, campaign.id)
     if dataset_id is None:
         return None
+    options = campaign.spec.sampler.options()
+    if isinstance(options, CandidateOptions):
+        weighed = campaigns.rows_of_pool(tx, dataset_id, seed, options.n_candidates)
+        return _fitting(campaign, counts_of(weighed))
     n = campaign.spec.budget.suggestions_per_iteration
     n_drawn = 2 * n + len(seen)
     while True:
         drawn = campaigns.drawn(tx, dataset_id, seed, n_drawn)
         counts = counts_of([formula for formula in drawn if formula not in seen])
-        candidates = counts[campaign.spec.autoencoder.is_representable(counts)]
+        candidates = _fitting(campaign, counts)
         if len(candidates) >= n or len(drawn) < n_drawn:
             return candidates[:n]
         n_drawn *= _GROWTH
+
+
+def _fitting(campaign: Campaign, counts: Counts) -> Counts:
+    return counts[campaign.spec.fits_latents(counts)]

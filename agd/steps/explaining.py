@@ -15,6 +15,7 @@ from agd.views import (
     Label,
     Lineage,
     ListedIn,
+    MadeFrom,
     ModelOnTheWay,
     PickedBy,
     SuggestedKnowing,
@@ -57,12 +58,14 @@ def why(workspace: Workspace, formula: str) -> Lineage:
 
 
 def _with_knowledge(tx: Transaction, rows: Sequence[AnyRow]) -> list[SuggestedKnowing]:
+    descent = lineage.parents(tx, [row.suggestion_id for row in rows])
     learned = {campaign: lineage.labels_by_iteration(tx, campaign) for campaign in {row.campaign_id for row in rows}}
     return [
         of_row(
             SuggestedKnowing,
             row,
             learned_from={i: n for i, n in learned[row.campaign_id].items() if i < row.iteration},
+            made_from=of_rows(MadeFrom, [one for one in descent if one.child_id == row.suggestion_id]),
         )
         for row in rows
     ]

@@ -46,6 +46,7 @@ class CampaignProgress:
     engine: str
     parked_reason: str | None
     is_waiting: bool
+    n_known_finds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,7 @@ class IterationProgress:
     is_recorded: bool
     iteration_id: int
     campaign_id: int
+    n_known_finds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +120,8 @@ class RunPlan:
     is_unchanged: bool
     dataset: str
     initial_rows: int
-    autoencoder: str
-    corpus: str
+    autoencoder: str | None
+    corpus: str | None
     corpus_rows: int
     oracle: str
     oracle_rows: int
@@ -154,11 +156,12 @@ class Suggested:
     suggested_at: datetime
     agd_version: str
     host: str
-    autoencoder_sha256: str
+    autoencoder_sha256: str | None
     suggestion_id: int
     campaign_id: int
     iteration_id: int
-    latent_id: int
+    latent_id: int | None
     composition_id: int | None
     label_id: int | None
     activity_id: int
+    is_known: bool

@@ -131,10 +131,21 @@ class PickedBy:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeFrom:
+    """What a composition was made from, how, and in which iteration; `depth` 2 is the parent's parent."""
+
+    depth: int
+    reduced_formula: str
+    operator: str
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True)
 class SuggestedKnowing(Suggested):
-    """A suggestion with the labels by iteration (0: initial) that its sampler had learned from."""
+    """A suggestion with the labels by iteration (0: initial) that its sampler had learned from, and its descent."""
 
     learned_from: Mapping[int, int]
+    made_from: Sequence[MadeFrom]
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,8 +53,17 @@ class TestPool(SamplerContract):
     plugin = "pool"
 
 
+class TestAnalogue(SamplerContract):
+    plugin = "analogue"
+    options = {"n_children": 400}  # noqa: RUF012  # the contract says ClassVar
+
+
+class TestRetrieval(SamplerContract):
+    plugin = "retrieval"
+
+
 EXPLORERS = (TestUcb, TestEi, TestStock, TestRandom)
-COMPOSERS = (TestSubstitution, TestPool)
+COMPOSERS = (TestSubstitution, TestPool, TestAnalogue, TestRetrieval)
 
 
 def test_each_has_its_contract(has_all: Callable[[str, Iterable[object]], None]) -> None:
@@ -129,7 +138,7 @@ def test_a_box_that_cannot_hold_the_batch_is_refused(explorer: type[Explorer]) -
 
 
 def test_compositions_come_from_compositions(composer: Sampler) -> None:
-    with pytest.raises(InputError, match=r"needs (the initial compositions|candidates)"):
+    with pytest.raises(InputError, match=r"needs (the initial compositions|compositions|candidates)"):
         composer.suggest(replace(history(30), counts=None), 1, seed=0)
 
 

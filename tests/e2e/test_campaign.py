@@ -390,6 +390,7 @@ def fixed_proposals(monkeypatch: pytest.MonkeyPatch, formulas: list[str]) -> Ite
 
     class Fixed:
         options_type = load("agd.samplers", "ucb").options_type
+        space = "latent"
         draws_from_pool = False
 
         def __init__(self, options: Options) -> None:

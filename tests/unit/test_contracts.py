@@ -41,6 +41,7 @@ Linear, Counted = foreign.Linear, foreign.Counted
 
 class Drawing:
     options_type = Options
+    space = "latent"
     draws_from_pool = False
 
     def __init__(self, options: Options) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymatgen.core import Composition
 
+from agd.chem.analogues import Analogues
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.cli.screen import screen
@@ -75,3 +76,22 @@ def test_a_screening_trims_as_published_unless_told_otherwise() -> None:
     assert {key: getattr(plan, key) for key in asdict(PUBLISHED_TRIMS)} == asdict(PUBLISHED_TRIMS)
     defaults = inspect.signature(screen).parameters
     assert {key: defaults[key].default for key in asdict(PUBLISHED_TRIMS)} == asdict(PUBLISHED_TRIMS)
+
+
+@pytest.mark.parametrize(
+    ("rule", "let_through"),
+    [
+        (Filter(elements_allowed=("Na", "Cl", "O")), ["NaCl", "O2"]),
+        (Filter(elements_denied=("F", "O")), ["NaCl", "PbS"]),
+        (Filter(must_contain=("Na", "Cl")), ["NaCl"]),
+        (Filter(has_metal=True), ["NaCl", "SrYF5", "LiNiF6", "PbS"]),
+        (Filter(is_neutral_in_common_states=True), ["NaCl", "SrYF5", "O2", "HBO2", "PbS"]),
+        (Filter(analogues=Analogues.of(counts_of(["KCl", "SnS"]))), ["NaCl", "PbS"]),
+    ],
+)
+def test_what_a_chemist_says_first(rule: Filter, let_through: list[str]) -> None:
+    formulas = ["NaCl", "SrYF5", "O2", "HBO2", "LiNiF6", "SiF3", "PbS"]
+    judged = rule.judge(counts_of(formulas))
+    found = [formula for formula, is_let in zip(formulas, judged.mask.tolist(), strict=True) if is_let]
+    assert found == let_through
+    assert [reason is None for reason in judged.reasons] == judged.mask.tolist()

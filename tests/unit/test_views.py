@@ -14,17 +14,17 @@ KEYS = {
         "state campaign property unit target_low target_high mode budget_calls n_iterations n_suggested "
         "n_undecodable n_decodable n_duplicate n_known n_rejected n_new n_charged n_finds finds_per_call highest "
         "lowest twin_of created_at stop_requested_at ended_at end_reason campaign_id best last_outcome last_error "
-        "last_active time_spent n_launches engine parked_reason is_waiting"
+        "last_active time_spent n_launches engine parked_reason is_waiting n_known_finds"
     ),
     views.IterationProgress: (
         "campaign iteration n_suggested n_undecodable n_decodable n_duplicate n_known n_rejected n_new n_charged "
-        "n_finds highest lowest is_recorded iteration_id campaign_id"
+        "n_finds highest lowest is_recorded iteration_id campaign_id n_known_finds"
     ),
     views.Suggested: (
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id"
+        "activity_id is_known"
     ),
     views.ModelVersion: (
         "id kind plugin architecture_version options seed metrics tensors_sha256 training_set_id threads n_members "
@@ -75,8 +75,9 @@ KEYS = {
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id learned_from"
+        "activity_id is_known learned_from made_from"
     ),
+    views.MadeFrom: ("depth reduced_formula operator iteration"),
     views.Screening: (
         "screening_id campaign role pool pool_sha256 dataset criteria recipe_sha256 property unit model_version_id "
         "screener screener_sha256 metrics n_members started_at duration agd_version host n_read n_hits"

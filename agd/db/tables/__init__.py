@@ -1,7 +1,15 @@
 """The record: every table, with the laws of the house as constraints. Views and functions live in the migrations."""
 
 from agd.db.tables.activities import activity, job, job_after, stage
-from agd.db.tables.campaigns import campaign, campaign_model, campaign_pool, campaign_set, iteration, property_
+from agd.db.tables.campaigns import (
+    campaign,
+    campaign_known,
+    campaign_model,
+    campaign_pool,
+    campaign_set,
+    iteration,
+    property_,
+)
 from agd.db.tables.columns import metadata
 from agd.db.tables.datasets import (
     composition,
@@ -24,13 +32,14 @@ from agd.db.tables.models import (
     training_set_source,
 )
 from agd.db.tables.screenings import screening, screening_hit
-from agd.db.tables.suggestions import decode_failure, given_up, latent, suggestion
+from agd.db.tables.suggestions import decode_failure, given_up, latent, suggestion, suggestion_parent
 
 __all__ = [
     "activity",
     "artifact",
     "campaign",
     "campaign_hash",
+    "campaign_known",
     "campaign_model",
     "campaign_pool",
     "campaign_set",
@@ -59,6 +68,7 @@ __all__ = [
     "screening_hit",
     "stage",
     "suggestion",
+    "suggestion_parent",
     "training_set",
     "training_set_campaign",
     "training_set_member",

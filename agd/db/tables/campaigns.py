@@ -92,6 +92,15 @@ campaign_pool = Table(
     made_by(),
 )
 
+campaign_known = Table(
+    "campaign_known",
+    metadata,
+    ref("campaign_id", "campaign.id", primary_key=True),
+    ref("dataset_id", "dataset.id", primary_key=True),
+    made_by(),
+    Index("ix_campaign_known_dataset", "dataset_id"),
+)
+
 campaign_set = Table(
     "campaign_set",
     metadata,

@@ -29,6 +29,9 @@ line AS (
     SELECT json_build_array('pool', d.recipe_sha256)::text
     FROM k JOIN campaign_pool q ON q.campaign_id = k.id JOIN dataset d ON d.id = q.dataset_id
     UNION ALL
+    SELECT json_build_array('known', d.recipe_sha256)::text
+    FROM k JOIN campaign_known q ON q.campaign_id = k.id JOIN dataset d ON d.id = q.dataset_id
+    UNION ALL
     SELECT json_build_array('model', q.role, m.recipe_sha256, m.tensors_sha256)::text
     FROM k JOIN campaign_model q ON q.campaign_id = k.id JOIN model_version m ON m.id = q.model_version_id
     WHERE k.n >= 1
@@ -48,8 +51,13 @@ line AS (
                      CASE WHEN 4 * i.number - 1 <= k.n THEN s.reason END,
                      CASE WHEN 4 * i.number - 1 <= k.n THEN f.reason END)::text
     FROM k JOIN suggestion s ON s.campaign_id = k.id JOIN iteration i ON i.id = s.iteration_id
-    JOIN latent z ON z.id = s.latent_id LEFT JOIN composition c ON c.id = s.composition_id
+    LEFT JOIN latent z ON z.id = s.latent_id LEFT JOIN composition c ON c.id = s.composition_id
     LEFT JOIN decode_failure f ON f.suggestion_id = s.id
+    WHERE 4 * i.number - 2 <= k.n
+    UNION ALL
+    SELECT json_build_array('parent', i.number, s.rank, c.reduced_formula, p.operator)::text
+    FROM k JOIN suggestion s ON s.campaign_id = k.id JOIN iteration i ON i.id = s.iteration_id
+    JOIN suggestion_parent p ON p.suggestion_id = s.id JOIN composition c ON c.id = p.composition_id
     WHERE 4 * i.number - 2 <= k.n
     UNION ALL
     SELECT json_build_array('answer', i.number, s.rank, l.property, encode(float8send(l.value), 'hex'), encode(float8send(l.uncertainty), 'hex'),

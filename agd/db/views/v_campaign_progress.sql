@@ -13,7 +13,8 @@ SELECT k.name AS campaign, k.property, p.unit, k.target_low, k.target_high, k.mo
        coalesce(sum(i.n_finds), 0)::bigint AS n_finds,
        round(sum(i.n_finds) / nullif(sum(i.n_charged), 0), 4) AS finds_per_call,
        max(i.highest) AS highest, min(i.lowest) AS lowest, t.name AS twin_of,
-       k.created_at, k.stop_requested_at, k.ended_at, k.end_reason, k.id AS campaign_id
+       k.created_at, k.stop_requested_at, k.ended_at, k.end_reason, k.id AS campaign_id,
+       coalesce(sum(i.n_known_finds), 0)::bigint AS n_known_finds
 FROM campaign k
 JOIN property p ON p.name = k.property
 LEFT JOIN campaign t ON t.id = k.twin_of_id

@@ -1,0 +1,241 @@
+"""Campaigns that search among formulas: no autoencoder, no latents; parents, filters, and labels that are known."""
+
+import csv
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from sqlalchemy import text
+
+from agd import spec
+from agd.db import activities, checks, hashes
+from agd.db.connection import Database
+from agd.db.removals import open_removal
+from agd.errors import NotFoundError
+from agd.loop import LocalEngine
+from agd.nets.threads import limited_threads
+from agd.report.comparison import compare
+from agd.report.page import report_page
+from agd.spec import ResolvedSpec
+from agd.steps import next_step, overviews, perform
+from agd.steps.campaign.campaigns import Campaign
+from agd.steps.cleaning import ImportRules
+from agd.steps.explaining import why
+from agd.steps.importing import import_dataset
+from agd.steps.offline import compute, ingest, prepare
+from agd.steps.opening import open_campaign, open_controls, plan
+from agd.work.workspace import Workspace
+
+STARTER = Path(str(files("agd") / "data" / "starter.csv"))
+LABELLED = ImportRules("formula", "band_gap_ev", "band_gap", "eV")
+
+SPEC = """\
+name = "{name}"
+target = "band_gap > 6 eV"
+seed = 3
+
+[data]
+dataset = "starter"
+
+[initial]
+n = 30
+at_most = 5.0
+
+[budget]
+oracle_calls = {budget}
+suggestions_per_iteration = 8
+
+[oracle]
+n_trees = 10
+{more}
+"""
+ANALOGUE = "[sampler]\nn_children = 300\n"
+RETRIEVAL = '[sampler]\nkind = "retrieval"\npool = "starter"\n'
+
+MakeSpec = Callable[..., ResolvedSpec]
+
+
+@pytest.fixture
+def formulas(tmp_path: Path) -> MakeSpec:
+    """Write and read a specification of a search among formulas."""
+
+    def make(name: str = "small", budget: int = 20, more: str = ANALOGUE) -> ResolvedSpec:
+        path = tmp_path / f"{name}.toml"
+        path.write_text(SPEC.format(name=name, budget=budget, more=more))
+        return spec.read(path)
+
+    return make
+
+
+@pytest.fixture
+def other_record(fresh_database: Callable[[], AbstractContextManager[str]], tmp_path: Path) -> Iterator[Workspace]:
+    """A second record with the starter set, in which its compositions have ids of another order."""
+    with fresh_database() as url, Database(url) as database:
+        workspace = Workspace(database, tmp_path / "other")
+        with STARTER.open() as file:
+            formulas = [row["formula"] for row in csv.DictReader(file)]
+        path = tmp_path / "backwards.csv"
+        path.write_text("\n".join(["formula", *formulas[::-1]]) + "\n")
+        import_dataset(workspace, path, "backwards", ImportRules("formula"))
+        import_dataset(workspace, STARTER, "starter", LABELLED)
+        yield workspace
+
+
+def run(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
+    campaign = open_campaign(workspace, resolved)
+    assert LocalEngine().run(workspace, campaign).is_ended
+    return campaign
+
+
+def scalar(workspace: Workspace, query: str) -> object:
+    with workspace.database.read() as tx:
+        return tx.scalar(text(query))
+
+
+def content_hash(workspace: Workspace, name: str = "small") -> str | None:
+    with workspace.database.read() as tx:
+        found = hashes.of_campaign(tx, name)
+        return found and found.sha256
+
+
+def test_no_autoencoder_is_trained_and_parents_are_rows(starter: Workspace, formulas: MakeSpec) -> None:
+    resolved = formulas(budget=24)
+    assert (resolved.spec.sampler.kind, resolved.spec.autoencoder) == ("analogue", None)
+    assert "autoencoder" not in resolved.content
+    assert plan(starter, resolved).autoencoder is None
+    campaign = run(starter, resolved)
+    assert scalar(starter, "SELECT count(*) FROM model_version WHERE kind = 'autoencoder'") == 0
+    assert scalar(starter, "SELECT count(*) FROM latent") == scalar(starter, "SELECT count(*) FROM decode_failure") == 0
+    n = scalar(starter, "SELECT count(*) FROM suggestion WHERE latent_id IS NULL AND outcome = 'new'")
+    assert n == scalar(starter, "SELECT count(*) FROM suggestion") == 24
+    assert scalar(starter, "SELECT count(DISTINCT suggestion_id) FROM suggestion_parent") == 24
+    with starter.database.read() as tx:
+        assert [law.what for law in checks.CONTRADICTIONS if checks.n_against(tx, law)] == []
+        assert [law.what for law in checks.ORPHANS if checks.n_against(tx, law)] == []
+        best = overviews.top_finds(tx, campaign.id, 20)
+    told = why(starter, str(best[0].reduced_formula)).suggestions[0]
+    assert told.made_from[0].depth == 1
+    assert " by " in told.made_from[0].operator
+    assert {one.campaign for one in why(starter, told.made_from[0].reduced_formula).suggestions} <= {"small"}
+    assert "latent vectors in their principal plane" not in report_page(starter, "small")
+
+
+def test_what_the_filter_leaves_is_counted_by_stage(starter: Workspace, formulas: MakeSpec) -> None:
+    run(starter, formulas(budget=8, more=ANALOGUE + '[filter]\nelements_denied = ["F"]\nmax_elements = 3\n'))
+    with starter.database.read() as tx:
+        rows = tx.execute(
+            text(
+                "SELECT t.name, t.n_in, t.n_left FROM stage t JOIN activity a ON a.id = t.activity_id"
+                " WHERE a.kind = 'suggest' ORDER BY a.id, t.position"
+            )
+        ).all()
+    names = [row.name for row in rows]
+    assert names[:2] == ["judged", "without: holds F"]
+    assert "without: not neutral in common oxidation states" in names
+    assert "without: neither known nor an analogue of a known composition" in names
+    assert all(row.n_left <= row.n_in for row in rows)
+    assert scalar(starter, "SELECT count(*) FROM composition c JOIN suggestion s ON s.composition_id = c.id"
+                  " WHERE c.n_elements > 3 OR c.chemical_system ~ '(^|-)F(-|$)'") == 0  # fmt: skip
+
+
+@pytest.mark.parametrize("more", [ANALOGUE, RETRIEVAL], ids=["analogue", "retrieval"])
+def test_a_broken_run_in_another_record_has_the_same_hash(
+    starter: Workspace, other_record: Workspace, formulas: MakeSpec, monkeypatch: pytest.MonkeyPatch, more: str
+) -> None:
+    resolved = formulas(budget=16, more=more)
+    run(starter, resolved)
+    campaign = open_campaign(other_record, resolved)
+    finish = activities.finish
+
+    def die(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    while (step := next_step(other_record, campaign)) is not None:
+        monkeypatch.setattr(activities, "finish", die)
+        with pytest.raises(KeyboardInterrupt), limited_threads(1):
+            perform(other_record, campaign, step)
+        monkeypatch.setattr(activities, "finish", finish)
+        other_record._loaded.clear()
+        with limited_threads(1):
+            perform(other_record, campaign, step)
+    assert content_hash(other_record) == content_hash(starter)
+    with starter.database.transaction() as tx:
+        open_removal(tx, "a test")
+        tx.execute(text("UPDATE suggestion_parent SET operator = 'a wish' WHERE suggestion_id ="
+                        " (SELECT min(suggestion_id) FROM suggestion_parent)"))  # fmt: skip
+    assert (content_hash(starter) == content_hash(other_record)) is (more == RETRIEVAL)
+
+
+def test_it_travels_to_where_no_record_is(starter: Workspace, formulas: MakeSpec, tmp_path: Path) -> None:
+    run(starter, formulas("near", budget=8))
+    campaign = open_campaign(starter, formulas("far", budget=8))
+    while (step := next_step(starter, campaign)) is not None and step.kind != "suggest":
+        perform(starter, campaign, step)
+    assert step is not None
+    assert prepare(starter, campaign, step, tmp_path / "job", 3600.0)
+    compute(tmp_path / "job")
+    assert ingest(starter, tmp_path / "job").what == "recorded"
+    assert LocalEngine().run(starter, campaign).is_ended
+    assert content_hash(starter, "far") == content_hash(starter, "near")
+
+
+def test_what_the_oracle_was_trained_on_is_known(starter: Workspace, formulas: MakeSpec) -> None:
+    campaign = run(starter, formulas(more=RETRIEVAL))
+    assert scalar(starter, "SELECT count(*) FROM label WHERE model_version_id IS NOT NULL") == 0
+    with starter.database.read() as tx:
+        (row,) = overviews.campaigns(tx, "small")
+        assert (row.n_charged, row.n_known_finds) == (20, row.n_finds)
+        assert all(one.is_known for one in overviews.top_finds(tx, campaign.id, 20))
+    (found,) = compare(starter, ["small"])
+    assert (found.figures["n_known_finds"], found.figures["n_new_finds"]) == (row.n_finds, 0)
+    off = SPEC.replace("n_trees = 10", "n_trees = 10\nuses_known_labels = false")
+    path = campaign.name
+    asked = run(starter, spec.parse(off.format(name="asked", budget=20, more=RETRIEVAL), Path(f"{path}.toml")))
+    assert not asked.spec.oracle.uses_known_labels
+    assert scalar(starter, "SELECT count(*) FROM label WHERE model_version_id IS NOT NULL") == 20
+
+
+def test_controls_choose_blindly_among_the_same(starter: Workspace, formulas: MakeSpec) -> None:
+    for name, more in (("made", ANALOGUE), ("drawn", RETRIEVAL)):
+        campaign = open_campaign(starter, formulas(name, budget=8, more=more))
+        blind, substitution = open_controls(starter, campaign)
+        assert blind.name == f"{name}-random"
+        assert blind.spec.sampler.options().model_dump()["acquisition"] == "random"
+        assert blind.spec.sampler.kind == campaign.spec.sampler.kind
+        assert substitution.spec.sampler.kind == "substitution"
+        for one in (blind, substitution):
+            assert LocalEngine().run(starter, one).is_ended
+        assert open_controls(starter, campaign) == [blind, substitution]
+    assert scalar(starter, "SELECT count(*) FROM model_version WHERE kind = 'autoencoder'") == 0
+
+
+def test_a_dataset_of_what_is_known(starter: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "known.csv"
+    path.write_text("formula\nNa7Cl5\nCsMgF3\nSrAlF5\n")
+    import_dataset(starter, path, "known", ImportRules("formula"))
+    known = SPEC.replace('dataset = "starter"', 'dataset = "starter"\nknown = ["known"]')
+    resolved = spec.parse(known.format(name="small", budget=8, more=ANALOGUE), tmp_path / "small.toml")
+    campaign = open_campaign(starter, resolved)
+    assert scalar(starter, "SELECT count(*) FROM campaign_known") == 2
+    assert LocalEngine().run(starter, campaign).is_ended
+    missing = known.replace('["known"]', '["knwon"]').format(name="other", budget=8, more=ANALOGUE)
+    with pytest.raises(NotFoundError, match=r"other.toml:7: data.known: no dataset 'knwon'.*'known'"):
+        open_campaign(starter, spec.parse(missing, tmp_path / "other.toml"))
+
+
+def test_a_text_means_what_it_meant_when_it_was_opened(starter: Workspace, formulas: MakeSpec) -> None:
+    """The defaults of today are written into new specifications; who runs an old one again goes on with it."""
+    resolved = formulas()
+    open_campaign(starter, resolved)
+    with starter.database.transaction() as tx:
+        open_removal(tx, "a test")
+        tx.execute(
+            text(
+                "UPDATE campaign SET spec = jsonb_set(spec, '{filter}', '{\"max_atoms\": null}'),"
+                " spec_sha256 = 'of its time'"
+            )
+        )
+    again = open_campaign(starter, resolved)
+    assert not again.spec.filter.is_neutral_in_common_states
