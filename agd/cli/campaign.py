@@ -35,66 +35,20 @@ Engine = Annotated[
 Workers = Annotated[int, typer.Option("--workers", "-n", min=1, max=1024, help="Processes that work the queue.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Leave it in the queue to `agd worker`, and return.")]
 
-TEMPLATE = """\
-# A campaign of active generative design. Run it with `agd run {file}`; every key not given has a default.
-name = "{name}"
-# mode = "paper"               # the published loop: undecodable points count as 0 in the sampler, repeats are charged
-target = "band_gap > 6 eV"     # or "band_gap < 1 eV", or a window: "2 eV < band_gap < 4 eV"
-seed = 42
-threads = 1                    # rows are reproducible for the same number of threads and CPU type
-
-[data]
-dataset = "mp-2021"            # imported before, see `agd data import --help`
-
-[initial]                      # the rows whose labels the campaign knows from the start
-n = 300                        # a random sample of the dataset ...
-seed = 0
-# at_most = 3.0                # ... of rows with a value up to this
-# file = "initial.csv"         # or the rows that this file lists (instead of n)
-# formula_column = "composition"
-
-[budget]
-oracle_calls = 1000            # distinct compositions the oracle may be asked for
-suggestions_per_iteration = 20
-stall_after = 50               # end after so many iterations in a row without a new composition
-
-[autoencoder]                  # turns compositions into latent vectors and back
-kind = "set"                   # or "paper-dense", or "paper" (hours of CPU): the published one-hot and decode rule
-# variational = true           # a variational autoencoder (with kind "set")
-# corpus = "mp-formulas"       # a dataset of formulas to train on; the campaign's own if not given
-seed = 0
-
-[oracle]                       # answers for a composition
-kind = "random_forest"         # or "extra_trees", "hist_gradient_boosting", "lightgbm", "ensemble", "roost";
-                               # "table" answers from the dataset only, "external" waits for `agd tell`
-# exclude = ["held-out.csv"]   # files of formulas it must not be trained on
-seed = 0
-
-[sampler]                      # suggests what to label next
-kind = "ucb"                   # or "ei", "stock" (bayesian-optimization's own), "random", "substitution", "pool"
-# pool = "mp-formulas"         # the dataset that "pool" draws its random rows from
-kappa = 10.0                   # standard deviations added to the mean: more of it explores more
-# avoids_seen = false          # also suggest what the campaign has seen: not charged, and most of it is
-
-[filter]                       # what is rejected before it is charged
-is_charge_neutral = true
-is_electronegativity_balanced = true
-# is_smact_valid = true        # a second rule: SMACT's smact_validity with its defaults
-# max_elements = 5
-# max_atoms = 20
-# max_count = 7
-"""
-
 
 def init(
     file: Annotated[Path, typer.Argument(help="The specification to write.")] = Path("wide-gap.toml"),
+    paper: Annotated[
+        bool, typer.Option("--paper", help="The published loop: an autoencoder, latent points, decode failures.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Write a commented specification of a campaign."""
+    from agd.cli import templates
     from agd.writing import write_text
 
     show.require_outputs(file, force=force)
-    write_text(file, TEMPLATE.format(file=file.name, name=file.stem), force=force)
+    write_text(file, templates.template(file, is_paper=paper), force=force)
     show.say_wrote(file, f": look at its dataset, then `agd run {file}`")
 
 

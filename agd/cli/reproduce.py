@@ -22,7 +22,7 @@ def reproduce(
         str,
         typer.Argument(
             help="table1, fig4, fig5 (kappa), fig8 (t-SNE), recovery, direct, screen24, exp1, exp2, exp3, exp4, "
-            "matgan, or all."
+            "matgan, or all; retrieval: real compounds found where true labels answer, which is not the paper's."
         ),
     ],
     data: Annotated[

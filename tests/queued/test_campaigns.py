@@ -50,7 +50,11 @@ EXTERNAL = """\
 kind = "external"
 
 [sampler]
+kind = "ucb"
 n_warmup = 200
+
+[filter]
+is_neutral_in_common_states = false
 """
 
 
