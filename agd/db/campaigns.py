@@ -19,6 +19,7 @@ from agd.db.tables import (
     campaign_pool,
     campaign_set,
     composition,
+    dataset,
     dataset_row,
     decode_failure,
     given_up,
@@ -97,10 +98,15 @@ def store_known(tx: Transaction, campaign_id: int, dataset_ids: Sequence[int], a
         tx.execute(insert(campaign_known), rows)
 
 
-def known_of(tx: Transaction, campaign_id: int) -> list[int]:
-    """The datasets whose compositions count as known, in the order in which they came into the record."""
-    found = select(campaign_known.c.dataset_id).where(campaign_known.c.campaign_id == campaign_id)
-    return list(tx.execute(found.order_by(campaign_known.c.dataset_id)).scalars())
+def known_of(tx: Transaction, campaign_id: int) -> dict[int, str]:
+    """The recipes of the datasets whose compositions count as known, by id, in one order for every record."""
+    found = (
+        select(dataset.c.id, dataset.c.recipe_sha256)
+        .join(campaign_known, campaign_known.c.dataset_id == dataset.c.id)
+        .where(campaign_known.c.campaign_id == campaign_id)
+        .order_by(dataset.c.recipe_sha256)
+    )
+    return dict(tx.execute(found).all())
 
 
 def formulas_of(tx: Transaction, dataset_ids: Sequence[int]) -> list[str]:
@@ -117,11 +123,12 @@ def formulas_of(tx: Transaction, dataset_ids: Sequence[int]) -> list[str]:
     return list(tx.execute(found).scalars())
 
 
-def rows_of_pool(tx: Transaction, dataset_id: int, seed: int, n: int) -> list[str]:
-    """The reduced formulas of a dataset, in one order for every record; `n` random ones where it has more."""
-    if tx.execute(select(dataset_row.c.line).where(dataset_row.c.dataset_id == dataset_id).offset(n).limit(1)).first():
-        return drawn(tx, dataset_id, seed, n)
-    return formulas_of(tx, [dataset_id])
+def size_of_pool(tx: Transaction, dataset_id: int) -> tuple[str, int]:
+    """The recipe of a dataset, and how many compositions it has."""
+    n_rows = select(func.count()).select_from(dataset_row).where(dataset_row.c.dataset_id == dataset_id)
+    found = select(dataset.c.recipe_sha256, n_rows.scalar_subquery()).where(dataset.c.id == dataset_id)
+    recipe_sha256, n = tx.execute(found).one()
+    return recipe_sha256, n
 
 
 def pool_of(tx: Transaction, campaign_id: int) -> int | None:

@@ -6,6 +6,7 @@ from agd.db import campaigns
 from agd.db.connection import Transaction
 from agd.protocols import CandidateOptions
 from agd.steps.campaign.campaigns import Campaign
+from agd.steps.campaign.known import compositions_of
 from agd.steps.data.compositions import counts_of
 from agd.types import Counts
 
@@ -24,8 +25,7 @@ def draw(tx: Transaction, campaign: Campaign, seed: int, seen: AbstractSet[str])
         return None
     options = campaign.spec.sampler.options()
     if isinstance(options, CandidateOptions):
-        weighed = campaigns.rows_of_pool(tx, dataset_id, seed, options.n_candidates)
-        return _fitting(campaign, counts_of(weighed))
+        return _fitting(campaign, _weighed(tx, dataset_id, seed, options.n_candidates))
     n = campaign.spec.budget.suggestions_per_iteration
     n_drawn = 2 * n + len(seen)
     while True:
@@ -35,6 +35,13 @@ def draw(tx: Transaction, campaign: Campaign, seed: int, seen: AbstractSet[str])
         if len(candidates) >= n or len(drawn) < n_drawn:
             return candidates[:n]
         n_drawn *= _GROWTH
+
+
+def _weighed(tx: Transaction, dataset_id: int, seed: int, n: int) -> Counts:
+    recipe_sha256, n_rows = campaigns.size_of_pool(tx, dataset_id)
+    if n_rows <= n:
+        return compositions_of(tx, {dataset_id: recipe_sha256})
+    return counts_of(campaigns.drawn(tx, dataset_id, seed, n))
 
 
 def _fitting(campaign: Campaign, counts: Counts) -> Counts:

@@ -110,7 +110,7 @@ def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
                 raise BusyError(f"another process has just opened campaign {name!r}: run the command again")
             for role, training_set_id in sets.items():
                 campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
-            campaigns.store_known(tx, campaign_id, known, activity_id)
+            campaigns.store_known(tx, campaign_id, list(known), activity_id)
             if pool_id is not None:
                 campaigns.store_pool(tx, campaign_id, pool_id, activity_id)
             activities.finish(tx, activity_id)

@@ -1,5 +1,7 @@
 """What a campaign takes for known, and what it lets through."""
 
+from collections.abc import Mapping
+
 from agd.chem.analogues import Analogues
 from agd.db import campaigns
 from agd.db.connection import Transaction
@@ -8,6 +10,11 @@ from agd.spec import FilterSpec
 from agd.steps.campaign.campaigns import Campaign
 from agd.steps.data.compositions import counts_of
 from agd.types import Counts
+
+# Datasets never change, so the last ones are read once in a process: by their recipes, and by the table itself.
+_MOST_READ = 2
+_read: dict[tuple[str, ...], Counts] = {}
+_indexed: dict[int, tuple[Counts, Analogues]] = {}
 
 
 def reference(tx: Transaction, campaign: Campaign) -> Counts | None:
@@ -18,8 +25,19 @@ def reference(tx: Transaction, campaign: Campaign) -> Counts | None:
     spec = campaign.spec
     if spec.sampler.space() != "formula" and not spec.filter.is_known_or_analogue:
         return None
-    dataset_ids = campaigns.known_of(tx, campaign.id)
-    return counts_of(campaigns.formulas_of(tx, dataset_ids)) if dataset_ids else None
+    recipes = campaigns.known_of(tx, campaign.id)
+    return compositions_of(tx, recipes) if recipes else None
+
+
+def compositions_of(tx: Transaction, recipes: Mapping[int, str]) -> Counts:
+    """The compositions `[r, 103]` of datasets, each once, by formula; the datasets by id, with their recipes."""
+    key = tuple(recipes.values())
+    if key not in _read:
+        while len(_read) >= _MOST_READ:
+            del _read[next(iter(_read))]
+        _read[key] = counts_of(campaigns.formulas_of(tx, list(recipes)))
+        _read[key].flags.writeable = False
+    return _read[key]
 
 
 def filter_of(rule: FilterSpec, known: Counts | None) -> Filter:
@@ -34,5 +52,12 @@ def filter_of(rule: FilterSpec, known: Counts | None) -> Filter:
         must_contain=rule.must_contain,
         has_metal=rule.has_metal,
         is_neutral_in_common_states=rule.is_neutral_in_common_states,
-        analogues=Analogues.of(known) if rule.is_known_or_analogue and known is not None else None,
+        analogues=None if known is None or not rule.is_known_or_analogue else _analogues(known),
     )
+
+
+def _analogues(known: Counts) -> Analogues:
+    if id(known) not in _indexed:
+        _indexed.clear()
+        _indexed[id(known)] = (known, Analogues.of(known))  # held, so that no other table gets its id
+    return _indexed[id(known)][1]
