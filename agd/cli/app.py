@@ -13,6 +13,7 @@ from agd.cli import (
     jobs,
     keeping,
     labels,
+    predict,
     report,
     reproduce,
     screen,
@@ -48,6 +49,7 @@ why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")
 keeping.register(app)
+app.command()(predict.predict)
 app.command()(reproduce.reproduce)
 app.command()(demo)
 

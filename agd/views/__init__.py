@@ -20,7 +20,7 @@ from agd.views.lineage import (
     TrainedOn,
     Verdict,
 )
-from agd.views.models import ModelVersion, TrainedModel
+from agd.views.models import ModelVersion, Predicted, TrainedModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
 
@@ -43,6 +43,7 @@ __all__ = [
     "ModelVersion",
     "NewGeneration",
     "PickedBy",
+    "Predicted",
     "RefusedRow",
     "Resting",
     "RestingCampaign",

@@ -95,6 +95,7 @@ KEYS = {
         "kind plugin property options seed threads recipe_sha256 n_initial n_learned last_iteration n_held_out "
         "was_there model_version_id tensors_sha256 metrics"
     ),
+    views.Predicted: ("formula property value uncertainty unit is_learned_from distance share_nearer model_version_id"),
     views.Generation: (
         "generation generator generator_sha256 seed first_sample n_samples generated_at duration agd_version host "
         "dataset_id model_version_id activity_id options recipe_sha256 n_rejected n_compositions stages"

@@ -15,9 +15,9 @@ from agd_workflows import tasks
 OF_STEP = {kind: task for kind, task in tasks.OF_KIND.items() if kind in STEPS}
 
 
-def campaign_workflow(name: str, due: Sequence[Step]) -> Workflow:
+def campaign_workflow(name: str, due: Sequence[Step], *, has_latents: bool = True) -> Workflow:
     """What a campaign does from the steps that are due to the end of their iteration."""
-    steps = [*due, *_after(due[-1])]
+    steps = [*due, *_after(due[-1], has_latents=has_latents)]
     made = [_step(name, step) for step in reversed(steps)][::-1]  # FireWorks counts the last made first
     return _linked(name, made[: len(due)], made[len(due) :])
 
@@ -46,12 +46,12 @@ def step_of(document: Mapping[str, Any]) -> Step | None:
     return Step(kind, first.get("iteration")) if kind in STEPS else None
 
 
-def _after(step: Step) -> list[Step]:
-    """The steps that follow one, to the end of its iteration."""
+def _after(step: Step, *, has_latents: bool) -> list[Step]:
+    """The steps that follow one, to the end of its iteration; nothing is encoded where there are no latents."""
     kinds = [kind.name for kind in ITERATION]
     if step.iteration is not None:
         return [Step(kind, step.iteration) for kind in kinds[kinds.index(step.kind) + 1 :]]
-    encode = [] if step.kind == ENCODING.name else [Step(ENCODING.name)]
+    encode = [] if step.kind == ENCODING.name or not has_latents else [Step(ENCODING.name)]
     return [*encode, *(Step(kind, 1) for kind in kinds)]
 
 

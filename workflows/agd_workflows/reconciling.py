@@ -195,7 +195,8 @@ class Reconciler:
                 return
         if not self.is_dry:
             self._retire(name)
-            self.launchpad.add_wf(campaign_workflow(name, view.due))
+            has_latents = view.campaign.spec.autoencoder is not None
+            self.launchpad.add_wf(campaign_workflow(name, view.due, has_latents=has_latents))
         yield Mended(name, None, f"{', '.join(map(str, view.due))}: due and not in the queue, queued")
 
     def _is_covered(self, view: _View) -> bool:
