@@ -48,6 +48,9 @@ def screen(
     max_atoms: Annotated[int, typer.Option(min=1, max=show.MAX_INT)] = 20,
     max_count: Annotated[int, typer.Option(min=1, max=show.MAX_INT, help="Atoms of one element.")] = 7,
     valid: Annotated[bool, typer.Option(help="Only charge-neutral, electronegativity-balanced ones.")] = True,
+    filtered: Annotated[
+        bool, typer.Option("--filtered", help="Only what the campaign's own [filter] lets through.")
+    ] = False,
     novel: Annotated[bool, typer.Option(help="Leave out what the screener has a label of.")] = True,
     limit: Annotated[int | None, typer.Option(min=1, max=show.MAX_INT, help="Read so many rows of the pool.")] = None,
     formula_column: Annotated[
@@ -80,6 +83,7 @@ def screen(
         is_novel=novel,
         limit=limit,
         formula_column=formula_column,
+        is_filtered=filtered,
     )
     if detach and pool == "-":
         raise InputError("--detach: a worker cannot read this terminal's standard input: name a file or a data set")

@@ -8,7 +8,7 @@ import numpy as np
 from agd.chem.distinct import Seen
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
-from agd.filters import VALID, VALIDITY, Trims
+from agd.filters import VALID, VALIDITY, Filter, Trims
 from agd.protocols import Oracle
 from agd.steps.pools import Chunk
 from agd.target import Target
@@ -20,8 +20,8 @@ class Criteria:
     """What a composition must be to be picked; None or False asks nothing.
 
     The prediction must lie in the target, and still do so `sigma` standard deviations to either side. Counts are those
-    of the reduced formula. `is_novel` leaves out what has a label in the screener's training set. Only the first
-    `limit` rows of the pool are read.
+    of the reduced formula. `is_filtered`: the campaign's own filter lets it through. `is_novel` leaves out what has a
+    label in the screener's training set. Only the first `limit` rows of the pool are read.
     """
 
     target: Target
@@ -32,6 +32,7 @@ class Criteria:
     is_valid: bool
     is_novel: bool
     limit: int | None
+    is_filtered: bool = False
 
     @property
     def trims(self) -> Trims:
@@ -52,6 +53,7 @@ class Criteria:
             "is_novel": self.is_novel,
             "limit": self.limit,
             "formula_column": formula_column,
+            **({"is_filtered": True} if self.is_filtered else {}),  # so that others are what they were before
         }
 
 
@@ -98,16 +100,18 @@ class ScreenerAtWork:
 
 @dataclass(slots=True)
 class Funnel:
-    """The stages that all screeners share, and the screeners behind them."""
+    """The stages that all screeners share, and the screeners behind them; `rule` is the campaign's filter."""
 
     criteria: Criteria
     screeners: Mapping[str, ScreenerAtWork]
+    rule: Filter = field(default_factory=Filter)
     seen: Seen = field(default_factory=Seen)
     n_read: int = 0
     n_parsed: int = 0
     n_distinct: int = 0
     n_within_trims: int = 0
     n_valid: int = 0
+    n_let_through: int = 0
 
     def take(self, chunk: Chunk) -> None:
         """Let the rows of a chunk through as far as they come."""
@@ -127,6 +131,10 @@ class Funnel:
             is_valid = VALID.judge(counts).mask
             rows, counts = rows[is_valid], counts[is_valid]
         self.n_valid += len(rows)
+        if self.criteria.is_filtered:
+            is_let_through = self.rule.judge(counts).mask
+            rows, counts = rows[is_let_through], counts[is_let_through]
+        self.n_let_through += len(rows)
         lines, spellings = [chunk.lines[i] for i in rows], [chunk.spellings[i] for i in rows]
         for screener in self.screeners.values():
             screener.pick(counts, lines, spellings, self.criteria)
@@ -138,6 +146,8 @@ class Funnel:
         found.append(("within trims", self.n_within_trims))
         if criteria.is_valid:
             found.append(("valid", self.n_valid))
+        if criteria.is_filtered:
+            found.append(("within the campaign's filter", self.n_let_through))
         if criteria.is_novel:
             found.append(("novel", screener.n_novel))
         found.append(("predicted in target", screener.n_in_target))

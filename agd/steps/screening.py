@@ -24,6 +24,7 @@ from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import options as plugin_options
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.campaign.known import filter_of, reference
 from agd.steps.data.compositions import counts_of, store_compositions
 from agd.steps.drawing import Labels, of_campaign
 from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork
@@ -92,6 +93,7 @@ class ScreeningPlan:
     is_novel: bool = True
     limit: int | None = None
     formula_column: str | None = None
+    is_filtered: bool = False
 
     def as_request(self) -> dict[str, Any]:
         """The plan in plain values of JSON."""
@@ -115,6 +117,7 @@ class ScreeningPlan:
             is_valid=self.is_valid,
             is_novel=self.is_novel,
             limit=self.limit,
+            is_filtered=self.is_filtered,
         )
 
 
@@ -252,7 +255,9 @@ def _screen(
             at_work: dict[str, ScreenerAtWork] = {
                 role: _at_work(workspace, screener) for role, screener in screeners.items()
             }
-            funnel = Funnel(criteria, at_work)
+            with workspace.database.read() as tx:
+                rule = filter_of(campaign.spec.filter, reference(tx, campaign))
+            funnel = Funnel(criteria, at_work, rule)
             for chunk in pool.chunks(criteria.limit):
                 funnel.take(chunk)
                 progress(chunk.done, chunk.total, f"{funnel.n_read:,} formulas read")

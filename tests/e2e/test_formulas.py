@@ -3,6 +3,7 @@
 import csv
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from agd.steps.explaining import why
 from agd.steps.importing import import_dataset
 from agd.steps.offline import compute, ingest, prepare
 from agd.steps.opening import open_campaign, open_controls, plan
+from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.work.workspace import Workspace
 
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))
@@ -239,3 +241,17 @@ def test_a_text_means_what_it_meant_when_it_was_opened(starter: Workspace, formu
         )
     again = open_campaign(starter, resolved)
     assert not again.spec.filter.is_neutral_in_common_states
+
+
+def test_a_screening_lets_through_what_the_search_does(starter: Workspace, formulas: MakeSpec, tmp_path: Path) -> None:
+    run(starter, formulas(budget=8, more=ANALOGUE + '[filter]\nelements_denied = ["F"]\n'))
+    pool = tmp_path / "pool.csv"
+    pool.write_text("formula\nLiF\nNaCl\nNa7Cl5\nBN\nCaO\n")
+    choice = ScreenerChoice(options=("n_trees=5",))
+    plan_ = ScreeningPlan("small", str(pool), ("baseline",), choice, target="band_gap > 0.1 eV", is_novel=False)
+    (loose,) = screen(starter, plan_).screenings
+    (strict,) = screen(starter, replace(plan_, is_filtered=True)).screenings
+    assert {hit.reduced_formula for hit in loose.top} == {"LiF", "NaCl", "BN", "CaO"}
+    assert {hit.reduced_formula for hit in strict.top} == {"NaCl", "CaO"}
+    assert strict.stages["within the campaign's filter"] == 2
+    assert ScreeningPlan.of_request(replace(plan_, is_filtered=True).as_request()).is_filtered
