@@ -30,7 +30,9 @@ class AnalogueOptions(WeighingOptions):
     )
     max_per_system: int | None = Field(3, ge=1, description="Most suggestions of one chemical system in the campaign.")
     n_children: int = Field(4000, ge=1, le=1_000_000, description="Children made in each iteration.")
-    n_parents: int = Field(80, ge=1, description="Best labelled compositions that have children.")
+    n_parents: int = Field(
+        300, ge=1, description="Best labelled compositions that have children, one of each chemical system."
+    )
     known_parents: float = Field(
         0.3, ge=0.0, le=1.0, description="Share of the children whose parent is a random known composition."
     )
@@ -120,7 +122,9 @@ class _Stock:
             counts = counts[np.argsort(-objectives, kind="stable")]
         else:
             counts = history.counts[history.counts.any(axis=1)]
-        best = distinct(counts)[0][: options.n_parents]
+        counts = distinct(counts)[0]
+        _, first = np.unique(keys_of((counts > 0).astype(np.int32)), return_index=True)
+        best = counts[np.sort(first)][: options.n_parents]
         known = np.zeros((0, N_ELEMENTS), np.int32) if history.reference is None else history.reference
         elements = counts.any(axis=0) | known.any(axis=0)
         return cls(best, known, elements, options.n_with_siblings)

@@ -49,6 +49,8 @@ INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, ac
     (1, 1, 1, 'latent', 1, 1, 'new', 1, 1, 1, 1, 0), (1, 1, 2, 'latent', 1, 1, 'new', 2, 1, NULL, NULL, 0),
     (1, 1, 3, 'latent', 1, 1, 'undecodable', NULL, 1, NULL, NULL, 0), (1, 1, 4, 'latent', 1, 1, NULL, NULL, NULL, NULL,
     NULL, 0), (1, 1, 5, 'latent', 1, 1, 'new', 3, 1, NULL, NULL, 0);
+INSERT INTO suggestion_parent VALUES (1, 2, 'a swap', 1);
+INSERT INTO campaign_known VALUES (1, 1, 1);
 INSERT INTO decode_failure VALUES (3, 'no counts', 1);
 INSERT INTO retraction VALUES (1, 'wrong sample', 1);
 INSERT INTO given_up VALUES (5, 'it decomposes', 1);
@@ -235,14 +237,14 @@ def test_rows_hash_as_changed_values_did(tx: Transaction, function: str) -> None
     open_removal(tx, "as it was held before")
     tx.execute(text("UPDATE suggestion SET label_id = 2 WHERE id = 1"))
     tx.execute(text("UPDATE suggestion SET outcome = 'unanswered', reason = 'it decomposes' WHERE id = 5"))
-    for table in ("given_up", "label_replacement"):
+    for table in ("given_up", "label_replacement", "suggestion_parent", "campaign_known"):
         tx.execute(text(f"DELETE FROM {table}"))
     assert inventory.content_hashes(tx, function) == now
     iterations = progress.iterations(tx, 1)
     tx.execute(text("TRUNCATE removal"))
     schema.downgrade(tx, "0005")
     assert inventory.content_hashes(tx, function) == now
-    assert progress.iterations(tx, 1) == iterations
+    assert progress.iterations(tx, 1) == [tuple(row)[:-1] for row in iterations]  # known finds are counted since 0011
 
 
 def test_the_door_opens_for_one_transaction(database: Database, tx: Transaction) -> None:
@@ -281,8 +283,17 @@ def test_bulk_rows_meet_no_trigger(tx: Transaction) -> None:
 
 def test_going_back_never_forgets_what_came_after(database: Database, tx: Transaction) -> None:
     tx.commit()
-    with pytest.raises(RuntimeError, match="no place for answers that were given up"), database.transaction() as later:
-        schema.downgrade(later, "0005")
+    for table, what in (
+        ("suggestion_parent", "parents of suggestions"),
+        ("campaign_known", "what campaigns take for known"),
+        (None, "answers that were given up"),
+    ):
+        with pytest.raises(RuntimeError, match=f"no place for {what}"), database.transaction() as later:
+            schema.downgrade(later, "0005")
+        if table is not None:
+            with database.transaction() as later:
+                open_removal(later, "as it was held before")
+                later.execute(text(f"DELETE FROM {table}"))
 
 
 def test_the_steps_write_as_before(tx: Transaction) -> None:

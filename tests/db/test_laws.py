@@ -162,6 +162,7 @@ def test_the_counters_of_the_view(tx: Transaction) -> None:
         "n_new": 1,
         "n_charged": 1,
         "n_finds": 0,
+        "n_known_finds": 0,
     }
     tx.execute(text("UPDATE campaign SET mode = 'paper', target_low = 5"))
     row = tx.execute(text("SELECT * FROM v_campaign_progress")).mappings().one()

@@ -80,7 +80,15 @@ def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeS
     assert content_hash(starter, "other") == first
     with starter.database.transaction() as tx:  # the same rows under other ids: forget the campaign and run it again
         open_removal(tx, "a test")
-        for table in ("decode_failure", "suggestion", "latent", "campaign_model", "campaign_set", "campaign_hash"):
+        for table in (
+            "decode_failure",
+            "suggestion",
+            "latent",
+            "campaign_model",
+            "campaign_set",
+            "campaign_known",
+            "campaign_hash",
+        ):
             tx.execute(text(f"DELETE FROM {table}"))
         tx.execute(text("DELETE FROM label WHERE model_version_id IS NOT NULL"))
         tx.execute(text("DELETE FROM model_version"))
@@ -172,7 +180,7 @@ def test_the_table_oracle_is_not_charged_for_what_it_lacks(
     starter: Workspace, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compositions that the table lacks leave the whole budget to those that it holds."""
-    more = '[oracle]\nkind = "table"\n'
+    more = '[oracle]\nkind = "table"\n[sampler]\nkind = "ucb"\n'
     with fixed_proposals(monkeypatch, ["Na7Cl5", "K7Cl5", "KF", "NaF", "BaF2", "SrF2"]):
         campaign = open_campaign(starter, make_spec(budget=2, more=more))
         LocalEngine().run(starter, campaign)
