@@ -103,16 +103,18 @@ class Filter:
         return Judgement(len(counts), asked)
 
     def _elements(self, counts: Counts) -> list[tuple[NDArray[np.bool_], str]]:
-        asked = []
+        asked: list[tuple[NDArray[np.bool_], str]] = []
         if self.elements_allowed:
             others = [i for i, symbol in enumerate(SYMBOLS) if symbol not in self.elements_allowed]
-            asked.append((~counts[:, others].any(axis=1), f"holds more than {', '.join(self.elements_allowed)}"))
+            asked.append(
+                (np.logical_not(counts[:, others].any(axis=1)), f"holds more than {', '.join(self.elements_allowed)}")
+            )
         if self.elements_denied:
-            is_free = ~counts[:, [SYMBOLS.index(symbol) for symbol in self.elements_denied]].any(axis=1)
-            asked.append((is_free, f"holds {' or '.join(self.elements_denied)}"))
+            denied = [SYMBOLS.index(symbol) for symbol in self.elements_denied]
+            asked.append((np.logical_not(counts[:, denied].any(axis=1)), f"holds {' or '.join(self.elements_denied)}"))
         asked += [(counts[:, SYMBOLS.index(symbol)] > 0, f"holds no {symbol}") for symbol in self.must_contain]
         if self.has_metal:
-            asked.append((counts[:, smact_metals()].any(axis=1), "holds no metal"))
+            asked.append((np.asarray(counts[:, smact_metals()].any(axis=1)), "holds no metal"))
         return asked
 
 

@@ -78,7 +78,7 @@ def can_be_neutral(counts: Counts, states: States) -> NDArray[np.bool_]:
     elements, or of one that has no states, is not.
     """
     n_elements = np.count_nonzero(counts, axis=1)
-    is_neutral = n_elements == 1
+    is_neutral: NDArray[np.bool_] = n_elements == 1
     table = _Table.of(states)
     for group in by_arity(counts):
         if 1 < len(group.columns) <= MAX_ELEMENTS:

@@ -26,7 +26,7 @@ def believe(
         return _process(features, values, asked)
     from sklearn.ensemble import ExtraTreesRegressor
 
-    forest = ExtraTreesRegressor(
+    forest = ExtraTreesRegressor(  # type: ignore[no-untyped-call]  # scikit-learn ships no types
         n_estimators=N_TREES, max_features=MAX_FEATURES, bootstrap=True, random_state=seed, n_jobs=n_threads()
     )
     forest.fit(np.asarray(features, np.float32), values)

@@ -14,7 +14,7 @@ from agd.chem.identity import identify
 from agd.errors import ExhaustedError, InputError
 from agd.plugins.children import KNOWN, Mutations, draw, operator
 from agd.plugins.uniform import checked_box
-from agd.plugins.weighing import WeighingOptions, Weights, admitted, distinct, labelled, spread, taken, unseen
+from agd.plugins.weighing import WeighingOptions, Weights, admitted, distinct, labelled, spread, unseen
 from agd.protocols import Options, Space
 from agd.types import Counts, History, Parent, Proposals
 
@@ -86,9 +86,7 @@ class Analogue:
         chosen = spread(weights.best_first.tolist(), made.counts, history, self.options, n)
         if not chosen:
             raise ExhaustedError("every chemical system that can be reached has as many suggestions as it may")
-        return Proposals(
-            counts=made.counts[chosen], parents=made.of(np.array(chosen)).origins(), **taken(chosen, weights)
-        )
+        return weights.proposals(chosen, made.counts, made.of(np.array(chosen)).origins())
 
     def _children(self, stock: "_Stock", rng: np.random.Generator) -> "_Made":
         options = self.options
@@ -126,7 +124,7 @@ class _Stock:
         _, first = np.unique(keys_of((counts > 0).astype(np.int32)), return_index=True)
         best = counts[np.sort(first)][: options.n_parents]
         known = np.zeros((0, N_ELEMENTS), np.int32) if history.reference is None else history.reference
-        elements = counts.any(axis=0) | known.any(axis=0)
+        elements = np.logical_or(counts.any(axis=0), known.any(axis=0))
         return cls(best, known, elements, options.n_with_siblings)
 
 

@@ -7,7 +7,7 @@ from agd.chem.analogues import keys_of
 from agd.chem.identity import reduce_counts
 from agd.errors import ExhaustedError, InputError
 from agd.plugins.uniform import checked_box
-from agd.plugins.weighing import WeighingOptions, Weights, admitted, spread, taken, unseen
+from agd.plugins.weighing import WeighingOptions, Weights, admitted, spread, unseen
 from agd.protocols import CandidateOptions, Options, Space
 from agd.types import Counts, History, Proposals
 
@@ -48,7 +48,7 @@ class Retrieval:
         chosen = spread(_each_once(order, candidates), candidates, history, self.options, n)
         if not chosen:
             raise ExhaustedError("every row of the pool that the filter lets through is spent")
-        return Proposals(counts=candidates[chosen], **taken(chosen, weights))
+        return weights.proposals(chosen, candidates)
 
 
 def _each_once(order: list[int], candidates: Counts) -> Iterator[int]:

@@ -14,7 +14,7 @@ from agd.chem.descriptors import magpie
 from agd.chem.identity import reduce_counts
 from agd.plugins.acquisition import Improvement
 from agd.protocols import Options
-from agd.types import Counts, Floats, History
+from agd.types import Counts, Floats, History, Parent, Proposals
 
 _FEW_LABELS = 2
 """A surrogate learns from so many at least."""
@@ -62,6 +62,18 @@ class Weights:
             order = order[np.argsort(-self.acquisition[order], kind="stable")]
         self.best_first: NDArray[np.intp] = order
 
+    def proposals(
+        self, chosen: Sequence[int], candidates: Counts, parents: Sequence[Sequence[Parent]] = ()
+    ) -> Proposals:
+        """What was chosen among the candidates `[m, 103]`, with its measures."""
+        return Proposals(
+            posterior_mean=self.mean[chosen],
+            posterior_sd=self.sd[chosen],
+            acquisition=self.acquisition[chosen],
+            counts=candidates[chosen],
+            parents=parents,
+        )
+
 
 def _acquired(options: WeighingOptions, mean: Floats, sd: Floats, best: float) -> Floats:
     if options.acquisition == "ei":
@@ -89,7 +101,7 @@ class _Table:
         from hashlib import blake2b
 
         self.counts = counts
-        self._digest = blake2b(np.ascontiguousarray(counts).view(np.uint8), digest_size=16).digest()
+        self._digest = blake2b(np.ascontiguousarray(counts).tobytes(), digest_size=16).digest()
 
     def __hash__(self) -> int:
         return hash(self._digest)
@@ -156,12 +168,3 @@ def distinct(counts: Counts) -> tuple[Counts, NDArray[np.intp]]:
     reduced = reduce_counts(counts[rows])
     first = np.sort(np.unique(keys_of(reduced), return_index=True)[1])
     return reduced[first], rows[first]
-
-
-def taken(rows: Sequence[int], weights: Weights) -> dict[str, Floats]:
-    """The measures of what was chosen, as `Proposals` has them."""
-    return {
-        "posterior_mean": weights.mean[rows],
-        "posterior_sd": weights.sd[rows],
-        "acquisition": weights.acquisition[rows],
-    }

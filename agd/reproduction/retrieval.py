@@ -89,8 +89,7 @@ def retrieval(study: Study, wish: Wish) -> Outcome:  # noqa: ARG001  it has noth
             [
                 Line(arm.title, f"after {calls:,} calls", Figure.of([curve[calls] for curve in curves]), decimals=0)
                 for arm, curves in by_arm.items()
-                for calls in _AFTER
-                if calls in curves[0]
+                for calls in sorted(curves[0])
             ],
             (f"{_n_there(study, goal):,} of the pool are so, those of the start among them.",),
         )

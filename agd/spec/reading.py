@@ -268,8 +268,8 @@ def with_options(spec: CampaignSpec) -> dict[str, Any]:
     for section in _PLUGIN_SECTIONS:
         if (plugin := getattr(spec, section)) is not None:
             content[section] |= plugin.options().model_dump(mode="json")
-    for *section, key in _YOUNGER:  # so that specifications without them keep their hash
-        of = content[section[0]] if section else content
+    for *above, key in _YOUNGER:  # so that specifications without them keep their hash
+        of = content[above[0]] if above else content
         if not of[key]:
             del of[key]
     return content

@@ -90,12 +90,12 @@ def _distances(learned: Counts, asked: Counts) -> tuple[Floats, Floats]:
     scale = known.std(axis=0)
     centre, scale = known.mean(axis=0), np.where(scale > 0.0, scale, 1.0)
     known, wanted = (known - centre) / scale, (wanted - centre) / scale
-    nearest = NearestNeighbors(n_neighbors=min(2, len(known))).fit(known)
+    n_near = min(2, len(known))
+    nearest = NearestNeighbors(n_neighbors=n_near).fit(known)  # type: ignore[no-untyped-call]  # scikit-learn ships no types
 
     def to_another(rows: "NDArray[np.floating]") -> Floats:
         found, _ = nearest.kneighbors(rows)
-        is_itself = found[:, 0] < _ROUNDING
-        return np.where(is_itself, found[:, -1], found[:, 0])
+        return np.asarray(np.where(found[:, 0] < _ROUNDING, found[:, -1], found[:, 0]))
 
     own = to_another(known[:: max(1, len(known) // _N_COMPARED)])
     distances = to_another(wanted)

@@ -10,7 +10,7 @@ from sqlalchemy import text
 from agd.chem.distinct import Seen
 from agd.chem.formula import parse_formulas
 from agd.report.drawing import as_svg
-from agd.reproduction import kappa, matgan, paper, searches, table1
+from agd.reproduction import kappa, matgan, paper, retrieval, searches, table1
 from agd.reproduction.experiments import finds_lines, screener_lines
 from agd.reproduction.kappa import fig5
 from agd.reproduction.outcome import Compared, Figure
@@ -173,3 +173,16 @@ def test_quick_table_names_its_protocol(make_study: MakeStudy, monkeypatch: pyte
     assert "Nearer to the printed hold-out MAE, eV: the last epoch in" in said
     assert REAL.is_answered_by_table
     assert EXP4.at_most_ev == 3.0
+
+
+def test_retrieval_counts_what_the_true_labels_say(make_study: MakeStudy) -> None:
+    study = make_study(Protocol(calls=20, al_seeds=1))
+    outcome = retrieval.retrieval(study, Wish())
+    tables = [part for part in outcome.parts if isinstance(part, Compared)]
+    assert [table.words[0].split()[0] for table in tables] == ["533", "13,286", "1,236"]
+    found = {line.row: line.ours for line in tables[0].lines}
+    assert {line.quantity for line in tables[0].lines} == {"after 20 calls"}
+    assert found["retrieval"] is not None
+    assert found["retrieval"].value > 2
+    assert n_rows(study, "campaign") == 6
+    assert n_rows(study, "model_version") == 0
