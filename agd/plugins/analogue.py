@@ -39,6 +39,9 @@ class AnalogueOptions(WeighingOptions):
     n_with_siblings: int = Field(
         40, ge=0, description="Best labelled compositions whose known analogues are suggested too, and have children."
     )
+    n_known: int = Field(
+        2000, ge=0, le=1_000_000, description="Random known compositions that are candidates themselves."
+    )
     spread: float = Field(
         7.0, gt=0.0, description="Standard deviation of a swap, in places of the modified Pettifor scale."
     )
@@ -51,7 +54,8 @@ class Analogue:
     """Children of the best labelled compositions, of random known ones, and of known analogues of the best.
 
     A child differs by one element, or two, drawn near the old one on the modified Pettifor scale, or by one count.
-    Known analogues of the best, of the same counts and one element away, are candidates themselves. What the campaign's
+    Known analogues of the best, of the same counts and one element away, and random known compositions are candidates
+    themselves. What the campaign's
     filter refuses is left out before anything is weighed; batches are spread over chemical systems. The elements are
     those of what is known and of the labelled.
     """
@@ -75,7 +79,9 @@ class Analogue:
             raise InputError("the sampler analogue needs compositions, and the history holds none")
         stock = _Stock.of(history, self.options)
         rng = np.random.default_rng(seed)
-        made = _fresh(_siblings(stock), history)
+        made = _joined(
+            _fresh(_siblings(stock), history), _fresh(_as_they_are(stock, self.options.n_known, rng), history)
+        )
         for _ in range(_N_ROUNDS):
             made = _joined(made, _fresh(self._children(stock, rng), history))
             if len(made.counts) >= n:
@@ -141,12 +147,10 @@ class _Made:
         return _Made(self.counts[rows], [self.how[i] for i in rows.tolist()], self.parents[rows])
 
     def origins(self) -> list[list[Parent]]:
-        """What each was made of, and how."""
+        """What each was made of, and how; nothing of what is known as it is."""
         formulas = identify(self.parents).reduced_formula
-        return [
-            [Parent(formula, operator(*made))]
-            for formula, *made in zip(formulas, self.parents, self.counts, self.how, strict=True)
-        ]
+        made = zip(formulas, self.parents, self.counts, self.how, strict=True)
+        return [[Parent(formula, operator(*one))] if one[-1] else [] for formula, *one in made]
 
 
 def _siblings(stock: _Stock) -> _Made:
@@ -161,6 +165,12 @@ def _siblings(stock: _Stock) -> _Made:
     children = stock.known[rows[np.concatenate(found)]] if found else stock.known[:0]
     of = best[np.repeat(parents, last - first)]
     return _Made(children, [KNOWN] * len(children), of)
+
+
+def _as_they_are(stock: _Stock, n: int, rng: np.random.Generator) -> _Made:
+    """Random known compositions; nothing has made them."""
+    known = stock.known[rng.choice(len(stock.known), size=min(n, len(stock.known)), replace=False)]
+    return _Made(known, [""] * len(known), known)
 
 
 def _fresh(made: _Made, history: History) -> _Made:
