@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar, Self
 
 import numpy as np
@@ -14,7 +15,7 @@ from agd.chem.identity import identify
 from agd.errors import ExhaustedError, InputError
 from agd.plugins.children import KNOWN, Mutations, draw, operator
 from agd.plugins.uniform import checked_box
-from agd.plugins.weighing import WeighingOptions, Weights, admitted, distinct, labelled, spread, unseen
+from agd.plugins.weighing import Table, WeighingOptions, Weights, admitted, distinct, labelled, spread, unseen
 from agd.protocols import Options, Space
 from agd.types import Counts, History, Parent, Proposals
 
@@ -40,7 +41,7 @@ class AnalogueOptions(WeighingOptions):
         40, ge=0, description="Best labelled compositions whose known analogues are suggested too, and have children."
     )
     n_known: int = Field(
-        2000, ge=0, le=1_000_000, description="Random known compositions that are candidates themselves."
+        1000, ge=0, le=1_000_000, description="Random known compositions that are candidates themselves."
     )
     spread: float = Field(
         7.0, gt=0.0, description="Standard deviation of a swap, in places of the modified Pettifor scale."
@@ -158,13 +159,20 @@ def _siblings(stock: _Stock) -> _Made:
     best = stock.best[: stock.n_with_siblings]
     best = best[np.count_nonzero(best, axis=1) > 1]
     parents, opened = opened_of(best)
-    rows, keys = opened_of(stock.known)
-    order = np.argsort(keys, kind="stable")
-    first, last = (np.searchsorted(keys[order], opened, side=side) for side in ("left", "right"))
-    found = [order[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
-    children = stock.known[rows[np.concatenate(found)]] if found else stock.known[:0]
+    rows, keys = _opened(Table(stock.known))
+    first, last = (np.searchsorted(keys, opened, side=side) for side in ("left", "right"))
+    found = [rows[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
+    children = stock.known[np.concatenate(found)] if found else stock.known[:0]
     of = best[np.repeat(parents, last - first)]
     return _Made(children, [KNOWN] * len(children), of)
+
+
+@lru_cache(maxsize=1)
+def _opened(known: Table) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
+    """Rows and hashes of what is known with one element after the other left open, by the hash."""
+    rows, keys = opened_of(known.counts)
+    order = np.argsort(keys, kind="stable")
+    return rows[order], keys[order]
 
 
 def _as_they_are(stock: _Stock, n: int, rng: np.random.Generator) -> _Made:

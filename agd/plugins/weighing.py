@@ -91,11 +91,11 @@ def labelled(history: History) -> tuple[Counts, Floats]:
 
 def described(counts: Counts) -> NDArray[np.float32]:
     """Magpie descriptors and the fraction of each element, `[n, 235]`."""
-    return _of_large(_Table(counts)) if len(counts) >= _LARGE else _described(counts)
+    return _of_large(Table(counts)) if len(counts) >= _LARGE else _described(counts)
 
 
-class _Table:
-    """A table that is equal to another of the same content."""
+class Table:
+    """Compositions `[n, 103]`, equal to others of the same content: what is worked out of them is kept by it."""
 
     def __init__(self, counts: Counts) -> None:
         from hashlib import blake2b
@@ -107,11 +107,11 @@ class _Table:
         return hash(self._digest)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Table) and self._digest == other._digest
+        return isinstance(other, Table) and self._digest == other._digest
 
 
 @lru_cache(maxsize=2)
-def _of_large(table: _Table) -> NDArray[np.float32]:
+def _of_large(table: Table) -> NDArray[np.float32]:
     return _described(table.counts)
 
 
