@@ -14,13 +14,10 @@ from agd.db.standing import stands, teaches
 from agd.db.tables import (
     activity,
     campaign,
-    campaign_known,
     campaign_model,
     campaign_pool,
     campaign_set,
     composition,
-    dataset,
-    dataset_row,
     decode_failure,
     given_up,
     iteration,
@@ -89,46 +86,6 @@ def store_model(tx: Transaction, campaign_id: int, role: str, model_version_id: 
 def store_pool(tx: Transaction, campaign_id: int, dataset_id: int, activity_id: int) -> None:
     """Pin the dataset that the campaign draws from."""
     tx.execute(insert(campaign_pool).values(campaign_id=campaign_id, dataset_id=dataset_id, activity_id=activity_id))
-
-
-def store_known(tx: Transaction, campaign_id: int, dataset_ids: Sequence[int], activity_id: int) -> None:
-    """Pin the datasets whose compositions count as known."""
-    rows = [{"campaign_id": campaign_id, "dataset_id": row, "activity_id": activity_id} for row in dataset_ids]
-    if rows:
-        tx.execute(insert(campaign_known), rows)
-
-
-def known_of(tx: Transaction, campaign_id: int) -> dict[int, str]:
-    """The recipes of the datasets whose compositions count as known, by id, in one order for every record."""
-    found = (
-        select(dataset.c.id, dataset.c.recipe_sha256)
-        .join(campaign_known, campaign_known.c.dataset_id == dataset.c.id)
-        .where(campaign_known.c.campaign_id == campaign_id)
-        .order_by(dataset.c.recipe_sha256)
-    )
-    return dict(tx.execute(found).all())
-
-
-def formulas_of(tx: Transaction, dataset_ids: Sequence[int]) -> list[str]:
-    """Reduced formulas of datasets, each once, in one order for every record."""
-    found = (
-        select(composition.c.reduced_formula)
-        .where(
-            composition.c.id.in_(
-                select(dataset_row.c.composition_id).where(dataset_row.c.dataset_id.in_(list(dataset_ids)))
-            )
-        )
-        .order_by(composition.c.reduced_formula.collate("C"))
-    )
-    return list(tx.execute(found).scalars())
-
-
-def size_of_pool(tx: Transaction, dataset_id: int) -> tuple[str, int]:
-    """The recipe of a dataset, and how many compositions it has."""
-    n_rows = select(func.count()).select_from(dataset_row).where(dataset_row.c.dataset_id == dataset_id)
-    found = select(dataset.c.recipe_sha256, n_rows.scalar_subquery()).where(dataset.c.id == dataset_id)
-    recipe_sha256, n = tx.execute(found).one()
-    return recipe_sha256, n
 
 
 def pool_of(tx: Transaction, campaign_id: int) -> int | None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Set as AbstractSet
 
-from agd.db import campaigns
+from agd.db import campaigns, known_datasets
 from agd.db.connection import Transaction
 from agd.protocols import CandidateOptions
 from agd.steps.campaign.campaigns import Campaign
@@ -38,7 +38,7 @@ def draw(tx: Transaction, campaign: Campaign, seed: int, seen: AbstractSet[str])
 
 
 def _weighed(tx: Transaction, dataset_id: int, seed: int, n: int) -> Counts:
-    recipe_sha256, n_rows = campaigns.size_of_pool(tx, dataset_id)
+    recipe_sha256, n_rows = known_datasets.size_of(tx, dataset_id)
     if n_rows <= n:
         return compositions_of(tx, {dataset_id: recipe_sha256})
     return counts_of(campaigns.drawn(tx, dataset_id, seed, n))

@@ -12,7 +12,7 @@ import agd
 from agd import registry
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
-from agd.db import activities, campaigns, datasets, models
+from agd.db import activities, campaigns, datasets, known_datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import Part
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
@@ -91,7 +91,7 @@ def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
     name, digest = str(content["name"]), hash_of(content)
     with workspace.database.read() as tx:
         there = campaigns.find(tx, name)
-        sets, known = campaigns.sets_of(tx, of.id), campaigns.known_of(tx, of.id)
+        sets, known = campaigns.sets_of(tx, of.id), known_datasets.of(tx, of.id)
         pool_id = campaigns.pool_of(tx, of.id) if "pool" in content["sampler"] else None
     if there is None:
         copied = ("seed", "mode", "property", "target_low", "target_high", "budget_calls")
@@ -110,7 +110,7 @@ def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
                 raise BusyError(f"another process has just opened campaign {name!r}: run the command again")
             for role, training_set_id in sets.items():
                 campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
-            campaigns.store_known(tx, campaign_id, list(known), activity_id)
+            known_datasets.store(tx, campaign_id, list(known), activity_id)
             if pool_id is not None:
                 campaigns.store_pool(tx, campaign_id, pool_id, activity_id)
             activities.finish(tx, activity_id)
@@ -214,7 +214,7 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
     for role, part in sets.parts.items():
         training_set_id = models.store_parts(tx, [part], activity_id)
         campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
-    campaigns.store_known(tx, campaign_id, [row.id for row in sets.known], activity_id)
+    known_datasets.store(tx, campaign_id, [row.id for row in sets.known], activity_id)
     if sets.pool is not None:
         campaigns.store_pool(tx, campaign_id, sets.pool.id, activity_id)
     return True

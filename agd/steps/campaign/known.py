@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from agd.chem.analogues import Analogues
-from agd.db import campaigns
+from agd.db import known_datasets
 from agd.db.connection import Transaction
 from agd.filters import Filter, Trims
 from agd.spec import FilterSpec
@@ -25,7 +25,7 @@ def reference(tx: Transaction, campaign: Campaign) -> Counts | None:
     spec = campaign.spec
     if spec.sampler.space() != "formula" and not spec.filter.is_known_or_analogue:
         return None
-    recipes = campaigns.known_of(tx, campaign.id)
+    recipes = known_datasets.of(tx, campaign.id)
     return compositions_of(tx, recipes) if recipes else None
 
 
@@ -35,7 +35,7 @@ def compositions_of(tx: Transaction, recipes: Mapping[int, str]) -> Counts:
     if key not in _read:
         while len(_read) >= _MOST_READ:
             del _read[next(iter(_read))]
-        _read[key] = counts_of(campaigns.formulas_of(tx, list(recipes)))
+        _read[key] = counts_of(known_datasets.formulas_of(tx, list(recipes)))
         _read[key].flags.writeable = False
     return _read[key]
 
