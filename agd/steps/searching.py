@@ -346,7 +346,7 @@ def _history(
     past: Past,
     spec: CampaignSpec,
     read: Callable[[Floats], Sequence[str | None]] | None,
-    admits: Callable[[Counts], NDArray[np.bool_]],
+    admits: Callable[[Counts], NDArray[np.bool_]] | None = None,
 ) -> History:
     box = past.latents[: past.n_initial]
     as_undecodable = float(spec.target.objective(np.zeros(1))[0])
