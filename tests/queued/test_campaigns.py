@@ -29,12 +29,13 @@ from agd.steps.labelling import Measurement
 from agd.steps.opening import open_campaign
 from agd.steps.turns import take_turn
 from agd.work.kinds import Kind
+from agd.work.retrying import MAX_TRANSIENT
 from agd_workflows import hands
 from agd_workflows.build import OF_STEP, screening_workflow
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import Share, open_queue
 from agd_workflows.passing import run_lpad
-from agd_workflows.reconciling import MAX_TRANSIENT, Reconciler
+from agd_workflows.reconciling import Reconciler
 
 PACE = Pace(heartbeat_s=0.5, lease_s=30.0, reconcile_s=0.01)
 MakeSpec = Callable[..., ResolvedSpec]

@@ -20,14 +20,11 @@ from agd.errors import DatabaseError
 from agd.steps import AWAIT, due_steps
 from agd.steps.campaign.campaigns import Campaign, Step, as_campaign
 from agd.steps.turns import is_done
+from agd.work.retrying import MAX_LOST, Verdict, judge
 from agd.work.workspace import Workspace
 from agd_workflows.build import campaign_workflow, step_of
 from agd_workflows.cluster import blame
 from agd_workflows.hands import ENGINE, queued
-
-MAX_LOST = 10
-MAX_TRANSIENT = 6
-"""How many attempts of one step may be lost, or fail for what may pass, before its campaign is parked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +150,9 @@ class Reconciler:
         silent_s = self.workspace.pace.lease_s if launch is None else _seconds_since(launch)
         if step in view.leased or silent_s < self.workspace.pace.lease_s:
             return None
-        n_lost = sum(row.outcome == "lost" for row in view.tries(step))
-        if n_lost > MAX_LOST and step in view.due:
-            return self._park(view.campaign, fw_id, f"{step} was lost {n_lost} times")
+        verdict = self._judged(view, step)
+        if verdict.parked is not None and step in view.due:
+            return self._park(view.campaign, fw_id, verdict.parked)
         job = blame(launch["fworker"].get("env") or {}) if launch is not None and launch.get("fworker") else ""
         why = f" ({job})" if job else ""
         return self._mend(view.campaign, fw_id, f"{step}: lost by its worker{why}, queued again", self._rerun)
@@ -168,19 +165,18 @@ class Reconciler:
                 return self._mend(view.campaign, fw_id, f"{step}: done by the record, queued to go on", self._rerun)
         if step not in view.due or step in view.leased:
             return None
-        tries = view.tries(step)
-        last = tries[-1] if tries else None
-        if last is not None and last.error_class == "permanent":
-            return self._park(view.campaign, fw_id, f"{step}: {last.error}")
-        n_failed = sum(row.outcome == "failed" for row in tries)
-        n = n_failed or len(document["archived_launches"]) + 1
-        error = "its worker failed before it began" if last is None else last.error or "lost"
-        if n > (MAX_TRANSIENT if n_failed else MAX_LOST):
-            return self._park(view.campaign, fw_id, f"{step} failed {n} times, at last: {error}")
+        verdict = self._judged(view, step, n_launches=len(document["archived_launches"]) + 1)
+        if verdict.parked is not None:
+            return self._park(view.campaign, fw_id, verdict.parked)
         launch = self.launchpad.launches.find_one({"launch_id": (document["launches"] or [None])[-1]})
-        if launch is not None and _seconds_since(launch) < self.workspace.pace.reconcile_s * 2.0 ** (n - 1):
+        if launch is not None and _seconds_since(launch) < verdict.pause_s:
             return None
-        return self._mend(view.campaign, fw_id, f"{step}: failed ({error}), queued again", self._rerun)
+        return self._mend(view.campaign, fw_id, f"{step}: failed ({verdict.error}), queued again", self._rerun)
+
+    def _judged(self, view: _View, step: Step, n_launches: int = 0) -> Verdict:
+        """Whether and when a step is tried again."""
+        first_pause_s = self.workspace.pace.reconcile_s
+        return judge(step, view.tries(step), first_pause_s=first_pause_s, n_launches=n_launches)
 
     def _reserved(self, view: _View, step: Step, document: Mapping[str, Any]) -> Mended | None:
         """A firework whose worker died between taking it and beginning; one that a job was sent for is left alone."""
