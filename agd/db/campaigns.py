@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Boolean, case, column, func, insert, literal, literal_column, select, table, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from agd.db import latents
+from agd.db import jobs, latents
 from agd.db.connection import AnyRow, Transaction
 from agd.db.standing import is_awaited, stands, teaches
 from agd.db.tables import (
@@ -157,9 +157,10 @@ def is_stop_requested(tx: Transaction, campaign_id: int) -> bool:
 
 
 def end(tx: Transaction, campaign_id: int, reason: str) -> None:
-    """Close the campaign."""
+    """Close the campaign; the steps that it does not come to any more are cancelled."""
     statement = update(campaign).where(campaign.c.id == campaign_id, campaign.c.ended_at.is_(None))
-    tx.execute(statement.values(ended_at=func.now(), end_reason=reason))
+    if tx.execute(statement.values(ended_at=func.now(), end_reason=reason)).rowcount:
+        jobs.cancel_steps(tx, campaign_id, f"the campaign has ended: {reason}")
 
 
 def last_iteration(tx: Transaction, campaign_id: int) -> AnyRow | None:

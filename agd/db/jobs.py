@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db import activities
 from agd.db.connection import AnyRow, Transaction
-from agd.db.tables import activity, job, job_after
+from agd.db.tables import activity, campaign, job, job_after
 from agd.errors import BusyError, InputError, NotFoundError, StepError
 
 
@@ -75,6 +75,15 @@ WHERE (CAST(:campaign AS text) IS NULL OR campaign = :campaign)
 ORDER BY id
 """)
 
+_STEPS_OF = text("""
+UPDATE job j SET state = CAST(:state AS text), reason = CAST(:reason AS text), not_before = NULL,
+       retries_from = CASE CAST(:state AS text) WHEN 'open' THEN clock_timestamp() ELSE j.retries_from END
+FROM campaign k
+WHERE k.id = :campaign AND j.campaign_id = k.id AND j.state = ANY (CAST(:of AS text[]))
+  AND j.key_sha256 = agd_step_key(k.name, j.kind, j.iteration)
+  AND NOT EXISTS (SELECT FROM activity a WHERE a.job_id = j.id AND a.outcome = 'running')
+""")
+
 
 def key_of(*parts: object) -> str:
     """The key of work that these parts tell from all other: values of JSON, in their order."""
@@ -117,6 +126,12 @@ def ensure(tx: Transaction, new: NewJob) -> int:
 def find(tx: Transaction, job_id: int) -> AnyRow | None:
     """A job by its id."""
     return tx.execute(select(job).where(job.c.id == job_id)).one_or_none()
+
+
+def some(tx: Transaction, job_ids: Collection[int]) -> Sequence[AnyRow]:
+    """Those jobs, each with the name of its `campaign`, in the order of their ids."""
+    found = select(job, campaign.c.name.label("campaign")).outerjoin(campaign, campaign.c.id == job.c.campaign_id)
+    return tx.execute(found.where(job.c.id.in_(list(job_ids))).order_by(job.c.id)).all()
 
 
 def take(
@@ -229,6 +244,17 @@ def retry(tx: Transaction, job_id: int) -> None:
     """
     again = {"state": "open", "reason": None, "not_before": None, "retries_from": func.clock_timestamp()}
     _turn(tx, job_id, "tried again", of=("open", "parked", "cancelled"), is_idle=True, **again)
+
+
+def reopen_steps(tx: Transaction, campaign_id: int) -> None:
+    """Have the parked steps of a campaign tried again; their failures are forgiven."""
+    tx.execute(_STEPS_OF, {"campaign": campaign_id, "of": ["parked"], "state": "open", "reason": None})
+
+
+def cancel_steps(tx: Transaction, campaign_id: int, reason: str) -> None:
+    """Do without the steps of a campaign that are left, but for those that somebody is at."""
+    left = ["open", "held", "parked"]
+    tx.execute(_STEPS_OF, {"campaign": campaign_id, "of": left, "state": "cancelled", "reason": reason})
 
 
 def overview(

@@ -1,4 +1,4 @@
-"""Workflows: one firework per step, one iteration at a time, so that the queue holds little."""
+"""Workflows: one firework per job, one iteration at a time, so that the queue holds little."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -6,18 +6,25 @@ from typing import Any
 
 from fireworks import FiretaskBase, Firework, Workflow
 
-from agd.steps.campaign.campaigns import Step
+from agd.db import jobs
+from agd.db.connection import AnyRow
+from agd.steps.campaign.campaigns import Campaign, Step, job_of
 from agd.steps.kinds import CATEGORY, ENCODING, ITERATION, STEPS
+from agd.work.workspace import Workspace
 from agd_workflows import tasks
 
-OF_STEP = {kind: task for kind, task in tasks.OF_KIND.items() if kind in STEPS}
 
-
-def campaign_workflow(name: str, due: Sequence[Step]) -> Workflow:
-    """What a campaign does from the steps that are due to the end of their iteration."""
-    steps = [*due, *_after(due[-1])]
-    made = [_step(name, step) for step in reversed(steps)][::-1]  # FireWorks counts the last made first
-    return _linked(name, made[: len(due)], made[len(due) :])
+def campaign_workflow(workspace: Workspace, campaign: Campaign, due: Sequence[Step]) -> Workflow:
+    """What a campaign does from the steps that are due to the end of their iteration; each is a job of the record."""
+    with workspace.database.transaction() as tx:
+        ids = [jobs.ensure(tx, job_of(campaign, step)) for step in due]
+        before = list(ids)
+        for step in _after(due[-1]):
+            before = [jobs.ensure(tx, job_of(campaign, step, before))]
+            ids += before
+        rows = {row.id: row for row in jobs.some(tx, ids)}
+    made = [_job(rows[job_id]) for job_id in reversed(ids)][::-1]  # FireWorks counts the last made first
+    return _linked(campaign.name, made[: len(due)], made[len(due) :])
 
 
 def screening_workflow(name: str, pool: str, choice: Mapping[str, Any], options: Mapping[str, Any]) -> Workflow:
@@ -39,11 +46,18 @@ def generation_workflow(
     return _linked(name, [_firework(f"generate {name}", task)], [])
 
 
-def step_of(document: Mapping[str, Any]) -> Step | None:
+def step_of(workspace: Workspace, document: Mapping[str, Any]) -> Step | None:
     """The step of a campaign that a firework of the queue stands for, None where it is none."""
-    first = (document["spec"].get("_tasks") or [{"_fw_name": ""}])[0]
-    kind = tasks.kind_of(first["_fw_name"])
-    return Step(kind, first.get("iteration")) if kind in STEPS else None
+    return steps_of(workspace, [document])[0]
+
+
+def steps_of(workspace: Workspace, documents: Sequence[Mapping[str, Any]]) -> list[Step | None]:
+    """The same of each of several fireworks: the record says it by the job that a firework names."""
+    ids = [document["spec"].get("job") for document in documents]
+    with workspace.database.read() as tx:
+        rows = jobs.some(tx, [job_id for job_id in ids if isinstance(job_id, int)])
+    steps = {(row.id, row.campaign): Step(row.kind, row.iteration) for row in rows if row.kind in STEPS}
+    return [steps.get((document["spec"].get("job"), document["spec"].get("campaign"))) for document in documents]
 
 
 def _after(step: Step) -> list[Step]:
@@ -55,9 +69,18 @@ def _after(step: Step) -> list[Step]:
     return [*encode, *(Step(kind, 1) for kind in kinds)]
 
 
-def _step(name: str, step: Step) -> Firework:
-    parameters = {"campaign": name} | ({} if step.iteration is None else {"iteration": step.iteration})
-    return _firework(f"{name}: {step}", OF_STEP[step.kind](parameters))
+def _job(row: AnyRow) -> Firework:
+    """A job's firework: what a worker may be limited by stands in its spec."""
+    spec = {
+        "campaign": row.campaign,
+        "job": row.id,
+        "n_cores": row.n_cores,
+        "hours": row.hours,
+        "programs": list(row.programs),
+        "_category": STEPS[row.kind].category,
+        "_add_launchpad_and_fw_id": True,
+    }
+    return Firework([tasks.Job(job=row.id)], spec=spec, name=row.title)
 
 
 def _firework(title: str, task: FiretaskBase) -> Firework:

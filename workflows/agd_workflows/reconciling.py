@@ -19,12 +19,14 @@ from agd.db.connection import AnyRow, locked_campaigns
 from agd.errors import DatabaseError
 from agd.steps import AWAIT, due_steps
 from agd.steps.campaign.campaigns import Campaign, Step, as_campaign
+from agd.steps.kinds import STEPS
 from agd.steps.turns import is_done
 from agd.work.retrying import MAX_LOST, Verdict, judge
 from agd.work.workspace import Workspace
+from agd_workflows import tasks
 from agd_workflows.build import campaign_workflow, step_of
 from agd_workflows.cluster import blame
-from agd_workflows.hands import ENGINE, queued
+from agd_workflows.hands import ENGINE, UNSETTLED, queued
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +77,9 @@ class Reconciler:
     def start_afresh(self, campaign: Campaign) -> None:
         """Take the failed fireworks of a campaign out of the queue, with those that wait for them, and look."""
         with self.workspace.database.reconcile_lock(waits=True):
-            if any(document["state"] == "FIZZLED" for _, document in queued(self.launchpad, campaign.name)):
+            if any(
+                document["state"] == "FIZZLED" for _, document in queued(self.workspace, self.launchpad, campaign.name)
+            ):
                 self._retire(campaign.name)
             list(self._pass())
 
@@ -88,6 +92,7 @@ class Reconciler:
         with self.workspace.database.read() as tx:
             rows, alone = campaigns.open_on(tx, ENGINE), locked_campaigns(tx, alone=True)
         yield from self._locks()
+        yield from self._former()
         yield from self._strangers({row.name for row in rows})
         for row in rows:
             if row.id not in alone and row.name not in self._locked.values():
@@ -126,7 +131,7 @@ class Reconciler:
         if not view.due or view.due[0].kind == AWAIT:
             return
         is_parked = False
-        for step, document in queued(self.launchpad, campaign.name):
+        for step, document in queued(self.workspace, self.launchpad, campaign.name):
             if document["state"] == "RUNNING":
                 found = self._running(view, step, document)
             elif document["state"] == "FIZZLED":
@@ -191,7 +196,9 @@ class Reconciler:
         if self._is_covered(view):
             return
         name = view.campaign.name
-        waiting = [document["fw_id"] for step, document in queued(self.launchpad, name) if step in view.due]
+        waiting = [
+            document["fw_id"] for step, document in queued(self.workspace, self.launchpad, name) if step in view.due
+        ]
         for fw_id in [] if self.is_dry else waiting:
             self._refresh(fw_id)
         if waiting and self._is_covered(view):
@@ -202,7 +209,7 @@ class Reconciler:
                 return
         if not self.is_dry:
             self._retire(name)
-            self.launchpad.add_wf(campaign_workflow(name, view.due))
+            self.launchpad.add_wf(campaign_workflow(self.workspace, view.campaign, view.due))
         yield Mended(name, None, f"{', '.join(map(str, view.due))}: due and not in the queue, queued")
 
     def _is_covered(self, view: _View) -> bool:
@@ -211,7 +218,7 @@ class Reconciler:
         What runs need not be due: the record has a step before the queue hears of it and makes the next one ready.
         """
         states: dict[Step, set[str]] = {}
-        for step, document in queued(self.launchpad, view.campaign.name):
+        for step, document in queued(self.workspace, self.launchpad, view.campaign.name):
             states.setdefault(step, set()).add(document["state"])
         if view.leased or any("RUNNING" in found for found in states.values()):
             return True
@@ -226,7 +233,7 @@ class Reconciler:
             if document is None or launch["launch_id"] not in document["launches"] or not is_ours(document):
                 continue
             name = document["spec"].get("campaign")
-            if step_of(document) is not None and (name in names or self._is_leased(name)):
+            if step_of(self.workspace, document) is not None and (name in names or self._is_leased(name)):
                 continue
             fw_id, n = document["fw_id"], len(document["archived_launches"]) + 1
             if n <= MAX_LOST:
@@ -234,6 +241,18 @@ class Reconciler:
             else:
                 give_up = f"{document['name']}: lost {n} times, given up; `agd lpad rerun_fws -i {fw_id}` tries again"
                 yield self._mended(name, fw_id, give_up, partial(self._fizzle, launch["launch_id"]))
+
+    def _former(self) -> Iterator[Mended]:
+        """Fireworks by a release that had a task for each kind of step: no worker can load them any more."""
+        query = {"spec._tasks._fw_name": {"$in": _FORMER}, "state": {"$in": list(UNSETTLED)}}
+        by_campaign: dict[str, list[int]] = {}
+        for document in self.launchpad.fireworks.find(query, {"fw_id": 1, "spec.campaign": 1}):
+            by_campaign.setdefault(document["spec"]["campaign"], []).append(document["fw_id"])
+        for name, ids in by_campaign.items():
+            if name not in self._locked.values():
+                if not self.is_dry:
+                    self._archive(ids)
+                yield Mended(name, None, f"{len(ids)} fireworks of a release before, taken out of the queue")
 
     def _is_leased(self, name: str) -> bool:
         """Whether somebody is at work on a step of that campaign."""
@@ -280,7 +299,9 @@ class Reconciler:
 
     def _retire(self, name: str) -> None:
         """Take what cannot go on out of the queue."""
-        ids = [document["fw_id"] for _, document in queued(self.launchpad, name)]
+        self._archive([document["fw_id"] for _, document in queued(self.workspace, self.launchpad, name)])
+
+    def _archive(self, ids: Sequence[int]) -> None:
         self.launchpad.fireworks.update_many({"fw_id": {"$in": ids}}, {"$set": {"state": "ARCHIVED"}})
         changed = {"$set": {"state": "ARCHIVED", **{f"fw_states.{fw_id}": "ARCHIVED" for fw_id in ids}}}
         for row in list(self.launchpad.workflows.find({"nodes": {"$in": ids}}, {"nodes": 1})):
@@ -303,6 +324,9 @@ def states(launchpad: LaunchPad, names: Sequence[str]) -> dict[str, dict[str, in
 
 
 _PARKED = "parked: "
+
+_FORMER = [tasks.name_of(kind) for kind in STEPS]
+"""What the tasks of steps were called that did not name a job."""
 
 
 def is_ours(document: Mapping[str, Any]) -> bool:

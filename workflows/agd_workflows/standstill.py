@@ -27,7 +27,7 @@ def why_still(workspace: Workspace, launchpad: LaunchPad, campaign: Campaign, ow
         return None
     told = [_lease(row) for row in leases if Step(row.step, row.iteration) in due]
     told += held(launchpad, {"spec.campaign": campaign.name})
-    there = {step for step, _ in queued(launchpad, campaign.name)}
+    there = {step for step, _ in queued(workspace, launchpad, campaign.name)}
     missing = [str(step) for step in due if step not in there]
     if missing and not leases:
         again = f"queued anew within {workspace.pace.reconcile_s:g} s"

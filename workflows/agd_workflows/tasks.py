@@ -1,4 +1,4 @@
-"""One Firetask per step: ids in, one step taken, what comes next out. Their names stay, so that files may move."""
+"""Firetasks: ids in, one job done, what comes next out. Their names stay, so that files may move."""
 
 from typing import Any, ClassVar
 
@@ -9,60 +9,18 @@ from agd.steps.tallying import Keeping
 from agd_workflows import hands
 
 
-class _CampaignStep(FiretaskBase):  # type: ignore[misc]  # FireWorks has no types
-    """A step of a campaign: done where the record says it is due, passed over where it is done."""
+class Job(FiretaskBase):  # type: ignore[misc]  # FireWorks has no types
+    """A job of the record: done where the record says it is due, passed over where it is done.
 
-    required_params: ClassVar[list[str]] = ["campaign"]
+    The last step of an iteration appends the next one to the workflow, while the campaign goes on.
+    """
 
-    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002  everything is in the task
-        """Take the campaign's turn."""
-        return hands.take_turn(self)
+    _fw_name = "agd.job"
+    required_params: ClassVar[list[str]] = ["job"]
 
-
-class _IterationStep(_CampaignStep):
-    required_params: ClassVar[list[str]] = ["campaign", "iteration"]
-
-
-class TrainAutoencoder(_CampaignStep):
-    """Train the autoencoder, or find the version that is there."""
-
-    _fw_name = "agd.train_autoencoder"
-
-
-class TrainOracle(_CampaignStep):
-    """Train the oracle, or find the version that is there."""
-
-    _fw_name = "agd.train_oracle"
-
-
-class Encode(_CampaignStep):
-    """Give the initial compositions their latent vectors."""
-
-    _fw_name = "agd.encode"
-
-
-class Suggest(_IterationStep):
-    """Propose what to label next."""
-
-    _fw_name = "agd.suggest"
-
-
-class Decode(_IterationStep):
-    """Turn proposed points into compositions."""
-
-    _fw_name = "agd.decode"
-
-
-class Label(_IterationStep):
-    """Ask the oracle."""
-
-    _fw_name = "agd.label"
-
-
-class Record(_IterationStep):
-    """Close the iteration; while the campaign goes on, the next one is appended to the workflow."""
-
-    _fw_name = "agd.record"
+    def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002  everything is in the record
+        """Do it."""
+        return hands.do_job(self)
 
 
 class TrainScreener(FiretaskBase):  # type: ignore[misc]
@@ -119,5 +77,5 @@ def kind_of(name: str) -> str:
 
 OF_KIND = {
     kind_of(task._fw_name): task  # noqa: SLF001  FireWorks' own convention
-    for task in (TrainAutoencoder, TrainOracle, Encode, Suggest, Decode, Label, Record, TrainScreener, Screen, Generate)
+    for task in (Job, TrainScreener, Screen, Generate)
 }

@@ -1,11 +1,13 @@
 """Campaigns as the record has them, and the steps that one of them needs."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from agd import registry
 from agd.db import campaigns, jobs
 from agd.db.connection import AnyRow
+from agd.db.jobs import Needs, NewJob
 from agd.errors import NotFoundError
 from agd.spec import CampaignSpec
 from agd.work.workspace import Workspace
@@ -74,6 +76,12 @@ class CampaignStep:
         return self.step.number
 
 
+def job_of(campaign: Campaign, step: Step, after: Sequence[int] = ()) -> NewJob:
+    """The job that a step of a campaign is; it waits for those in `after`."""
+    new = jobs.of_step(campaign.id, campaign.name, step.kind, step.iteration)
+    return replace(new, needs=Needs(n_cores=campaign.spec.threads), after=tuple(after))
+
+
 def take(workspace: Workspace, campaign: Campaign, step: Step, *, seed: int | None, lease_s: float) -> int | None:
     """Lease a step of a campaign, which is a job: the id of its new activity, None where the step is done.
 
@@ -85,7 +93,7 @@ def take(workspace: Workspace, campaign: Campaign, step: Step, *, seed: int | No
         iteration_id = None if step.iteration is None else campaigns.open_iteration(tx, campaign.id, step.iteration)
         return jobs.take(
             tx,
-            jobs.ensure(tx, jobs.of_step(campaign.id, campaign.name, step.kind, step.iteration)),
+            jobs.ensure(tx, job_of(campaign, step)),
             lease_s=lease_s,
             threads=campaign.spec.threads,
             seed=seed,
