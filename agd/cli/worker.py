@@ -29,6 +29,15 @@ def worker(
         list[str] | None,
         typer.Option(help=f"Only work of this category: {', '.join(CATEGORIES)}; repeatable."),
     ] = None,
+    cores: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only work that needs no more cores.")] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(min=0.0, metavar="H", help="Only work that takes no longer, or nobody knows how long."),
+    ] = None,
+    program: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only work that needs no other program; repeatable."),
+    ] = None,
     until_idle: Annotated[
         float | None, typer.Option(min=0.0, metavar="SECONDS", help="Leave when nothing was ready for so long.")
     ] = None,
@@ -72,7 +81,7 @@ def worker(
             get_campaign(workspace, campaign)
         if unknown := set(category or ()) - set(CATEGORIES):
             raise InputError(f"--category {unknown.pop()}: there is {', '.join(CATEGORIES)}")
-        share = Share(campaign, tuple(category or ()), until_idle, quiet)
+        share = Share(campaign, tuple(category or ()), until_idle, quiet, cores, hours, tuple(program or ()))
         adapter = None if queue is None else cluster.load_qadapter(queue, qadapter, share.job_words())
         launchpad = open_queue(workspace)
         reconciler = Reconciler(workspace, launchpad)

@@ -37,24 +37,47 @@ POLL_S = 0.3
 class Share:
     """What a worker takes from the queue, and when it leaves.
 
-    Fireworks of one campaign or all; of some categories or all; `until_idle_s` after the last one, or never.
+    Fireworks of one campaign or all; of some categories or all; `until_idle_s` after the last one, or never. Those that
+    need more cores, hours or other programs are left to others; None and no programs stand for no limit. What says
+    nothing of its needs is taken.
     """
 
     campaign: str | None = None
     categories: tuple[str, ...] = ()
     until_idle_s: float | None = None
     is_quiet: bool = False
+    n_cores: int | None = None
+    hours: float | None = None
+    programs: tuple[str, ...] = ()
 
     def fworker(self) -> FWorker:
         """Who checks fireworks out, by FireWorks' rules; each launch keeps host, process and cluster job."""
-        query = {} if self.campaign is None else {"spec.campaign": self.campaign}
+        query = self._limits() | ({} if self.campaign is None else {"spec.campaign": self.campaign})
         category: Any = list(self.categories) if self.categories else ""
         return FWorker(f"{os.uname().nodename}:{os.getpid()}", category, query, this_job())
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether something may need more than this."""
+        return bool(self._limits())
+
+    def _limits(self) -> dict[str, Any]:
+        query: dict[str, Any] = {}
+        if self.n_cores is not None:
+            query["spec.n_cores"] = {"$not": {"$gt": self.n_cores}}
+        if self.hours is not None:
+            query["spec.hours"] = {"$not": {"$gt": self.hours}}
+        if self.programs:
+            query["spec.programs"] = {"$not": {"$elemMatch": {"$nin": list(self.programs)}}}
+        return query
 
     def words(self) -> list[str]:
         """The same as arguments of this module."""
         words = [f"--category={category}" for category in self.categories]
         words += [] if self.campaign is None else [f"--campaign={self.campaign}"]
+        words += [] if self.n_cores is None else [f"--cores={self.n_cores}"]
+        words += [] if self.hours is None else [f"--hours={self.hours}"]
+        words += [f"--program={program}" for program in self.programs]
         words += [] if self.until_idle_s is None else [f"--until-idle={self.until_idle_s}"]
         return words + (["--quiet"] if self.is_quiet else [])
 
@@ -68,10 +91,14 @@ class Share:
         parser = argparse.ArgumentParser()
         parser.add_argument("--campaign")
         parser.add_argument("--category", action="append", default=[])
+        parser.add_argument("--cores", type=int)
+        parser.add_argument("--hours", type=float)
+        parser.add_argument("--program", action="append", default=[])
         parser.add_argument("--until-idle", type=float)
         parser.add_argument("--quiet", action="store_true")
         given = parser.parse_args(words)
-        return cls(given.campaign, tuple(given.category), given.until_idle, given.quiet)
+        needs = (given.cores, given.hours, tuple(given.program))
+        return cls(given.campaign, tuple(given.category), given.until_idle, given.quiet, *needs)
 
 
 def open_queue(workspace: Workspace, settings: Settings | None = None) -> LaunchPad:

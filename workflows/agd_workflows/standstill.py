@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fireworks import LaunchPad
@@ -44,6 +45,8 @@ def why_idle(launchpad: LaunchPad, share: Share) -> Callable[[], str | None]:
         nonlocal was_idle
         is_taken = (lambda category: category in share.categories) if share.categories else (lambda _: True)
         told = held(launchpad, query, is_taken=is_taken)
+        if share.is_limited and (large := _too_large(launchpad, share)):
+            told.append(f"ready, but needs more cores, hours or programs than this worker has: {_named(large)}")
         is_idle = not told and launchpad.fireworks.find_one({**query, "state": {"$in": ["READY", "RUNNING"]}}) is None
         was_idle, is_news = is_idle, is_idle and not was_idle
         if is_news and not share.is_quiet:
@@ -76,6 +79,17 @@ def held(
     if failed := by_state["FIZZLED"]:
         told.append(f"failed, and tried again later: {_named(failed)} ({_error(launchpad, failed[-1])})")
     return told
+
+
+def _too_large(launchpad: LaunchPad, share: Share) -> list[Mapping[str, Any]]:
+    """The ready fireworks of a share, but for what they need."""
+    unlimited = replace(share, n_cores=None, hours=None, programs=())
+    wanted = {"fw_id": 1, "name": 1}
+    ready, taken = (
+        list(launchpad.fireworks.find({**one.fworker().query, "state": "READY"}, wanted)) for one in (unlimited, share)
+    )
+    ids = {row["fw_id"] for row in taken}
+    return sorted((row for row in ready if row["fw_id"] not in ids), key=lambda row: int(row["fw_id"]))
 
 
 def _lease(row: AnyRow) -> str:
