@@ -13,7 +13,7 @@ from agd.db.schema import server_time
 from agd.errors import DatabaseError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
-from agd.steps import AWAIT, next_step, perform
+from agd.steps import AWAIT, next_step, perform, what_keeps
 from agd.steps.campaign.campaigns import Campaign, Step
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
@@ -21,13 +21,15 @@ from agd.work.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the campaign's end, labels that somebody outside owes it, or a request to stop before."""
+    """How a run ended: the campaign's end, what somebody outside owes it, or a request to stop before."""
 
     is_ended: bool
     is_waiting: bool
     is_stopped: bool
     n_steps: int
     seconds: float
+    kept_back: str | None = None
+    """Which step the campaign waits for because it is held or cancelled, and the cure."""
 
 
 class LocalEngine:
@@ -42,7 +44,9 @@ class LocalEngine:
         progress: Progress = silent,
         before: Collection[str] = (),
     ) -> Outcome:
-        """Do what the record says comes next until the campaign ends, waits for labels, or somebody asks to stop.
+        """Do what the record says comes next until the campaign ends, has to wait, or somebody asks to stop.
+
+        It waits for labels that somebody outside owes it, and for steps that are held or cancelled.
 
         A step of a kind in `before` is not begun either, unless it is the first.
 
@@ -63,7 +67,8 @@ class LocalEngine:
                 campaigns.begin(tx, campaign.id, "local", asked_before)
             with kept_hash(workspace, campaign), limited_threads(campaign.spec.threads):
                 while (step := next_step(workspace, campaign)) is not None and not is_stopped():
-                    if step.kind == AWAIT or (n_steps and step.kind in before):
+                    kept = what_keeps(workspace, campaign, step)
+                    if kept is not None or step.kind == AWAIT or (n_steps and step.kind in before):
                         break
                     assert_held()
                     on_step(step)
@@ -75,9 +80,10 @@ class LocalEngine:
                         break
                 is_asked_to_stop |= is_stopped()
             step = next_step(workspace, campaign)
-        is_waiting = step is not None and step.kind == AWAIT
+            kept = None if step is None else what_keeps(workspace, campaign, step)
+        is_waiting = kept is not None or (step is not None and step.kind == AWAIT)
         is_cut_short = is_asked_to_stop and step is not None
-        return Outcome(step is None, is_waiting, is_cut_short, n_steps, time.monotonic() - started)
+        return Outcome(step is None, is_waiting, is_cut_short, n_steps, time.monotonic() - started, kept)
 
 
 @contextmanager

@@ -134,10 +134,14 @@ def request_stop(tx: Transaction, campaign_id: int) -> None:
 
 
 def begin(tx: Transaction, campaign_id: int, engine: str, before: datetime) -> None:
-    """Hand the campaign to an engine: a request to stop from before this time, and failures so far, are forgiven."""
+    """Hand the campaign to an engine: a request to stop from before this time, and failures so far, are forgiven.
+
+    Its parked steps are open again; those that somebody holds or has cancelled are not.
+    """
     one = update(campaign).where(campaign.c.id == campaign_id)
     tx.execute(one.values(engine=engine, retries_from=func.clock_timestamp(), parked_reason=None))
     tx.execute(one.where(campaign.c.stop_requested_at < before).values(stop_requested_at=None))
+    jobs.reopen_steps(tx, campaign_id)
 
 
 def park(tx: Transaction, campaign_id: int, reason: str) -> None:

@@ -134,6 +134,17 @@ def some(tx: Transaction, job_ids: Collection[int]) -> Sequence[AnyRow]:
     return tx.execute(found.where(job.c.id.in_(list(job_ids))).order_by(job.c.id)).all()
 
 
+def kept_back(tx: Transaction, keys: Collection[str]) -> dict[str, AnyRow]:
+    """The jobs of these keys that are held, parked or cancelled, by key."""
+    found = select(job).where(job.c.key_sha256.in_(list(keys)), job.c.state.in_(("held", "parked", "cancelled")))
+    return {row.key_sha256: row for row in tx.execute(found)}
+
+
+def standing(row: AnyRow) -> str:
+    """How a job stands, with what changes that: for a person."""
+    return f"job {row.id} ({row.title}) {_STANDING[row.state].format(id=row.id, reason=row.reason)}"
+
+
 def take(
     tx: Transaction,
     job_id: int,
@@ -159,7 +170,7 @@ def take(
     if row.state == "done":
         return None
     if row.state != "open":
-        raise StepError(_said(row))
+        raise StepError(standing(row))
     new = upsert(activity).values(
         kind=row.kind,
         job_id=job_id,
@@ -283,7 +294,7 @@ def _turn(
     """
     row = _locked(tx, job_id)
     if row.state not in of:
-        raise InputError(f"{_said(row)}; it cannot be {verb}")
+        raise InputError(f"{standing(row)}; it cannot be {verb}")
     if is_idle and _at_work(tx, job_id, is_live=True) is not None:
         raise _busy(tx, row)
     tx.execute(update(job).where(job.c.id == job_id).values(**values))
@@ -311,7 +322,3 @@ def _busy(tx: Transaction, row: AnyRow) -> BusyError:
     return BusyError(
         f"job {row.id} ({row.title}) is being done by {who}: it is free when that ends, or its lease has run out"
     )
-
-
-def _said(row: AnyRow) -> str:
-    return f"job {row.id} ({row.title}) {_STANDING[row.state].format(id=row.id, reason=row.reason)}"

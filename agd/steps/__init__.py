@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from agd.db import activities, campaigns, hashes
+from agd.db import activities, campaigns, hashes, jobs
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
 from agd.protocols import Progress, silent
 from agd.steps.asking import awaited
-from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, take
+from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, kept_back, take
 from agd.steps.kinds import ENCODING, ITERATION, LABELLING, STEPS, TRAININGS
 from agd.work.work import Work
 from agd.work.workspace import Workspace
@@ -17,9 +17,21 @@ AWAIT = "await labels"
 
 
 def next_step(workspace: Workspace, campaign: Campaign) -> Step | None:
-    """Read from the record what comes next; None when the campaign has ended."""
+    """Read from the record what comes next; None when the campaign has ended.
+
+    Of several steps the first that may be taken, and the first of all where each is held, parked or cancelled.
+    """
     with workspace.database.read() as tx:
-        return next(iter(due_steps(tx, campaign)), None)
+        due = due_steps(tx, campaign)
+        kept = kept_back(tx, campaign, due)
+    return next((step for step in due if step not in kept), next(iter(due), None))
+
+
+def what_keeps(workspace: Workspace, campaign: Campaign, step: Step) -> str | None:
+    """Why a step is not to be taken, with the cure; None where its job is open."""
+    with workspace.database.read() as tx:
+        kept = kept_back(tx, campaign, [step])
+    return jobs.standing(kept[step]) if step in kept else None
 
 
 def due_steps(tx: Transaction, campaign: Campaign) -> list[Step]:

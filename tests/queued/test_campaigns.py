@@ -338,9 +338,12 @@ def test_a_parked_campaign_is_resumed_as_often_as_it_takes(
         with failing(monkeypatch, "encode", ValueError("no such thing")):
             queue.work()
             assert "parked" in str(reconciled(queue)[0])
-            assert "ValueError" in str(queue.scalar("SELECT parked_reason FROM campaign"))
+            reason = queue.scalar("SELECT parked_reason FROM campaign")
+            assert reason == "encode: ValueError: no such thing"
+            assert queue.scalar("SELECT reason FROM job WHERE title = 'small: encode' AND state = 'parked'") == reason
         queue.submit(resolved)
         assert queue.states()["small: encode"] in {"READY", "ARCHIVED"}
+        assert queue.scalar("SELECT count(*) FROM job WHERE state = 'parked'") == 0
     queue.work_through()
     assert queue.hash() == expected(resolved)
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from fireworks import LaunchPad
 
-from agd.db import activities, campaigns
+from agd.db import activities, campaigns, jobs
 from agd.db.schema import server_time
 from agd.errors import StepError
 from agd.loop import Outcome, stop_signals
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, due_steps
-from agd.steps.campaign.campaigns import Campaign, Step
+from agd.steps.campaign.campaigns import Campaign, Step, kept_back
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
 from agd_workflows.hands import ENGINE
@@ -57,7 +57,7 @@ class FireWorksEngine:
         progress: Progress = silent,  # noqa: ARG002  the crew's steps are seen from outside
         before: Collection[str] = (),
     ) -> Outcome:
-        """Submit the campaign and work the queue until it ends, waits for labels, or somebody asks to stop.
+        """Submit the campaign and work the queue until it ends, has to wait, or somebody asks to stop.
 
         Ctrl-C or SIGTERM let the steps at hand finish; a second one ends them at once, and they are done again later.
 
@@ -97,9 +97,11 @@ class FireWorksEngine:
                 f"campaign {campaign.name!r} is parked: {watch.parked_reason}. What its workers said is in {log}; "
                 f"`agd resume {campaign.name}` tries again"
             )
-        is_waiting = [step.kind for step in watch.due] == [AWAIT]
+        is_waiting = watch.kept_back is not None or [step.kind for step in watch.due] == [AWAIT]
         is_cut_short = bool(watch.due) and not is_waiting
-        return Outcome(not watch.due, is_waiting, is_cut_short, watch.n_steps, time.monotonic() - started)
+        return Outcome(
+            not watch.due, is_waiting, is_cut_short, watch.n_steps, time.monotonic() - started, watch.kept_back
+        )
 
 
 def _see_them_live(crew: Crew, log: Path) -> None:
@@ -116,6 +118,7 @@ class _Watch:
     on_step: Callable[[Step], object]
     due: Sequence[Step] = ()
     parked_reason: str | None = None
+    kept_back: str | None = None
     n_steps: int = 0
     _n_before: int | None = None
 
@@ -125,6 +128,8 @@ class _Watch:
             row = campaigns.find(tx, self.campaign.name)
             due = due_steps(tx, self.campaign)
             n_done = activities.n_steps_done(tx, self.campaign.id)
+            kept = kept_back(tx, self.campaign, due)
+            is_at_work = bool(activities.leases(tx, self.campaign.id))
         assert row is not None  # noqa: S101  campaigns are never removed
         self._n_before = n_done if self._n_before is None else self._n_before
         self.n_steps = n_done - self._n_before
@@ -132,5 +137,7 @@ class _Watch:
             if step not in self.due and step.kind != AWAIT:
                 self.on_step(step)
         self.due, self.parked_reason = due, row.parked_reason
+        is_kept_back = bool(due) and len(kept) == len(due) and not is_at_work
+        self.kept_back = jobs.standing(kept[due[0]]) if is_kept_back else None
         is_ours = row.engine == ENGINE and row.stop_requested_at is None and row.parked_reason is None
-        return is_ours and bool(due) and due[0].kind != AWAIT
+        return is_ours and bool(due) and due[0].kind != AWAIT and self.kept_back is None

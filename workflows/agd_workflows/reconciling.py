@@ -15,10 +15,10 @@ from typing import Any
 from fireworks import LaunchPad
 
 from agd.db import activities, campaigns
-from agd.db.connection import AnyRow, locked_campaigns
+from agd.db.connection import AnyRow, Transaction, locked_campaigns
 from agd.errors import DatabaseError
 from agd.steps import AWAIT, due_steps
-from agd.steps.campaign.campaigns import Campaign, Step, as_campaign
+from agd.steps.campaign.campaigns import Campaign, Step, as_campaign, kept_back, park
 from agd.steps.kinds import STEPS
 from agd.steps.turns import is_done
 from agd.work.retrying import MAX_LOST, Verdict, judge
@@ -124,7 +124,7 @@ class Reconciler:
         with self.workspace.database.read() as tx:
             view = _View(
                 campaign,
-                due_steps(tx, campaign),
+                _open_steps(tx, campaign),
                 activities.attempts(tx, campaign.id),
                 {Step(row.step, row.iteration) for row in activities.leases(tx, campaign.id) if not row.is_expired},
             )
@@ -157,7 +157,7 @@ class Reconciler:
             return None
         verdict = self._judged(view, step)
         if verdict.parked is not None and step in view.due:
-            return self._park(view.campaign, fw_id, verdict.parked)
+            return self._park(view.campaign, step, fw_id, verdict.parked)
         job = blame(launch["fworker"].get("env") or {}) if launch is not None and launch.get("fworker") else ""
         why = f" ({job})" if job else ""
         return self._mend(view.campaign, fw_id, f"{step}: lost by its worker{why}, queued again", self._rerun)
@@ -172,7 +172,7 @@ class Reconciler:
             return None
         verdict = self._judged(view, step, n_launches=len(document["archived_launches"]) + 1)
         if verdict.parked is not None:
-            return self._park(view.campaign, fw_id, verdict.parked)
+            return self._park(view.campaign, step, fw_id, verdict.parked)
         launch = self.launchpad.launches.find_one({"launch_id": (document["launches"] or [None])[-1]})
         if launch is not None and _seconds_since(launch) < verdict.pause_s:
             return None
@@ -205,7 +205,7 @@ class Reconciler:
             yield Mended(name, waiting[0], f"{view.due[0]}: made ready")
             return
         with self.workspace.database.read() as tx:
-            if due_steps(tx, view.campaign) != view.due:  # it went on meanwhile
+            if _open_steps(tx, view.campaign) != view.due:  # it went on meanwhile
                 return
         if not self.is_dry:
             self._retire(name)
@@ -279,10 +279,10 @@ class Reconciler:
             cure(fw_id)
         return Mended(name, fw_id, what)
 
-    def _park(self, campaign: Campaign, fw_id: int, reason: str) -> Mended:
+    def _park(self, campaign: Campaign, step: Step, fw_id: int, reason: str) -> Mended:
         if not self.is_dry:
             with self.workspace.database.transaction() as tx:
-                campaigns.park(tx, campaign.id, reason)
+                park(tx, campaign, step, reason)
         return Mended(campaign.name, fw_id, f"{_PARKED}{reason}; `agd resume {campaign.name}` tries again")
 
     def _rerun(self, fw_id: int) -> None:
@@ -327,6 +327,13 @@ _PARKED = "parked: "
 
 _FORMER = [tasks.name_of(kind) for kind in STEPS]
 """What the tasks of steps were called that did not name a job."""
+
+
+def _open_steps(tx: Transaction, campaign: Campaign) -> Sequence[Step]:
+    """The steps that are due and may be taken: not those whose jobs are held, parked or cancelled."""
+    due = due_steps(tx, campaign)
+    kept = kept_back(tx, campaign, due)
+    return [step for step in due if step not in kept]
 
 
 def is_ours(document: Mapping[str, Any]) -> bool:

@@ -7,10 +7,10 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from agd.db import activities
+from agd.db import activities, jobs
 from agd.db.connection import AnyRow
 from agd.steps import due_steps
-from agd.steps.campaign.campaigns import Campaign, Step
+from agd.steps.campaign.campaigns import Campaign, Step, kept_back
 from agd.work.workspace import Workspace
 from agd_workflows.hands import queued
 from agd_workflows.launching import Share
@@ -23,13 +23,15 @@ def why_still(workspace: Workspace, launchpad: LaunchPad, campaign: Campaign, ow
     """What the due steps of a campaign wait for; None where a process of ours, `own_pids`, is at one of them."""
     with workspace.database.read() as tx:
         due, leases = due_steps(tx, campaign), activities.leases(tx, campaign.id)
+        kept = kept_back(tx, campaign, due)
     is_here = [row for row in leases if row.host == platform.node() and row.pid in own_pids and not row.is_expired]
     if is_here:
         return None
     told = [_lease(row) for row in leases if Step(row.step, row.iteration) in due]
+    told += map(jobs.standing, kept.values())
     told += held(launchpad, {"spec.campaign": campaign.name})
     there = {step for step, _ in queued(workspace, launchpad, campaign.name)}
-    missing = [str(step) for step in due if step not in there]
+    missing = [str(step) for step in due if step not in there and step not in kept]
     if missing and not leases:
         again = f"queued anew within {workspace.pace.reconcile_s:g} s"
         told.append(f"{', '.join(missing)}: not in the queue any more (archived, defused or deleted there), {again}")
