@@ -70,6 +70,10 @@ class StepError(AgdError):
     exit_code = 7
 
 
+class FaultyPluginError(StepError):
+    """A plug-in of another package failed at work; the message names it, its package, the reason and the place."""
+
+
 def is_transient(error: BaseException) -> bool:
     """Whether the same step may well succeed on another try: a busy or absent server, a full disk, an interruption."""
     if isinstance(error, SchemaError):

@@ -42,6 +42,7 @@ class Range(NamedTuple):
         return is_number & (values >= self.low) & (values <= self.high)
 
 
+# The function agd_is_plausible says the same in SQL: a change comes with a migration.
 # Negative ends where the property has none: a regression may answer below zero, and such tables may be kept.
 RANGES: Final[Mapping[str, Range]] = MappingProxyType(
     {

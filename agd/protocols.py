@@ -1,4 +1,4 @@
-"""What a plug-in is: a shape, an entry point and a contract suite (`tests/contract`).
+"""What a plug-in is: a shape, an entry point and a contract (`agd.testing`).
 
 A plug-in is a class. Its instance is a strategy without memory: everything it needs comes in as an argument, so that a
 resumed campaign repeats it exactly. Entry-point groups: `agd.generators`, `agd.formula_generators`, `agd.oracles`,

@@ -38,12 +38,19 @@ class Plugin:
     distribution: str
 
     def __str__(self) -> str:
-        return f"{_word(self.entry.group)} {self.entry.name!r} of {self.distribution}"
+        return f"{word(self.entry.group)} {self.entry.name!r} of {self.distribution}"
 
     @property
     def is_own(self) -> bool:
         """Whether it is part of agd."""
         return self.distribution.partition(" ")[0] == _OWN
+
+    def cure(self, error: BaseException | None = None) -> str:
+        """What helps against one that is broken, by what it raised when it was loaded."""
+        package = self.distribution.partition(" ")[0]
+        if isinstance(error, ModuleNotFoundError) and error.name and not self.entry.value.startswith(error.name):
+            return f"install the package {error.name}, or uninstall {package}"
+        return f"install another version of {package}, or uninstall it"
 
 
 def names(group: str) -> list[str]:
@@ -58,13 +65,19 @@ def load(group: str, name: str) -> Any:
         NotFoundError: none is installed under that name; the message lists those that are.
         PluginError: it cannot be loaded, is no plug-in of this group, or two packages claim the name.
     """
-    found = [plugin for plugin in installed() if (plugin.entry.group, plugin.entry.name) == (group, name)]
+    found = _claimants(group, name)
     if not found:
-        raise NotFoundError(f"no {_word(group)} {name!r}{suggestion(name, names(group))}")
+        raise NotFoundError(f"no {word(group)} {name!r}{suggestion(name, names(group))}")
     if len(found) > 1:
         claimants = " and ".join(plugin.distribution for plugin in found)
-        raise PluginError(f"the {_word(group)} {name!r} is claimed by {claimants}: uninstall all but one of them")
+        raise PluginError(f"the {word(group)} {name!r} is claimed by {claimants}: uninstall all but one of them")
     return _loaded(found[0])
+
+
+def find(group: str, name: str) -> Plugin | None:
+    """The plug-in of that name, not loaded; None where there is none, or more than one."""
+    found = _claimants(group, name)
+    return found[0] if len(found) == 1 else None
 
 
 def troubles(*, is_own: bool | None = None) -> Iterator[tuple[str, str]]:
@@ -100,6 +113,10 @@ def installed() -> Sequence[Plugin]:
     return tuple(found.values())
 
 
+def _claimants(group: str, name: str) -> list[Plugin]:
+    return [plugin for plugin in installed() if (plugin.entry.group, plugin.entry.name) == (group, name)]
+
+
 def _declared(distribution: Distribution) -> list[EntryPoint]:
     with suppress(OSError, ValueError, TypeError):  # a file that nobody can read, or that holds no entry points
         if "agd." in (distribution.read_text("entry_points.txt") or ""):
@@ -121,14 +138,15 @@ def _loaded(plugin: Plugin) -> Any:
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # another package's module may raise anything, SystemExit too
-        raise PluginError(f"{_broken(plugin)} ({_reason(error)}): {_cure(plugin, error)}") from error
-    if wrong := _wrong(loaded, MEMBERS[plugin.entry.group]):
-        raise PluginError(f"{_broken(plugin)} ({wrong}, see agd.protocols): {_cure(plugin)}")
+        raise PluginError(f"{_broken(plugin)} ({reason(error)}): {plugin.cure(error)}") from error
+    if wrong := misfit(plugin.entry.group, loaded):
+        raise PluginError(f"{_broken(plugin)} ({wrong}, see agd.protocols): {plugin.cure()}")
     return loaded
 
 
-def _wrong(loaded: Any, members: Sequence[str]) -> str | None:
-    """Why this is no class with these members, None where it is one."""
+def misfit(group: str, loaded: Any) -> str | None:
+    """Why that is no plug-in of a group, None where it is one."""
+    members = MEMBERS[group]
     if not isinstance(loaded, type):
         return "it is no class"
     if lacking := [name for name in members if not _has(loaded, name)]:
@@ -151,21 +169,16 @@ def _broken(plugin: Plugin) -> str:
     return f"the {plugin} cannot be loaded from {plugin.entry.value}"
 
 
-def _reason(error: BaseException) -> str:
+def reason(error: BaseException) -> str:
+    """Class and first line of an error."""
     words = str(error).strip().partition("\n")[0]
     if isinstance(error, SyntaxError) and error.filename:
         words = f"{error.msg}, {error.filename}:{error.lineno}"
     return f"{type(error).__name__}: {words}" if words else type(error).__name__
 
 
-def _cure(plugin: Plugin, error: BaseException | None = None) -> str:
-    package = plugin.distribution.partition(" ")[0]
-    if isinstance(error, ModuleNotFoundError) and error.name and not plugin.entry.value.startswith(error.name):
-        return f"install the package {error.name}, or uninstall {package}"
-    return f"install another version of {package}, or uninstall it"
-
-
-def _word(group: str) -> str:
+def word(group: str) -> str:
+    """What one plug-in of a group is called."""
     return group.removeprefix("agd.").removesuffix("s").replace("_", " ")
 
 

@@ -1,4 +1,4 @@
-"""What a find is: a result within bounds, and which of two is the better; `agd.db.standing` says the same in SQL."""
+"""What a find is: a result within bounds, and which of two is the better; `v_suggestion_judged` says it in SQL."""
 
 import math
 import re

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db import jobs, latents
 from agd.db.connection import AnyRow, Transaction
-from agd.db.standing import is_awaited, stands, teaches
+from agd.db.standing import stands, teaches
 from agd.db.tables import (
     activity,
     campaign,
@@ -35,14 +35,13 @@ suggested = table(
     *map(column, ("posterior_sd", "acquisition", "outcome", "reason", "composition_id", "label_id")),
 )
 
-_WAITING = text(f"""
+_WAITING = text("""
 SELECT s.suggestion_id AS id, i.number AS iteration, s.rank, c.reduced_formula, s.posterior_mean, s.posterior_sd,
        s.acquisition, s.composition_id
-FROM v_suggestion_state s
-JOIN campaign k ON k.id = s.campaign_id
+FROM v_suggestion_judged s
 JOIN iteration i ON i.id = s.iteration_id
 JOIN composition c ON c.id = s.composition_id
-WHERE k.id = :campaign AND {is_awaited("s")} ORDER BY i.number, s.rank
+WHERE s.campaign_id = :campaign AND s.is_awaited ORDER BY i.number, s.rank
 """)
 
 OVER_BUDGET = "the budget was spent"

@@ -1,11 +1,15 @@
 """What views, functions, triggers, constraints and indexes say, beside those of a schema that migrations just made.
 
-Each PostgreSQL prints a definition its own way, so none is kept in a file: the server that holds the record makes the
-schema anew, in a transaction that is rolled back, and prints both.
+Each PostgreSQL prints a definition its own way, so no print is kept in a file: the server that holds the record makes
+the schema anew, in a transaction that is rolled back, and prints both. The files in `views` are for people; they are
+compared in the same way, once the server has executed them.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
 
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +17,9 @@ from sqlalchemy.exc import DBAPIError
 from agd.db import queue_tables, schema
 from agd.db.connection import Database, Transaction
 from agd.errors import DatabaseError
+
+VIEWS: Final = Path(__file__).with_name("views")
+"""Every view and function as it stands today, each in a file of its name."""
 
 _FRESH = "agd_freshly_made"
 _ASIDE = "agd_set_aside"
@@ -141,4 +148,47 @@ def _difference(kind: str, here: Definition | None, made: Definition | None) -> 
         return "is changed"
     if here.state != made.state:
         return f"is {_STATES[kind][here.state]}"
+    return None
+
+
+def unlike_files(tx: Transaction) -> list[str]:
+    """Which files in `views` say something else than the schema that migrations made here, with the cure; it stays."""
+    made = _views_and_functions(tx)
+    files = {file.stem: file.read_text(encoding="utf-8") for file in VIEWS.glob("*.sql")}
+    found = dict.fromkeys(made.keys() - files.keys(), "is missing")
+    attempt = tx.begin_nested()
+    try:
+        for name, words in files.items():
+            if not re.search(rf"^CREATE OR REPLACE (VIEW|FUNCTION) {re.escape(name)}\b", words, re.MULTILINE):
+                found[name] = "does not CREATE OR REPLACE what it is named after"
+            elif (refusal := _refusal(tx, words)) is not None:
+                found[name] = f"cannot take the place of what is there ({refusal})"
+        said = _views_and_functions(tx)
+    finally:
+        attempt.rollback()
+    for name in said:
+        if said[name] != made.get(name):
+            found.setdefault(name, "says something else than the migrations")
+    return [
+        f"agd/db/views/{name}.sql {what}: write in it what migrations make, or a migration that makes what it says"
+        for name, what in sorted(found.items())
+    ]
+
+
+def _views_and_functions(tx: Transaction) -> dict[str, Definitions]:
+    """By the name without arguments, which several functions may share."""
+    found: dict[str, dict[tuple[str, str, str | None], Definition]] = {}
+    for key, definition in definitions(tx).items():
+        if key[0] in {"view", "function"}:
+            found.setdefault(key[1].partition("(")[0], {})[key] = definition
+    return dict(found)
+
+
+def _refusal(tx: Transaction, statements: str) -> str | None:
+    """Execute them as they are; what the server has against it, None where they are done."""
+    try:
+        with tx.begin_nested():
+            tx.exec_driver_sql(statements, execution_options={"no_parameters": True})
+    except DBAPIError as error:
+        return str(error.orig).strip().partition("\n")[0]
     return None

@@ -6,14 +6,14 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
-from agd.db.standing import BEST_FIRST, IS_RESULT, is_awaited
+from agd.db.standing import BEST_FIRST, IS_RESULT
 from agd.spec import ANSWERERS
 
 _STATE = f"""
 SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
        spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
        k.spec #>> '{{oracle,kind}}' = ANY(:awaited) AND EXISTS (
-           SELECT FROM v_suggestion_state s WHERE s.campaign_id = k.id AND {is_awaited("s")}) AS is_waiting
+           SELECT FROM v_suggestion_judged s WHERE s.campaign_id = k.id AND s.is_awaited) AS is_waiting
 FROM v_campaign_progress p
 JOIN campaign k ON k.id = p.campaign_id
 LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.campaign_id AND {IS_RESULT}

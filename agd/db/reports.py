@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import bindparam, text
 
 from agd.db.connection import AnyRow, Transaction
-from agd.db.standing import BEST_FIRST, IS_FIND, is_awaited, teaches
+from agd.db.standing import BEST_FIRST, IS_FIND, teaches
 
 
 class Rule(NamedTuple):
@@ -32,7 +32,7 @@ WHERE k.id IN :ids
 
 _MERITS = text(f"""
 WITH row AS (
-    SELECT v.*, {IS_FIND} AS is_distinct_find, {is_awaited("v")} AS is_waiting,
+    SELECT v.*, {IS_FIND} AS is_distinct_find,
            CASE WHEN {IS_FIND} THEN v.value - v.uncertainty >= coalesce(k.target_low, '-Infinity')
                AND v.value + v.uncertainty <= coalesce(k.target_high, 'Infinity') END AS is_find_by_bound,
            count(*) FILTER (WHERE v.is_charged) OVER (ORDER BY v.iteration, v.rank) AS n_calls
@@ -48,7 +48,7 @@ SELECT count(*) FILTER (WHERE r.outcome = 'new' AND r.label_id IS NOT NULL) AS n
            AND q.is_charge_neutral AND q.is_electronegativity_balanced) AS n_valid_finds,
        count(DISTINCT c.chemical_system) FILTER (WHERE r.is_distinct_find) AS n_chemical_systems,
        min(r.n_calls) FILTER (WHERE r.is_distinct_find) AS calls_to_first_find,
-       count(*) FILTER (WHERE r.is_waiting) AS n_waiting
+       count(*) FILTER (WHERE r.is_awaited) AS n_waiting
 FROM row r
 LEFT JOIN composition c ON c.id = r.composition_id
 LEFT JOIN verdict q ON q.composition_id = r.composition_id AND q.rule = :rule AND q.rule_version = :rule_version

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from agd import registry
-from agd.errors import NotFoundError, SpecError
+from agd.errors import NotFoundError, PluginError, SpecError
 from agd.spec.campaign import ANSWERERS, NAME, PAPER_AUTOENCODER, CampaignSpec, PluginSpec, SamplerSpec, validated
 from agd.spec.toml import MAX_DEPTH, Key, first_refused, lines_of, spelled, written
 
@@ -254,6 +254,8 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
 def _check_options(places: Places, section: str, plugin: PluginSpec) -> None:
     try:
         plugin.options()
+    except PluginError as error:
+        raise SpecError(f"{places.of(section, 'kind')}: {error}") from error
     except NotFoundError as error:
         also = "".join(f", {kind}" for kind in ANSWERERS) if section == "oracle" else ""
         raise SpecError(f"{places.of(section, 'kind')}: {error}{also}") from error

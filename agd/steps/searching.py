@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from agd import registry
+from agd import plugin_faults, registry
 from agd.accounting import CHARGED, STALLED
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import identify
@@ -13,7 +13,7 @@ from agd.db import campaigns, models
 from agd.db.connection import Transaction
 from agd.errors import ExhaustedError, StepError
 from agd.filters import Filter, Trims
-from agd.protocols import Generator, Progress
+from agd.protocols import Generator, Progress, Sampler
 from agd.seeds import derive_seed
 from agd.spec import CampaignSpec, FilterSpec
 from agd.steps.campaign.answers import answers_of
@@ -140,7 +140,7 @@ def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) 
     spec = step.campaign.spec
     generator: Generator = shelf.load(past.generator)
     history = _history(past, spec, lambda points: _read_points(generator, points, spec.filter))
-    sampler = registry.load("agd.samplers", spec.sampler.kind)(spec.sampler.options())
+    sampler = _sampler(spec)
     try:
         proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=_suggest_seed(step))
     except ExhaustedError:
@@ -188,6 +188,15 @@ def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _p
             for rank, (latent_id, composition_id) in enumerate(zip(latent_ids, ids, strict=True), start=1)
         ],
     )
+
+
+def _sampler(spec: CampaignSpec) -> Sampler:
+    group, kind = "agd.samplers", spec.sampler.kind
+    plugin = registry.load(group, kind)
+    with plugin_faults.blamed(group, kind, "__init__"):
+        made = plugin(spec.sampler.options())
+    guarded: Sampler = plugin_faults.guarded(group, kind, made)
+    return guarded
 
 
 def _suggest_seed(step: CampaignStep) -> int:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from agd import registry
+from agd import plugin_faults, registry
 from agd.db import activities, datasets, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromDataset, Member, Part
@@ -101,12 +101,12 @@ def fit(
     """Fit a model and put its file into the folder; `also` are rows it is measured on besides (`initial_mae`)."""
     from agd.nets.checkpoint import save_tensors
 
-    plugin = recipe.load_plugin()
+    group, options = group_of(recipe.kind), recipe.options
     with limited_threads(recipe.threads):
-        fitted = plugin.fit(table, recipe.options, seed=recipe.seed, progress=progress)
+        fitted = plugin_faults.fit(group, recipe.plugin, table, options, seed=recipe.seed, progress=progress)
         metrics = dict(fitted.metrics)
         if also is not None:
-            errors = plugin.load(fitted.tensors, recipe.options).label(also.counts).values - also.values
+            errors = recipe.load_plugin().load(fitted.tensors, options).label(also.counts).values - also.values
             metrics["initial_mae"] = float(np.abs(errors).mean())
     n_bytes = sum(tensor.nbytes for tensor in fitted.tensors.values())
     return Fitted(save_tensors(folder, fitted.tensors), n_bytes, metrics)

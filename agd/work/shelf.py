@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from agd import registry
+from agd import plugin_faults, registry
 from agd.db import models
 from agd.db.connection import Transaction
 from agd.errors import ModelError, NotFoundError
@@ -52,7 +52,10 @@ class Shelf:
                 "campaign"
             )
         tensors = load_tensors(self.folder, ref.tensors_sha256)
-        return plugin.load(tensors, plugin.options_type.model_validate_json(json.dumps(ref.options)))
+        options = plugin.options_type.model_validate_json(json.dumps(ref.options))
+        with plugin_faults.blamed(ref.group, ref.plugin, "load"):
+            model = plugin.load(tensors, options)
+        return plugin_faults.guarded(ref.group, ref.plugin, model)
 
 
 def group_of(kind: str) -> str:

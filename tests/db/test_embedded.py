@@ -323,7 +323,8 @@ def test_server_that_lost_its_door_is_started_anew(home: Path, damage: str, capl
         assert server.status().pid != before.pid
         assert (home / "server" / supervisor.LOG).read_text().count("ready to accept connections") == 2
     assert eventually(lambda: is_stopped(home))
-    assert all("starting it anew" in message for message in caplog.messages)
+    said = [message for message in caplog.messages if not message.startswith("waiting for")]  # on a busy machine
+    assert all("starting it anew" in message for message in said)
 
 
 @linux_only

@@ -1,6 +1,8 @@
 """What is a find, what is charged and who waits: Python, the queries and the views agree on whatever rows there are."""
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -16,9 +18,10 @@ from sqlalchemy import text
 from agd.accounting import CHARGED, LABELLED
 from agd.db import campaigns, models, progress, reports
 from agd.db.connection import AnyRow, Database, Transaction
-from agd.plausible import plausible_range
+from agd.plausible import ANY, RANGES, SMALLEST, plausible_range
 from agd.report.comparison import RULE
 from agd.report.traces import Trace, trace_of
+from agd.spec import ANSWERERS
 from agd.target import Bounds
 from agd.types import Floats
 
@@ -33,6 +36,7 @@ INSERT INTO model_version (kind, plugin, architecture_version, options, seed, tr
 INSERT INTO latent (model_version_id, vector, activity_id) VALUES (1, '{0,1}', 1)
 """
 
+AWAITED = {kind for kind, who in ANSWERERS.items() if who.is_awaited}
 N_ITERATIONS = 3
 VALUES = (-10.0, -0.0, 0.0, 1.0, 2.0, 2.5, 3.0, 5.999, 6.0, 6.5, 99.0, -1e300, 1.7e308, 1e200, 5e-324)
 BOUNDS = ((6.0, None), (None, 2.0), (2.0, 3.0), (2.5, 2.5), (None, 1e250), (-0.0, None))
@@ -189,7 +193,7 @@ class Writer:
 
 def is_awaited(made: Written, i: int) -> bool:
     row = made.rows[i]
-    is_answered = made.oracle == "external" and made.composition_ids[i] in made.measured
+    is_answered = made.oracle in AWAITED and made.composition_ids[i] in made.measured
     return row.state == "new" and row.label is None and not is_answered
 
 
@@ -207,7 +211,7 @@ class Told:
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(("default", "paper")),
-    st.sampled_from(("external", "random_forest", "table")),
+    st.sampled_from((*ANSWERERS, "random_forest")),
     st.sampled_from(BOUNDS),
     st.lists(rows(), max_size=9),
 )
@@ -268,8 +272,10 @@ def agree_on_finds(tx: Transaction, made: Written, told: Told) -> None:
         made.places[i] for i in finds
     ]
     assert told.standing["best"] == trace.best_value() == (trace.value[results[0]] if results else None)
-    if all(row.label is None or row.label.value in plausible_range("band_gap") for row in made.rows):
-        assert told.standing["n_finds"] == sum(one.n_finds for one in told.iterations) == len(places)
+    assert told.standing["n_finds"] == sum(one.n_finds for one in told.iterations) == len(places)
+    values = trace.value[trace.is_labelled]
+    assert told.standing["highest"] == max(values, default=None)
+    assert told.standing["lowest"] == min(values, default=None)
 
 
 def in_order(is_chosen: NDArray[np.bool_], objectives: Floats) -> list[int]:
@@ -280,7 +286,7 @@ def agree_on_who_waits(tx: Transaction, made: Written, told: Told) -> None:
     expected = [made.suggestion_ids[i] for i in range(len(made.rows)) if is_awaited(made, i)]
     assert [row.id for row in campaigns.waiting(tx, made.campaign_id)] == expected
     assert told.merits["n_waiting"] == len(expected)
-    assert told.standing["is_waiting"] is (made.oracle == "external" and bool(expected))
+    assert told.standing["is_waiting"] is (made.oracle in AWAITED and bool(expected))
     assert (told.standing["state"] == "waiting for labels") is told.standing["is_waiting"]
 
 
@@ -291,3 +297,37 @@ def agree_on_what_teaches(tx: Transaction, made: Written, told: Told) -> None:
     known = campaigns.suggested_points(tx, made.campaign_id, N_ITERATIONS + 1)
     stand = [row.label.value if row.label and not row.label.is_retracted else None for row in made.rows]
     assert [row.value for row in known] == [value if value in plausible_range("band_gap") else None for value in stand]
+
+
+EDGES = {
+    edge * sign
+    for bound in (*(end for one in (*RANGES.values(), ANY) for end in one), SMALLEST, 0.0, math.inf, math.nan)
+    for edge in (bound, math.nextafter(bound, math.inf), math.nextafter(bound, -math.inf))
+    for sign in (1, -1)
+}
+
+
+def is_plausible(tx: Transaction, property_: str, values: list[float]) -> Sequence[bool]:
+    judged = text(
+        "SELECT agd_is_plausible(:property, value)"
+        " FROM unnest(CAST(:values AS float8[])) WITH ORDINALITY AS given (value, n) ORDER BY n"
+    )
+    return tx.scalars(judged, {"property": property_, "values": values}).all()
+
+
+@pytest.mark.parametrize("property_", [*RANGES, "another"])
+def test_values_that_can_be_are_the_same_at_every_edge(tx: Transaction, property_: str) -> None:
+    values = list(EDGES)
+    assert is_plausible(tx, property_, values) == [value in plausible_range(property_) for value in values]
+
+
+@settings(deadline=None)
+@given(st.sampled_from([*RANGES, "another", ""]), st.lists(st.floats(), min_size=1))
+def test_values_that_can_be_are_the_same(tx: Transaction, property_: str, values: list[float]) -> None:
+    assert is_plausible(tx, property_, values) == [value in plausible_range(property_) for value in values]
+
+
+def test_the_schema_knows_the_same_properties(tx: Transaction) -> None:
+    said = tx.scalar(text("SELECT prosrc FROM pg_proc WHERE proname = 'agd_is_plausible'"))
+    assert set(re.findall(r"'(\w+)'", str(said))) == set(RANGES)
+    assert tx.scalar(text("SELECT agd_is_plausible('band_gap', NULL)")) is None

@@ -123,6 +123,8 @@ def test_the_wheel_brings_its_migrations(tmp_path: Path, database: Database) -> 
     assert ran.stdout.count(str(site)) == 2
     with database.transaction() as tx:
         schema.require_current(tx)
+    views = {file.name for file in (site / "agd" / "db" / "views").iterdir()}
+    assert views == {file.name for file in definitions.VIEWS.iterdir()}
 
 
 def test_going_back_never_forgets_a_retraction(database: Database) -> None:

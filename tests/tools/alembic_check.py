@@ -1,4 +1,4 @@
-"""On a throw-away embedded server: migrations and tables say the same, and the way back and forth changes nothing."""
+"""On a throw-away embedded server: migrations, tables and texts of views say the same, whichever way one came."""
 
 import os
 import shutil
@@ -16,7 +16,7 @@ from agd.db.definitions import Definitions
 from agd.db.embedded import EmbeddedServer
 
 OF_TABLES = ("constraint", "index")
-"""What tables define, too; views, functions and triggers are the migrations' alone."""
+"""What tables define, too; views and functions are told by `agd/db/views`, triggers are the migrations' alone."""
 
 
 def main() -> int:
@@ -38,14 +38,18 @@ def main() -> int:
             server.release()
             server.stop()
             shutil.rmtree(cluster, ignore_errors=True)  # as root it may lie outside the temporary folder
-    print("\n".join(found) or "Views, functions, triggers, constraints and indexes are what migrations and tables say.")
+    print(
+        "\n".join(found)
+        or "Views, functions, triggers, constraints and indexes are what migrations, tables and texts say."
+    )
     return 1 if found else 0
 
 
 def differences(database: Database) -> list[str]:
     """What differs from the schema of an upgraded empty database, by the way in which it is made; it is lost."""
-    with database.read() as tx:
+    with database.transaction() as tx:
         made = definitions.definitions(tx)
+        unlike_files = definitions.unlike_files(tx)
     beside = definitions.freshly_made(database)
     with database.transaction() as tx:
         schema.downgrade(tx, "base")
@@ -58,7 +62,7 @@ def differences(database: Database) -> list[str]:
         "after the way back and forth": (again, made),
         "by the tables": (by_tables, _of_tables(made)),
     }
-    return [f"{way}: {words}" for way, pair in ways.items() for words in definitions.differences(*pair)]
+    return unlike_files + [f"{way}: {words}" for way, pair in ways.items() for words in definitions.differences(*pair)]
 
 
 def _made_by_tables(tx: Transaction) -> Definitions:

@@ -1,0 +1,20 @@
+-- What each suggestion counts for: whether its label lies in the target (is_find), whether it costs a call
+-- (is_charged), whether it is a distinct composition with a label that stands and can be a value (is_result), and
+-- whether it waits for an answer (is_awaited): where answers come from outside, a composition that somebody has
+-- measured waits no more. A find that counts is is_result AND is_find. agd.target and agd.accounting say the same in
+-- Python.
+CREATE OR REPLACE VIEW v_suggestion_judged AS
+SELECT s.*, l.value, l.uncertainty, x.label_id IS NOT NULL AS is_retracted,
+       (l.value >= coalesce(k.target_low, '-Infinity') AND l.value <= coalesce(k.target_high, 'Infinity')
+        AND x.label_id IS NULL AND agd_is_plausible(k.property, l.value)) AS is_find,
+       (s.label_id IS NOT NULL AND (s.outcome = 'new' OR k.mode = 'paper')) AS is_charged,
+       coalesce(s.outcome = 'new' AND x.label_id IS NULL AND agd_is_plausible(k.property, l.value), false) AS is_result,
+       coalesce(s.outcome = 'new' AND s.label_id IS NULL
+                AND (k.spec #>> '{oracle,kind}' IS DISTINCT FROM 'external' OR NOT EXISTS (
+                    SELECT FROM label m WHERE m.composition_id = s.composition_id AND m.property = k.property
+                    AND m.measurement_id IS NOT NULL
+                    AND NOT EXISTS (SELECT FROM retraction w WHERE w.label_id = m.id))), false) AS is_awaited
+FROM v_suggestion_state s
+JOIN campaign k ON k.id = s.campaign_id
+LEFT JOIN label l ON l.id = s.label_id
+LEFT JOIN retraction x ON x.label_id = s.label_id;
