@@ -12,15 +12,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 from agd import spec as specification
 from agd.config import load_settings
-from agd.db import progress
 from agd.db.connection import open_database
+from agd.engines import Outcome
 from agd.errors import InputError, NotFoundError
-from agd.loop import LocalEngine, Outcome
+from agd.loop import LocalEngine
 from agd.protocols import Progress, silent
-from agd.steps import asking, explaining, next_step
+from agd.steps import asking, explaining, next_step, overviews
 from agd.steps.kinds import LABELLING
 from agd.steps.labelling import AddedLabel, Measurement, whoami
 from agd.steps.opening import open_campaign, open_controls, reopen_campaign
+from agd.views import as_json
 from agd.work.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ class Campaign:
     def status(self) -> dict[str, Any]:
         """The counters of v_campaign_progress and the state, as `agd status --json` gives them."""
         with self._workspace.database.read() as tx:
-            return progress.campaigns(tx, self.name)[0]
+            return as_json(overviews.campaigns(tx, self.name)[0])
 
     @property
     def is_ended(self) -> bool:
@@ -192,11 +193,11 @@ class Campaign:
     def top(self, n: int = 10) -> list[dict[str, Any]]:
         """The best labelled compositions, as rows of v_suggestion."""
         with self._workspace.database.read() as tx:
-            return [row._asdict() for row in progress.top_finds(tx, self._stored.id, n)]
+            return [as_json(row) for row in overviews.top_finds(tx, self._stored.id, n)]
 
     def why(self, formula: str) -> dict[str, Any]:
         """Everything that led to a composition, as `agd why --json` gives it."""
-        return explaining.why(self._workspace, formula)
+        return as_json(explaining.why(self._workspace, formula))
 
     def to_pandas(self, *, latents: bool = False) -> "pd.DataFrame":
         """Every suggestion with what became of it, as `agd export` gives it."""

@@ -5,11 +5,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import FrameType
 
 from agd.db import activities, campaigns, hashes
 from agd.db.schema import server_time
+from agd.engines import LOCAL, Engine, Outcome
 from agd.errors import DatabaseError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
@@ -19,20 +19,7 @@ from agd.waiting import waiting
 from agd.work.workspace import Workspace
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a run ended: the campaign's end, what somebody outside owes it, or a request to stop before."""
-
-    is_ended: bool
-    is_waiting: bool
-    is_stopped: bool
-    n_steps: int
-    seconds: float
-    kept_back: str | None = None
-    """Which step the campaign waits for because it is held or cancelled, and the cure."""
-
-
-class LocalEngine:
+class LocalEngine(Engine):
     """Runs campaigns in this process; whatever stops it, the record says where to go on."""
 
     def run(
@@ -40,6 +27,7 @@ class LocalEngine:
         workspace: Workspace,
         campaign: Campaign,
         *,
+        n_workers: int = 1,  # noqa: ARG002  one process
         on_step: Callable[[Step], object] = id,
         progress: Progress = silent,
         before: Collection[str] = (),
@@ -64,7 +52,7 @@ class LocalEngine:
         with lock as assert_held, stop_signals() as is_stopped:
             with workspace.database.transaction() as tx:
                 activities.bury_lost(tx, campaign.id)
-                campaigns.begin(tx, campaign.id, "local", asked_before)
+                campaigns.begin(tx, campaign.id, LOCAL, asked_before)
             with kept_hash(workspace, campaign), limited_threads(campaign.spec.threads):
                 while (step := next_step(workspace, campaign)) is not None and not is_stopped():
                     kept = what_keeps(workspace, campaign, step)

@@ -2,7 +2,7 @@
 
 A plug-in is a class. Its instance is a strategy without memory: everything it needs comes in as an argument, so that a
 resumed campaign repeats it exactly. Entry-point groups: `agd.generators`, `agd.formula_generators`, `agd.oracles`,
-`agd.samplers`, `agd.engines`.
+`agd.samplers`; and `agd.engines`, whose protocol stands in `agd/engines.py`, for it speaks of campaigns.
 """
 
 from typing import ClassVar, Protocol, Self, runtime_checkable

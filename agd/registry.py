@@ -20,14 +20,22 @@ MEMBERS = {
     "agd.formula_generators": (*_MODEL, "is_representable", "sample"),
     "agd.oracles": (*_MODEL, "label"),
     "agd.samplers": ("options_type", "draws_from_pool", "suggest"),
-    "agd.engines": ("run",),
+    "agd.engines": ("has_queue", "run", "submit", "status", "findings"),
 }
 """What a class must have to be a plug-in of a group; an attribute that only instances get may be an annotation."""
 
-CLASS_VARS: Mapping[str, type] = {"options_type": type, "architecture_version": int, "draws_from_pool": bool}
+CLASS_VARS: Mapping[str, type] = {
+    "options_type": type,
+    "architecture_version": int,
+    "draws_from_pool": bool,
+    "has_queue": bool,
+}
 """Members that a class itself must have a value of, and its type: they are asked before there is an instance."""
 
 GROUPS = tuple(MEMBERS)
+
+_PROTOCOLS = {"agd.engines": "agd.engines"}
+"""Where a group is described that is not among the others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +148,8 @@ def _loaded(plugin: Plugin) -> Any:
     except BaseException as error:  # another package's module may raise anything, SystemExit too
         raise PluginError(f"{_broken(plugin)} ({reason(error)}): {plugin.cure(error)}") from error
     if wrong := misfit(plugin.entry.group, loaded):
-        raise PluginError(f"{_broken(plugin)} ({wrong}, see agd.protocols): {plugin.cure()}")
+        described = _PROTOCOLS.get(plugin.entry.group, "agd.protocols")
+        raise PluginError(f"{_broken(plugin)} ({wrong}, see {described}): {plugin.cure()}")
     return loaded
 
 

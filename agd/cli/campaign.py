@@ -1,9 +1,9 @@
 """The verbs of a campaign: init, run, resume, stop, status, list, top, models, hash."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 
@@ -12,6 +12,11 @@ from agd.cli.show import Force, Json, console
 from agd.errors import InputError
 from agd.streams import is_output_lost
 from agd.waiting import waiting
+
+if TYPE_CHECKING:
+    from agd.steps.campaign.campaigns import Campaign
+    from agd.views import CampaignProgress, RunProgress, Status
+    from agd.work.workspace import Workspace
 
 EXIT_WAITING = 8
 EXIT_STOPPED = 130
@@ -107,14 +112,18 @@ def run(
 
     Ctrl-C finishes the step at hand, commits it and leaves.
     """
+    from agd import engines
     from agd import spec as specification
     from agd.steps.opening import open_campaign, plan
+    from agd.views import as_json
 
     resolved = specification.read(spec)
-    how = _how(engine or "local", workers, detach, twin, quiet, json)
+    how = _how(engine or engines.LOCAL, workers, detach, twin, quiet, json)
     with show.workspace() as workspace:
         if dry_run:
-            planned = plan(workspace, resolved)
+            planned = as_json(plan(workspace, resolved))
+            if planned["pool"] is None:  # a sampler without a pool says nothing of one
+                del planned["pool"]
             if json:
                 show.print_json(planned)
             else:
@@ -145,6 +154,7 @@ def resume(
 
 def stop(name: Name) -> None:
     """Ask the process that runs a campaign to finish its step, commit and leave."""
+    from agd import engines
     from agd.db import campaigns
     from agd.db.connection import locked_campaigns
     from agd.steps.campaign.campaigns import campaign_row
@@ -152,7 +162,7 @@ def stop(name: Name) -> None:
     with show.workspace() as workspace:
         campaign = campaign_row(workspace, name)
         with workspace.database.transaction() as tx:
-            is_queued = campaign.engine != "local" and campaign.ended_at is None
+            is_queued = campaign.engine != engines.LOCAL and campaign.ended_at is None
             at_work = campaign.id in locked_campaigns(tx) or is_queued
             if at_work:
                 campaigns.request_stop(tx, campaign.id)
@@ -201,13 +211,13 @@ def top(
     json: Json = False,
 ) -> None:
     """Show the best compositions a campaign has found."""
-    from agd.db import progress
+    from agd.steps import overviews
     from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         campaign = get_campaign(workspace, name)
         with workspace.database.read() as tx:
-            rows = [row._asdict() for row in progress.top_finds(tx, campaign.id, n)]
+            rows = overviews.top_finds(tx, campaign.id, n)
     if json:
         show.print_json(rows)
         return
@@ -215,26 +225,26 @@ def top(
     columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "find", "iteration", "rank", "predicted"]
     keys = ["reduced_formula", "value", "uncertainty", "is_find", "iteration", "rank", "posterior_mean"]
     title = f"{name}: {campaign.spec.target}"
-    console.print(show.table(columns, ([row[key] for key in keys] for row in rows), title=title))
+    console.print(show.table(columns, show.cells(rows, keys), title=title))
 
 
 def models(json: Json = False) -> None:
     """List the model versions with what was measured of each."""
-    from agd.db import models as versions
+    from agd.steps import overviews
 
     with show.workspace() as workspace, workspace.database.read() as tx:
-        rows = [row._asdict() for row in versions.models(tx)]
+        rows = overviews.model_versions(tx)
     if json:
         show.print_json(rows)
         return
     shown = [
         [
-            row["id"],
-            f"{row['kind']} {row['plugin']} v{row['architecture_version']}",
-            row["seed"],
-            row["n_members"],
-            row["tensors_sha256"][:12],
-            "  ".join(f"{key} {show.text(value)}" for key, value in row["metrics"].items()),
+            row.id,
+            f"{row.kind} {row.plugin} v{row.architecture_version}",
+            row.seed,
+            row.n_members,
+            row.tensors_sha256[:12],
+            "  ".join(f"{key} {show.text(value)}" for key, value in row.metrics.items()),
         ]
         for row in rows
     ]
@@ -310,18 +320,20 @@ class How(NamedTuple):
 
 def _how(engine: str, workers: int, detach: bool, twin: bool, quiet: bool, json: bool) -> How:
     """What was asked for; raises NotFoundError or InputError where it cannot be."""
-    from agd import registry
+    from agd import engines, registry
     from agd.errors import NotFoundError
 
-    known = registry.names("agd.engines")
+    known = registry.names(engines.GROUP)
     if engine not in known:
         raise NotFoundError(f"--engine: no engine {engine!r}{registry.suggestion(engine, known)}")
-    if engine == "local" and (detach or workers > 1):
-        raise InputError("--detach and --workers are for `--engine fireworks`: the local engine is one process")
+    if (detach or workers > 1) and not engines.load(engine).has_queue:
+        raise InputError(
+            f"--detach and --workers are for `--engine {engines.QUEUE}`: the {engine} engine is one process"
+        )
     return How(engine, workers, detach, twin, quiet, json)
 
 
-def _run(workspace: Any, campaign: Any, how: How) -> None:
+def _run(workspace: "Workspace", campaign: "Campaign", how: How) -> None:
     """Run a campaign, and its controls when asked to; leave with a code where one did not come to its end."""
     from agd.steps.opening import open_controls
 
@@ -344,41 +356,47 @@ def _run(workspace: Any, campaign: Any, how: How) -> None:
         show.say(f"see `agd top {campaign.name}`, `agd report {campaign.name}` and `agd why FORMULA`{also}")
 
 
-def _submit(workspace: Any, campaigns: Sequence[Any], how: How) -> None:
+def _submit(workspace: "Workspace", campaigns: Sequence["Campaign"], how: How) -> None:
     """Leave campaigns to the workers of the queue."""
-    from agd import registry
-    from agd.db import progress
+    from agd import engines
+    from agd.steps import overviews
 
-    engine = registry.load("agd.engines", how.engine)()
+    engine = engines.load(how.engine)()
     rows = []
     for one in campaigns:
         engine.submit(workspace, one)
         with workspace.database.read() as tx:
-            rows.append(progress.campaigns(tx, one.name)[0])
+            rows += overviews.campaigns(tx, one.name)
     if how.json:
         show.print_json(rows if how.twin else rows[0])
         return
     for row in rows:
-        show.say(f"{row['campaign']}: {row['state']}; `agd worker` works on it, `agd status {row['campaign']}` tells")
+        show.say(f"{row.campaign}: {row.state}; `agd worker` works on it, `agd status {row.campaign}` tells")
 
 
-def _run_one(workspace: Any, campaign: Any, how: How) -> tuple[dict[str, Any], int]:
+def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> "tuple[RunProgress, int]":
     """How the campaign stands after the run, and the exit code."""
-    from agd import registry
+    from agd import engines
     from agd.cli.live import Watcher, counters
-    from agd.db import progress
+    from agd.steps import overviews
+    from agd.views import RunProgress, as_json
 
-    chosen = registry.load("agd.engines", how.engine)
-    engine = chosen() if how.engine == "local" else chosen(how.n_workers)
+    engine = engines.load(how.engine)()
     with Watcher(workspace, campaign, quiet=how.quiet) as watcher:
-        outcome = engine.run(workspace, campaign, on_step=watcher.on_step, progress=watcher.on_progress)
+        outcome = engine.run(
+            workspace,
+            campaign,
+            n_workers=how.n_workers,
+            on_step=watcher.on_step,
+            progress=watcher.on_progress,
+        )
     with workspace.database.read() as tx:
-        row = progress.campaigns(tx, campaign.name)[0]
+        (row,) = overviews.campaigns(tx, campaign.name)
     if not how.json:
-        spent = "on as many distinct compositions" if row["mode"] == "default" else f"on {row['n_new']} distinct ones"
+        spent = "on as many distinct compositions" if row.mode == "default" else f"on {row.n_new} distinct ones"
         show.say(
-            f"{campaign.name}: {row['n_charged']} of {row['budget_calls']} oracle calls spent {spent} in "
-            f"{show.duration(outcome.seconds)}; {counters(row)}; {row['state']}",
+            f"{campaign.name}: {row.n_charged} of {row.budget_calls} oracle calls spent {spent} in "
+            f"{show.duration(outcome.seconds)}; {counters(row)}; {row.state}",
         )
     code = 0
     if outcome.is_waiting:
@@ -388,39 +406,38 @@ def _run_one(workspace: Any, campaign: Any, how: How) -> tuple[dict[str, Any], i
     elif not outcome.is_ended:
         show.say_aside(f"stopped; go on with `agd resume {campaign.name}`")
         code = EXIT_STOPPED
-    return {**row, "n_steps": outcome.n_steps, "seconds": round(outcome.seconds, 1)}, code
+    return RunProgress(**as_json(row), n_steps=outcome.n_steps, seconds=round(outcome.seconds, 1)), code
 
 
-def _status(workspace: Any, name: str | None, n_iterations: int) -> dict[str, Any]:
-    from agd.db import activities, progress
-    from agd.steps.campaign.campaigns import get_campaign
+def _status(workspace: "Workspace", name: str | None, n_iterations: int) -> "Status":
+    from agd.steps import overviews
+    from agd.steps.campaign.campaigns import campaign_row
+    from agd.views import Status
 
-    if name is not None:
-        get_campaign(workspace, name)
+    campaign_id = None if name is None else campaign_row(workspace, name).id
     with workspace.database.read() as tx:
-        found = progress.campaigns(tx, name)
-        last = progress.iterations(tx, found[0]["campaign_id"], n_iterations) if name is not None else []
-        leases = activities.leases(tx, found[0]["campaign_id"] if name is not None else None)
-    return {
-        "campaigns": found,
-        "iterations": [row._asdict() for row in last],
-        "at_work": [row._asdict() for row in leases if not row.is_expired],
-        "queue": _queued(workspace, found),
-    }
+        found = overviews.campaigns(tx, name)
+        last = [] if campaign_id is None else overviews.iterations(tx, campaign_id, n_iterations)
+        at_work = overviews.at_work(tx, campaign_id)
+    return Status(found, last, at_work, _queued(workspace, found))
 
 
-def _queued(workspace: Any, campaigns: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
-    """Fireworks by state, of the campaigns that were ever handed to the queue; nothing is opened where none was."""
-    names = [row["campaign"] for row in campaigns if row["engine"] != "local" or row["n_launches"]]
-    if not names:
-        return {}
-    from agd_workflows.launching import open_queue
-    from agd_workflows.reconciling import states
+def _queued(workspace: "Workspace", campaigns: "Sequence[CampaignProgress]") -> "dict[str, Mapping[str, int]]":
+    """What is queued, by state, of campaigns that were ever handed to a queue; nothing is opened where none was."""
+    from agd import engines
 
-    return states(open_queue(workspace), names)
+    names: dict[str, list[str]] = {}
+    for row in campaigns:
+        handed_to = {row.engine, engines.QUEUE} if row.n_launches else {row.engine}
+        for engine in handed_to - {engines.LOCAL}:
+            names.setdefault(engine, []).append(row.campaign)
+    found: dict[str, Mapping[str, int]] = {}
+    for engine, one in engines.usable(names):
+        found |= one.status(workspace, names[engine])
+    return found
 
 
-def _status_view(values: dict[str, Any]) -> Any:
+def _status_view(status: "Status") -> Any:
     from rich.console import Group
     from rich.text import Text
 
@@ -428,44 +445,44 @@ def _status_view(values: dict[str, Any]) -> Any:
     columns += ["rejected", "iterations", "last active"]
     rows = [
         [
-            row["campaign"],
-            row["state"],
-            row["n_charged"],
-            row["budget_calls"],
-            row["n_finds"],
-            row["best"],
-            row["n_suggested"],
-            row["n_undecodable"],
-            row["n_duplicate"] + row["n_known"],
-            row["n_rejected"],
-            row["n_iterations"],
-            row["last_active"],
+            row.campaign,
+            row.state,
+            row.n_charged,
+            row.budget_calls,
+            row.n_finds,
+            row.best,
+            row.n_suggested,
+            row.n_undecodable,
+            row.n_duplicate + row.n_known,
+            row.n_rejected,
+            row.n_iterations,
+            row.last_active,
         ]
-        for row in values["campaigns"]
+        for row in status.campaigns
     ]
     if not rows:
         return "no campaigns yet: `agd init wide-gap.toml` writes a specification to start from"
     parts: list[Any] = [show.table(columns, rows)]
-    if values["queue"]:
-        parts.append(_queue_view(values["queue"]))
-    if values["at_work"]:
+    if status.queue:
+        parts.append(_queue_view(status.queue))
+    if status.at_work:
         keys = ["campaign", "step", "iteration", "host", "pid", "fw_id", "started_at", "lease_expires_at"]
         titles = ["at work on", "step", "iteration", "host", "process", "firework", "since", "lease until"]
-        parts.append(show.table(titles, ([row[key] for key in keys] for row in values["at_work"])))
+        parts.append(show.table(titles, show.cells(status.at_work, keys)))
     parts += [
-        Text(f"{row['campaign']}: {row['parked_reason'] or row['last_error']}")
-        for row in values["campaigns"]
-        if row["state"] == "failed"
+        Text(f"{row.campaign}: {row.parked_reason or row.last_error}")
+        for row in status.campaigns
+        if row.state == "failed"
     ]
-    if values["iterations"]:
+    if status.iterations:
         keys = ["iteration", "n_suggested", "n_undecodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_finds"]
         keys += ["highest", "is_recorded"]
         titles = [key.removeprefix("n_").removeprefix("is_") for key in keys]
-        parts.append(show.table(titles, ([row[key] for key in keys] for row in values["iterations"])))
+        parts.append(show.table(titles, show.cells(status.iterations, keys)))
     return Group(*parts)
 
 
-def _queue_view(queue: dict[str, dict[str, int]]) -> Any:
+def _queue_view(queue: Mapping[str, Mapping[str, int]]) -> Any:
     """Fireworks by state; what is done stands last."""
     order = ["READY", "RUNNING", "WAITING", "FIZZLED", "RESERVED", "PAUSED", "DEFUSED", "ARCHIVED", "COMPLETED"]
     shown = [state for state in order if any(counts.get(state) for counts in queue.values())]

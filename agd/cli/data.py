@@ -7,7 +7,7 @@ import typer
 
 from agd.cli import show
 from agd.cli.show import Force, Json, console
-from agd.errors import InputError, NotFoundError
+from agd.errors import InputError
 from agd.policies import DuplicatePolicy, NegativePolicy
 
 if TYPE_CHECKING:
@@ -84,10 +84,10 @@ def enumerate_(
 @app.command("list")
 def list_(json: Json = False) -> None:
     """List the data sets."""
-    from agd.db import datasets
+    from agd.steps import overviews
 
     with show.workspace() as workspace, workspace.database.read() as tx:
-        rows = [row._asdict() for row in datasets.overview(tx)]
+        rows = overviews.all_datasets(tx)
     if json:
         show.print_json(rows)
         return
@@ -107,7 +107,7 @@ def list_(json: Json = False) -> None:
         "imported",
     ]
     keys = [*columns[:3], "n_compositions", "n_rejected", "lowest", "mean", "highest", "source", "imported_at"]
-    console.print(show.table(columns, ([row[key] for key in keys] for row in rows)))
+    console.print(show.table(columns, show.cells(rows, keys)))
 
 
 @app.command("show")
@@ -117,28 +117,25 @@ def show_(
     json: Json = False,
 ) -> None:
     """Show a data set: origin, rules, size, value range, refused rows."""
-    from agd import registry
-    from agd.db import datasets
+    from agd.steps import overviews
+    from agd.views import as_json
 
     with show.workspace() as workspace, workspace.database.read() as tx:
-        found = datasets.overview(tx, name)
-        if not found:
-            raise NotFoundError(f"no dataset {name!r}{registry.suggestion(name, datasets.names(tx))}")
-        refused = [row._asdict() for row in datasets.rejects_of(tx, found[0].id)]
-    values = found[0]._asdict()
+        found = overviews.dataset(tx, name)
     if json:
-        show.print_json({**values, "rejects": refused})
+        show.print_json(found)
         return
-    for key, value in values.items():
+    for key, value in as_json(found).items():
         if key == "options":
             for rule, choice in value.items():
                 show.say(f"{rule:>16}  {_words(choice)}")
-        elif key != "id":
+        elif key not in {"id", "rejects"}:
             show.say(f"{key:>16}  {show.text(value)}")
-    if refused:
+    if found.rejects:
         columns = ["line", "kind", "formula", "value", "message"]
-        rows = ([row[key] for key in columns] for row in refused[:n_rejects])
-        console.print(show.table(columns, rows, title=f"refused rows ({len(refused[:n_rejects])} of {len(refused)})"))
+        some = found.rejects[:n_rejects]
+        title = f"refused rows ({len(some)} of {len(found.rejects)})"
+        console.print(show.table(columns, show.cells(some, columns), title=title))
 
 
 def _words(choice: object) -> str:

@@ -41,13 +41,13 @@ def demo() -> None:
 
 
 def _best() -> str:
-    from agd.db import progress
+    from agd.steps import overviews
     from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         found = get_campaign(workspace, NAME)
         with workspace.database.read() as tx:
-            return str(progress.top_finds(tx, found.id, 1)[0].reduced_formula)
+            return str(overviews.top_finds(tx, found.id, 1)[0].reduced_formula)
 
 
 def _announce(command: str) -> None:

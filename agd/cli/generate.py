@@ -1,6 +1,6 @@
 """`agd generate`: formulas from a generator become a data set; `agd generations` lists what was generated."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -9,7 +9,8 @@ from agd.cli.show import Json, console
 from agd.policies import KeepPolicy
 
 if TYPE_CHECKING:
-    from agd.steps.tallying import Keeping
+    from agd.steps.generating import GenerationPlan
+    from agd.views import ExpectedGeneration, FoundGeneration, Generation
     from agd.work.workspace import Workspace
 
 _TRIMS = ("max_elements", "max_atoms", "max_count")
@@ -46,29 +47,19 @@ def generate(
 ) -> None:
     """Draw samples from a generator and store their compositions, each with the number of its first sample."""
     from agd.cli.live import training_bar
-    from agd.steps.generating import choose_generator
+    from agd.steps.generating import GenerationPlan, choose_generator, estimate
     from agd.steps.generating import generate as draw
     from agd.steps.tallying import Keeping
 
     keeping = Keeping(keep, max_elements, max_atoms, max_count)
     with show.workspace() as workspace:
         chosen = choose_generator(workspace, generator)
+        plan = GenerationPlan(name, chosen.id, n, seed, start, keeping, threads)
         with training_bar("generate") as progress:
-            found = draw(
-                workspace,
-                chosen.id,
-                n,
-                name=name,
-                seed=seed,
-                start=start,
-                keeping=keeping,
-                threads=threads,
-                progress=progress,
-                dry_run=dry_run or detach,
-            )
-        if detach and not dry_run and not found["was_there"]:
-            options = {"n": n, "seed": seed, "start": start, "threads": threads}
-            _leave(workspace, name, chosen.id, keeping, options, json=json)
+            is_dry = dry_run or detach
+            found = estimate(workspace, plan) if is_dry else draw(workspace, plan, progress=progress)
+        if detach and not dry_run and not found.was_there:
+            _leave(workspace, plan, json=json)
             return
     if json:
         show.print_json(found)
@@ -81,7 +72,7 @@ def generations(
     json: Json = False,
 ) -> None:
     """List the generations, or show the stages of one."""
-    from agd.db import generations as stored
+    from agd.steps import overviews
     from agd.steps.generating import describe
 
     with show.workspace() as workspace:
@@ -93,7 +84,7 @@ def generations(
                 _show_one(found)
             return
         with workspace.database.read() as tx:
-            rows = [{**row._asdict(), "stages": stored.stages(tx, row.dataset_id)} for row in stored.overview(tx)]
+            rows = overviews.all_generations(tx)
     if json:
         show.print_json(rows)
         return
@@ -110,71 +101,68 @@ def register(app: typer.Typer) -> None:
     app.command()(generations)
 
 
-def _leave(
-    workspace: "Workspace", name: str, generator_id: int, keeping: "Keeping", options: dict[str, int], *, json: bool
-) -> None:
+def _leave(workspace: "Workspace", plan: "GenerationPlan", *, json: bool) -> None:
     """Leave the generation to the workers of the queue."""
-    from dataclasses import asdict
+    from agd import engines
 
-    from agd_workflows.build import generation_workflow
-    from agd_workflows.launching import open_queue
-
-    workflow = generation_workflow(name, generator_id, asdict(keeping), options)
-    ids = sorted(open_queue(workspace).add_wf(workflow).values())
+    ids = engines.of_queue().submit(workspace, plan)
     if json:
-        show.print_json({"generation": name, "fw_ids": ids})
+        show.print_json({"generation": plan.name, "fw_ids": ids})
     else:
-        show.say(f"firework {ids[0]} is queued; `agd worker` does it, then see `agd generations {name}`")
+        show.say(f"firework {ids[0]} is queued; `agd worker` does it, then see `agd generations {plan.name}`")
 
 
-def _cells(row: dict[str, Any]) -> list[object]:
-    metrics = row["options"]["metrics"]
+def _cells(row: "Generation") -> list[object]:
+    metrics = row.options["metrics"]
     return [
-        row["generation"],
-        f"{row['generator']} {row['generator_sha256'][:12]}",
-        row["seed"],
-        row["first_sample"],
-        row["n_samples"],
-        row["options"]["keep"],
-        row["n_compositions"],
+        row.generation,
+        f"{row.generator} {row.generator_sha256[:12]}",
+        row.seed,
+        row.first_sample,
+        row.n_samples,
+        row.options["keep"],
+        row.n_compositions,
         *(_share(metrics[name]) if name in metrics else "-" for name in ("validity", "uniqueness", "novelty")),
-        row["generated_at"],
+        row.generated_at,
     ]
 
 
-def _show(found: dict[str, Any]) -> None:
-    name = found["generation"]
-    if found["was_there"]:
-        show.say(f"{name}: is in the record already; nothing generated")
-    elif found["dry_run"]:
-        kept = found["n_compositions"] / found["n_probed"]
-        took = show.duration(found["estimate_s"])
-        show.say(f"{name}: would draw {found['n_samples']:,} samples in about {took}")
-        show.say(f"the first {found['n_probed']:,} gave {found['n_compositions']:,} compositions ({_share(kept)}):")
-    else:
-        pace = found["n_samples"] / max(found["seconds"], 0.01)
+def _show(found: "FoundGeneration | ExpectedGeneration") -> None:
+    from agd.views import ExpectedGeneration, NewGeneration
+
+    name = found.generation
+    if isinstance(found, ExpectedGeneration):
+        kept = found.n_compositions / found.n_probed
+        took = show.duration(found.estimate_s)
+        show.say(f"{name}: would draw {found.n_samples:,} samples in about {took}")
+        show.say(f"the first {found.n_probed:,} gave {found.n_compositions:,} compositions ({_share(kept)}):")
+    elif isinstance(found, NewGeneration):
+        seconds = found.seconds or 0.0
+        pace = found.n_samples / max(seconds, 0.01)
         show.say(
-            f"{name}: stored {found['n_compositions']:,} compositions, {found['n_new_compositions']:,} of them new to "
-            f"the record, in {show.duration(found['seconds'])} ({pace:,.0f} samples a second)"
+            f"{name}: stored {found.n_compositions:,} compositions, {found.n_new_compositions:,} of them new to "
+            f"the record, in {show.duration(seconds)} ({pace:,.0f} samples a second)"
         )
+    else:
+        show.say(f"{name}: is in the record already; nothing generated")
     _show_one(found)
 
 
-def _show_one(found: dict[str, Any]) -> None:
-    last = found["first_sample"] + found["n_samples"] - 1
-    generator = f"{found['generator']} {found['generator_sha256'][:12]}, model version {found['model_version_id']}"
-    show.say(f"  {generator}, seed {found['seed']}, samples {found['first_sample']:,} to {last:,}")
-    trims = [f"{key.removeprefix('max_')} to {found['options'][key]}" for key in _TRIMS if found["options"][key]]
-    what = {"distinct": "every distinct composition", "valid": "valid compositions"}[found["options"]["keep"]]
-    show.say(f"  kept: {', '.join([what, *trims])}; {found['n_compositions']:,} of them")
-    stages = found["stages"]
+def _show_one(found: "Generation | ExpectedGeneration") -> None:
+    last = found.first_sample + found.n_samples - 1
+    generator = f"{found.generator} {found.generator_sha256[:12]}, model version {found.model_version_id}"
+    show.say(f"  {generator}, seed {found.seed}, samples {found.first_sample:,} to {last:,}")
+    trims = [f"{key.removeprefix('max_')} to {found.options[key]}" for key in _TRIMS if found.options[key]]
+    what = {"distinct": "every distinct composition", "valid": "valid compositions"}[found.options["keep"]]
+    show.say(f"  kept: {', '.join([what, *trims])}; {found.n_compositions:,} of them")
+    stages = found.stages
     before = [None, *stages.values()]
     rows = [
         [stage, n, _share(n / stages["sampled"]), "-" if not last else _share(n / last)]
         for (stage, n), last in zip(stages.items(), before, strict=False)
     ]
     console.print(show.table(["stage", "left", "of the samples", "of the stage before"], rows))
-    metrics = found["options"]["metrics"]
+    metrics = found.options["metrics"]
     show.say("  " + "  ".join(f"{key.replace('_', ' ')} {_share(value)}" for key, value in sorted(metrics.items())))
 
 

@@ -90,11 +90,12 @@ def doctor(
 
     Leaves with 0 where all is sound, with 1 where something needs care. Nothing is changed.
     """
+    from agd import engines, registry
     from agd.steps.examining import examine
-    from agd_workflows.examining import queue_against_record
 
+    installed = engines.usable(registry.names(engines.GROUP))
     with waiting("agd doctor: still looking; --quick spares the reading of every model file"):
-        findings = examine(is_quick=quick, more=[queue_against_record])
+        findings = examine(is_quick=quick, more=[engine.findings for _, engine in installed])
     needs_care = any(finding.needs_care for finding in findings)
     shown = [finding for finding in findings if finding.needs_care or not quiet]
     if json:

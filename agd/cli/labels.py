@@ -14,7 +14,8 @@ from agd.cli.show import Json, console
 from agd.errors import InputError
 
 if TYPE_CHECKING:
-    from agd.steps.labelling import Resting
+    from agd.steps.labelling import AddedLabel
+    from agd.views import Label, Resting, RestingCampaign, RestingModel
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -74,6 +75,7 @@ def retract(
     Shows the label and what rests on it, and asks; leaves with 1 where the answer is no.
     """
     from agd.steps.labelling import check_reason, retract_label, what_rests_on
+    from agd.views import as_json
 
     check_reason(why)
     is_asked = not (yes or dry_run)
@@ -86,8 +88,9 @@ def retract(
         if not dry_run:
             retract_label(workspace, label_id, why)
     if json:
-        told = {"is_retracted": not dry_run, "retraction_reason": None if dry_run else why.strip(), "dry_run": dry_run}
-        show.print_json({**resting.told(), **told})
+        now = {"is_retracted": not dry_run, "retraction_reason": None if dry_run else why.strip(), "dry_run": dry_run}
+        used = {"campaigns": resting.campaigns, "models": resting.models, "evaluations": resting.evaluations}
+        show.print_json({**as_json(resting.label), **used, **now})
     elif not dry_run:
         show.say(f"label {label_id} of {resting.label.reduced_formula} retracted")
 
@@ -157,7 +160,7 @@ def _is_somebody_there() -> bool:
     return sys.stdin is not None and sys.stdin.isatty()
 
 
-def _ask_to_retract(label: Any) -> None:
+def _ask_to_retract(label: "Label") -> None:
     """Leave unless a person at a terminal says yes."""
     if not _is_somebody_there():
         raise InputError(
@@ -189,7 +192,7 @@ def _show_resting(resting: "Resting", say: Callable[[str], None]) -> None:
         say("  nothing in the record rests on it")
 
 
-def _campaign_line(row: Any) -> str:
+def _campaign_line(row: "RestingCampaign") -> str:
     if row.is_initial:
         return f"campaign {row.campaign} started from it"
     found = ", a find" if row.is_find else ""
@@ -198,7 +201,7 @@ def _campaign_line(row: Any) -> str:
     return f"campaign {row.campaign} {charged} in iteration {row.first_iteration}{again}{found}"
 
 
-def _model_line(row: Any) -> str:
+def _model_line(row: "RestingModel") -> str:
     how = "was measured by it" if row.is_held_out else "learned from it"
     counts = [(row.n_answers, "answer"), (row.n_screenings, "screening"), (row.n_hits, "hit")]
     made = [f"{n:,} {what}{'' if n == 1 else 's'}" for n, what in counts if n]
@@ -220,7 +223,7 @@ def _day(given: datetime | None) -> date:
     return date.today() if given is None else given.date()  # noqa: DTZ011  a day is the operator's own
 
 
-def _say_added(added: Any, *, json: bool) -> None:
+def _say_added(added: "AddedLabel", *, json: bool) -> None:
     if json:
         show.print_json(asdict(added))
     elif added.was_there:

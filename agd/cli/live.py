@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from rich.progress import (
     BarColumn,
@@ -18,10 +18,11 @@ from rich.progress import (
 )
 
 from agd.cli.show import duration, notices, text
-from agd.db import progress
 from agd.protocols import Progress as Reporter
+from agd.steps import overviews
 from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.kinds import ITERATION, STEPS
+from agd.views import CampaignProgress
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
 
@@ -84,12 +85,12 @@ class Watcher:
 
     def _show_calls(self) -> None:
         with self._workspace.database.read() as tx:
-            row = progress.campaigns(tx, self._campaign.name)[0]
+            (row,) = overviews.campaigns(tx, self._campaign.name)
         note = counters(row)
         if self._calls is None:
-            self._calls = self._bars.add_task("oracle calls", total=row["budget_calls"], note=note)
-        self._bars.update(self._calls, completed=row["n_charged"], note=note)
-        self._log(f"{row['n_charged']}/{row['budget_calls']} oracle calls, {note}")
+            self._calls = self._bars.add_task("oracle calls", total=row.budget_calls, note=note)
+        self._bars.update(self._calls, completed=row.n_charged, note=note)
+        self._log(f"{row.n_charged}/{row.budget_calls} oracle calls, {note}")
 
     def _log(self, line: str, *, force: bool = False) -> None:
         now = time.monotonic()
@@ -126,10 +127,10 @@ def _bars(*, is_shown: bool, has_units: bool = True) -> Progress:
     return Progress(*columns, console=notices, disable=not (is_shown and notices.is_terminal))
 
 
-def counters(row: dict[str, Any]) -> str:
+def counters(row: CampaignProgress) -> str:
     """The four counters of a campaign and what it found, on one line."""
     return (
-        f"iteration {row['n_iterations']}, {row['n_finds']} finds, best {text(row['best'])} {row['unit']}; "
-        f"of {row['n_suggested']} suggested: {row['n_undecodable']} undecodable, "
-        f"{row['n_duplicate'] + row['n_known']} seen before, {row['n_rejected']} rejected"
+        f"iteration {row.n_iterations}, {row.n_finds} finds, best {text(row.best)} {row.unit}; "
+        f"of {row.n_suggested} suggested: {row.n_undecodable} undecodable, "
+        f"{row.n_duplicate + row.n_known} seen before, {row.n_rejected} rejected"
     )

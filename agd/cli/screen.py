@@ -1,8 +1,8 @@
 """`agd screen`: what a campaign's labels are worth on a pool of formulas; `agd screens` lists what was screened."""
 
-from dataclasses import asdict
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -11,7 +11,8 @@ from agd.cli.show import Json, console
 from agd.errors import InputError
 
 if TYPE_CHECKING:
-    from agd.steps.screening import Role
+    from agd.steps.screening import Role, ScreeningPlan
+    from agd.views import Screened, ScreeningWithHits, TrainedModel
     from agd.work.workspace import Workspace
 
 _ROLE_NAMES = {"baseline": "baseline (initial labels)", "al": "al (with the campaign's own)"}
@@ -61,39 +62,31 @@ def screen(
 ) -> None:
     """Screen a pool of formulas by models trained on the labels of a campaign, and store what they pick."""
     from agd.cli.live import training_bar
-    from agd.steps.screening import ScreenerChoice
+    from agd.steps.screening import ScreenerChoice, ScreeningPlan
     from agd.steps.screening import screen as screen_pool
 
     roles: tuple[Role, ...] = ("baseline", "al") if screener == "both" else (screener,)
-    rules = {
-        "sigma": sigma,
-        "max_elements": max_elements,
-        "max_atoms": max_atoms,
-        "max_count": max_count,
-        "is_valid": valid,
-        "is_novel": novel,
-        "limit": limit,
-    }
-    choice = ScreenerChoice(kind, tuple(option or ()), seed)
+    plan = ScreeningPlan(
+        campaign=campaign,
+        pool=pool,
+        roles=roles,
+        choice=ScreenerChoice(kind, tuple(option or ()), seed),
+        target=target,
+        sigma=sigma,
+        max_elements=max_elements,
+        max_atoms=max_atoms,
+        max_count=max_count,
+        is_valid=valid,
+        is_novel=novel,
+        limit=limit,
+        formula_column=formula_column,
+    )
     if detach and pool == "-":
         raise InputError("--detach: a worker cannot read this terminal's standard input: name a file or a data set")
     with show.workspace() as workspace:
-        found = screen_pool(
-            workspace,
-            campaign,
-            pool,
-            rules,
-            roles,
-            choice,
-            target=target,
-            formula_column=formula_column,
-            n_top=top,
-            watch=training_bar,
-            dry_run=dry_run or detach,
-        )
+        found = screen_pool(workspace, plan, n_top=top, watch=training_bar, dry_run=dry_run or detach)
         if detach and not dry_run:
-            options = {"rules": rules, "roles": roles, "target": target, "formula_column": formula_column}
-            _leave(workspace, campaign, pool, asdict(choice), options, json=json)
+            _leave(workspace, plan, json=json)
             return
     if json:
         show.print_json(found)
@@ -106,14 +99,14 @@ def screens(
     json: Json = False,
 ) -> None:
     """List the screenings."""
-    from agd.db import screenings
+    from agd.steps import overviews
     from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
         if campaign is not None:
             get_campaign(workspace, campaign)
         with workspace.database.read() as tx:
-            rows = [row._asdict() for row in screenings.overview(tx, campaign=campaign)]
+            rows = overviews.all_screenings(tx, campaign)
     if json:
         show.print_json(rows)
         return
@@ -123,17 +116,17 @@ def screens(
     columns = ["id", "campaign", "role", "pool", "target", "sigma", "read", "hits", "screener", "labels", "when"]
     shown = [
         [
-            row["screening_id"],
-            row["campaign"],
-            row["role"],
-            row["pool"],
-            row["criteria"]["target"],
-            row["criteria"]["sigma"],
-            row["n_read"],
-            row["n_hits"],
-            f"{row['screener']} {row['screener_sha256'][:12]}",
-            row["n_members"],
-            row["started_at"],
+            row.screening_id,
+            row.campaign,
+            row.role,
+            row.pool,
+            row.criteria["target"],
+            row.criteria["sigma"],
+            row.n_read,
+            row.n_hits,
+            f"{row.screener} {row.screener_sha256[:12]}",
+            row.n_members,
+            row.started_at,
         ]
         for row in rows
     ]
@@ -146,75 +139,72 @@ def register(app: typer.Typer) -> None:
     app.command()(screens)
 
 
-def _leave(
-    workspace: "Workspace", campaign: str, pool: str, choice: dict[str, Any], options: dict[str, Any], *, json: bool
-) -> None:
-    """Leave the screening to the workers of the queue."""
-    from agd_workflows.build import screening_workflow
-    from agd_workflows.launching import open_queue
+def _leave(workspace: "Workspace", plan: "ScreeningPlan", *, json: bool) -> None:
+    """Leave the screening to the workers of the queue, who have another working folder."""
+    from agd import engines
 
-    source = str(Path(pool).absolute()) if Path(pool).is_file() else pool
-    launchpad = open_queue(workspace)
-    ids = sorted(launchpad.add_wf(screening_workflow(campaign, source, choice, options)).values())
+    if Path(plan.pool).is_file():
+        plan = replace(plan, pool=str(Path(plan.pool).absolute()))
+    ids = engines.of_queue().submit(workspace, plan)
     if json:
-        show.print_json({"campaign": campaign, "pool": source, "fw_ids": ids})
+        show.print_json({"campaign": plan.campaign, "pool": plan.pool, "fw_ids": ids})
     else:
         show.say(f"fireworks {', '.join(map(str, ids))} are queued; `agd worker` does them, then see `agd screens`")
 
 
-def _show(found: dict[str, Any], *, n_top: int) -> None:
-    criteria = found["criteria"]
+def _show(found: "Screened", *, n_top: int) -> None:
+    criteria = found.criteria
     wanted = criteria["target"] + (f", {criteria['sigma']:g} sigma to either side" if criteria["sigma"] else "")
-    title = f"{found['campaign']} screens {found['pool']} (sha256 {found['pool_sha256'][:12]}) for {wanted}"
+    title = f"{found.campaign} screens {found.pool} (sha256 {found.pool_sha256[:12]}) for {wanted}"
     show.say(title)
-    for role, model in found["screeners"].items():
-        _say_screener(role, model, is_there=found["was_there"][role], dry_run=found["dry_run"])
-    told = found["screenings"]
+    for role, model in found.screeners.items():
+        _say_screener(role, model, is_there=found.was_there[role], dry_run=found.dry_run)
+    told = found.screenings
     if not told:
         return
-    stages = list(dict.fromkeys(name for screening in told for name in screening["stages"]))
-    columns = ["stage", *(_ROLE_NAMES[screening["role"]] for screening in told)]
-    console.print(show.table(columns, ([name, *(s["stages"].get(name) for s in told)] for name in stages)))
+    stages = list(dict.fromkeys(name for screening in told for name in screening.stages))
+    columns = ["stage", *(_ROLE_NAMES[screening.role] for screening in told)]
+    console.print(show.table(columns, ([name, *(s.stages.get(name) for s in told)] for name in stages)))
     for screening in told:
-        if n_top and screening["top"]:
+        if n_top and screening.top:
             _show_hits(screening, is_alone=len(told) == 1)
-    if found["n_shared"] is not None:
-        sizes = " and ".join(f"{screening['n_hits']:,} of {screening['role']}" for screening in told)
-        show.say(f"hits of both screeners: {found['n_shared']:,} ({sizes})")
-    if found["n_read"]:
-        pace = f"{found['formulas_per_s']:,.0f} a second"
-        show.say(f"{found['n_read']:,} formulas in {show.duration(found['seconds'])}, {pace}")
+    if found.n_shared is not None:
+        sizes = " and ".join(f"{screening.n_hits:,} of {screening.role}" for screening in told)
+        show.say(f"hits of both screeners: {found.n_shared:,} ({sizes})")
+    if found.seconds is not None and found.formulas_per_s is not None:
+        pace = f"{found.formulas_per_s:,.0f} a second"
+        show.say(f"{found.n_read:,} formulas in {show.duration(found.seconds)}, {pace}")
     else:
-        show.say("screened before: nothing added" if not found["dry_run"] else "screened before: nothing to do")
-    best = next((screening["top"][0] for screening in told[::-1] if screening["top"]), None)
+        show.say("screened before: nothing added" if not found.dry_run else "screened before: nothing to do")
+    best = next((screening.top[0] for screening in told[::-1] if screening.top), None)
     if best is not None:
-        show.say(f"a hit is a prediction, no label; see `agd why {best['reduced_formula']}`")
+        show.say(f"a hit is a prediction, no label; see `agd why {best.reduced_formula}`")
 
 
-def _say_screener(role: str, model: dict[str, Any], *, is_there: bool, dry_run: bool) -> None:
+def _say_screener(role: str, model: "TrainedModel", *, is_there: bool, dry_run: bool) -> None:
     learned = ""
-    if model["last_iteration"] is not None:
-        learned = f" and {model['n_learned']:,} labels of iterations up to {model['last_iteration']}"
+    if model.last_iteration is not None:
+        learned = f" and {model.n_learned:,} labels of iterations up to {model.last_iteration}"
     version = "to be trained"
-    if model["model_version_id"] is not None:
-        again = "" if model["was_there"] else ", trained now"
-        version = f"model version {model['model_version_id']}, sha256 {model['tensors_sha256'][:12]}{again}"
+    if model.tensors_sha256 is not None:
+        again = "" if model.was_there else ", trained now"
+        version = f"model version {model.model_version_id}, sha256 {model.tensors_sha256[:12]}{again}"
     screened = "" if not dry_run else ("; screened before" if is_there else "; would screen")
     show.say(
-        f"{role:>9}  {model['plugin']} on {model['n_initial']:,} initial labels{learned}, {model['n_held_out']:,} held "
+        f"{role:>9}  {model.plugin} on {model.n_initial:,} initial labels{learned}, {model.n_held_out:,} held "
         f"out: {version}{screened}"
     )
-    if model["metrics"]:
-        keys = [key for key in ("r2", "mae", "initial_mae", "coverage_1_sigma") if key in model["metrics"]]
-        measured = "  ".join(f"{key} {show.text(model['metrics'][key])}" for key in keys)
+    if model.metrics:
+        keys = [key for key in ("r2", "mae", "initial_mae", "coverage_1_sigma") if key in model.metrics]
+        measured = "  ".join(f"{key} {show.text(model.metrics[key])}" for key in keys)
         show.say(f"{'':>9}  on the held-out rows: {measured}")
 
 
-def _show_hits(screening: dict[str, Any], *, is_alone: bool) -> None:
-    columns = ["rank", "formula", f"{screening['property']} ({screening['unit']})", "+-", "pool line", "as"]
+def _show_hits(screening: "ScreeningWithHits", *, is_alone: bool) -> None:
+    columns = ["rank", "formula", f"{screening.property} ({screening.unit})", "+-", "pool line", "as"]
     keys = ["rank", "reduced_formula", "value", "uncertainty", "line", "formula"]
     if not is_alone:
         columns.append("rank by the other")
         keys.append("other_rank")
-    title = f"{screening['role']}: the first {len(screening['top'])} of {screening['n_hits']:,} hits"
-    console.print(show.table(columns, ([row[key] for key in keys] for row in screening["top"]), title=title))
+    title = f"{screening.role}: the first {len(screening.top)} of {screening.n_hits:,} hits"
+    console.print(show.table(columns, show.cells(screening.top, keys), title=title))

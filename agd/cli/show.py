@@ -104,6 +104,9 @@ def say_aside(words: str) -> None:
 
 def print_json(value: object) -> None:
     """Print a value as indented JSON, all of it or nothing; what is not finite is null, for JSON has no word for it."""
+    from agd.views import plain
+
+    value = plain(value)
     is_ascii = not (sys.stdout.encoding or "").lower().startswith("utf")
     try:
         words = json.dumps(value, indent=2, default=_plain, ensure_ascii=is_ascii, allow_nan=False)
@@ -128,6 +131,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
     for row in shown:
         made.add_row(*(Text(cell) for cell in row))
     return made
+
+
+def cells(rows: Iterable[object], fields: Sequence[str]) -> Iterator[list[object]]:
+    """Some fields of each row."""
+    return ([getattr(row, field) for field in fields] for row in rows)
 
 
 def text(value: object) -> str:

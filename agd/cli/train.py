@@ -151,10 +151,12 @@ def _watched(kind: str, train: Callable[["Progress"], "Trained"], *, dry_run: bo
 
 
 def _print(outcome: tuple["Trained", float], drawn_from: str, *, dry_run: bool, json: bool) -> None:
+    from agd.views import as_json
+
     model, seconds = outcome
     if json:
-        told = model.told()
-        show.print_json({**told, "drawn_from": drawn_from, "seconds": round(seconds, 2), "dry_run": dry_run})
+        more = {"drawn_from": drawn_from, "seconds": round(seconds, 2), "dry_run": dry_run}
+        show.print_json({**as_json(model.view()), **more})
         return
     learned = ""
     if model.last_iteration is not None:

@@ -1,6 +1,6 @@
 """`agd why`: where a composition came from, as a tree."""
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
@@ -8,6 +8,11 @@ from rich.tree import Tree
 
 from agd.cli import show
 from agd.cli.show import Json, console, text
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from agd.views import Label, Lineage, ModelOnTheWay, PickedBy, SuggestedKnowing
 
 _SHOWN_ITERATIONS = 12
 
@@ -27,7 +32,7 @@ def why(
         return
     console.print(_tree(found))
     if timing:
-        console.print(f"query: {found['query_ms']} ms")
+        console.print(f"query: {found.query_ms} ms")
 
 
 def register(app: typer.Typer) -> None:
@@ -35,115 +40,116 @@ def register(app: typer.Typer) -> None:
     app.command()(why)
 
 
-def _tree(found: dict[str, Any]) -> Tree:
-    row = found["composition"]
+def _tree(found: "Lineage") -> Tree:
+    row = found.composition
     tree = Tree(
-        f"[bold]{found['formula']}[/]  {row['chemical_system']}, {row['anonymous_formula']}, {row['n_atoms']} atoms; "
-        f"first stored by {row['made_by']} on {text(row['made_at'])}"
+        f"[bold]{found.formula}[/]  {row.chemical_system}, {row.anonymous_formula}, {row.n_atoms} atoms; "
+        f"first stored by {row.made_by} on {text(row.made_at)}"
     )
-    for verdict in found["verdicts"]:
-        neutral, balanced = verdict["is_charge_neutral"], verdict["is_electronegativity_balanced"]
+    for verdict in found.verdicts:
+        neutral, balanced = verdict.is_charge_neutral, verdict.is_electronegativity_balanced
         tree.add(
-            f"rule {verdict['rule']} v{verdict['rule_version']}: charge neutral {text(neutral)}, "
+            f"rule {verdict.rule} v{verdict.rule_version}: charge neutral {text(neutral)}, "
             f"electronegativity balanced {text(balanced)}"
         )
-    labels = {label["label_id"]: label for label in found["labels"]}
+    labels = {label.label_id: label for label in found.labels}
     _add_datasets(tree, found, labels)
-    for hit in found["screenings"]:
+    for hit in found.screenings:
         _add_screening(tree, hit)
-    for campaign in dict.fromkeys(row["campaign"] for row in found["suggestions"]):
-        rows = [row for row in found["suggestions"] if row["campaign"] == campaign]
+    for campaign in dict.fromkeys(row.campaign for row in found.suggestions):
+        rows = [row for row in found.suggestions if row.campaign == campaign]
         _add_suggestions(tree.add(f"[bold]campaign {escape(campaign)}[/]"), rows, labels)
-    used = {row["label_id"] for row in found["suggestions"]}
-    for label in found["labels"]:
-        if label["source_kind"] != "dataset" and label["label_id"] not in used:
+    used = {row.label_id for row in found.suggestions}
+    for label in found.labels:
+        if label.source_kind != "dataset" and label.label_id not in used:
             tree.add(_label_line(label))
-    if found["model_versions"]:
-        _add_models(tree.add("[bold]models on the way[/]"), found["model_versions"])
+    if found.model_versions:
+        _add_models(tree.add("[bold]models on the way[/]"), found.model_versions)
     return tree
 
 
-def _add_datasets(tree: Tree, found: dict[str, Any], labels: dict[int, dict[str, Any]]) -> None:
-    listed = [d for d in found["datasets"] if d["line"] is not None and not d["is_generated"]]
-    if not listed and not found["generations"]:
-        tree.add("in no dataset" + (": a composition that a campaign made" if found["suggestions"] else ""))
+def _add_datasets(tree: Tree, found: "Lineage", labels: "Mapping[int, Label]") -> None:
+    listed = [d for d in found.datasets if d.line is not None and not d.is_generated]
+    if not listed and not found.generations:
+        tree.add("in no dataset" + (": a composition that a campaign made" if found.suggestions else ""))
     for dataset in listed:
         node = tree.add(
-            f"[bold]dataset {escape(dataset['name'])}[/]  line {dataset['line']} of {escape(dataset['source'])} as "
-            f"{escape(dataset['formula'])}, sha256 {dataset['source_sha256'][:12]}, "
-            f"imported {text(dataset['imported_at'])}"
+            f"[bold]dataset {escape(dataset.name)}[/]  line {dataset.line} of {escape(dataset.source)} as "
+            f"{escape(dataset.formula or '-')}, sha256 {dataset.source_sha256[:12]}, "
+            f"imported {text(dataset.imported_at)}"
         )
         for label in labels.values():
-            if label["source_kind"] == "dataset" and label["source"] == dataset["name"]:
+            if label.source_kind == "dataset" and label.source == dataset.name:
                 node.add(_label_line(label))
-    for made in found["generations"]:
-        of_it = f"the first of {made['n_samples']:,}" if made["n_samples"] > 1 else "the only one"
+    for made in found.generations:
+        made_by = (made.generator, made.generator_sha256, made.seed)
+        of_it = f"the first of {made.n_samples:,}" if made.n_samples > 1 else "the only one"
         tree.add(
-            f"{_sample_line(made['sample'], made['generation'], made)}, as {escape(made['generated_formula'])}, "
-            f"{of_it} of it, model version {made['model_version_id']}, "
-            f"{text(made['generated_at'])}"
+            f"{_sample_line(made.sample, made.generation, made_by)}, as {escape(made.generated_formula)}, "
+            f"{of_it} of it, model version {made.model_version_id}, "
+            f"{text(made.generated_at)}"
         )
-    if found["initial_in"]:
-        tree.add(f"among the initial rows of {escape(', '.join(found['initial_in']))}")
+    if found.initial_in:
+        tree.add(f"among the initial rows of {escape(', '.join(found.initial_in))}")
 
 
-def _sample_line(sample: int, generation: str, made: dict[str, Any]) -> str:
+def _sample_line(sample: int, generation: str, made_by: tuple[str, str, int | None]) -> str:
+    """`made_by` is the generator, its hash, and the seed."""
+    generator, sha256, seed = made_by
     return (
-        f"sample {sample:,} of [bold]generation {escape(generation)}[/]: generator {escape(made['generator'])} "
-        f"{made['generator_sha256'][:12]}, seed {made['seed']}"
+        f"sample {sample:,} of [bold]generation {escape(generation)}[/]: generator {escape(generator)} "
+        f"{sha256[:12]}, seed {seed}"
     )
 
 
-def _add_screening(tree: Tree, hit: dict[str, Any]) -> None:
+def _add_screening(tree: Tree, hit: "PickedBy") -> None:
     node = tree.add(
-        f"picked by the [bold]{hit['role']}[/] screener of campaign [bold]{escape(hit['campaign'])}[/] on "
-        f"{text(hit['screened_at'])}: rank {text(hit['rank'])} of {text(hit['n_hits'])}, [bold]"
-        f"{text(hit['value'])} +- {text(hit['uncertainty'])} {hit['unit']}[/] (a prediction, no label)"
+        f"picked by the [bold]{hit.role}[/] screener of campaign [bold]{escape(hit.campaign)}[/] on "
+        f"{text(hit.screened_at)}: rank {text(hit.rank)} of {text(hit.n_hits)}, [bold]"
+        f"{text(hit.value)} +- {text(hit.uncertainty)} {hit.unit}[/] (a prediction, no label)"
     )
-    source = f"line {text(hit['pool_line'])} of pool {escape(hit['pool'])} as {escape(hit['pool_formula'])}, sha256 "
-    source += hit["pool_sha256"][:12]
-    if hit["pool_generator"] is not None:
-        made = {key: hit[f"pool_{key}"] for key in ("generator", "generator_sha256", "seed")}
-        source = f"{_sample_line(hit['pool_line'], hit['pool'], made)}, as {escape(hit['pool_formula'])}"
-    node.add(f"{source}, wanted {escape(hit['criteria']['target'])}")
-    trained = hit["trained_on"]
-    since = f", {trained['retracted_since']} of them retracted since" if trained["retracted_since"] else ""
+    source = f"line {text(hit.pool_line)} of pool {escape(hit.pool)} as {escape(hit.pool_formula)}, sha256 "
+    source += hit.pool_sha256[:12]
+    if hit.pool_generator is not None:
+        generator = (hit.pool_generator, hit.pool_generator_sha256 or "", hit.pool_seed)
+        source = f"{_sample_line(hit.pool_line, hit.pool, generator)}, as {escape(hit.pool_formula)}"
+    node.add(f"{source}, wanted {escape(hit.criteria['target'])}")
+    trained = hit.trained_on
+    since = f", {trained.retracted_since} of them retracted since" if trained.retracted_since else ""
     node.add(
-        f"screener {escape(hit['screener'])}, model version {hit['model_version_id']}, sha256 "
-        f"{hit['screener_sha256'][:12]}: trained on {_labels_by_iteration(trained['initial'], trained['by_iteration'])}"
+        f"screener {escape(hit.screener)}, model version {hit.model_version_id}, sha256 "
+        f"{hit.screener_sha256[:12]}: trained on {_labels_by_iteration(trained.initial, trained.by_iteration)}"
         f"{since}"
     )
 
 
-def _add_suggestions(node: Tree, rows: list[dict[str, Any]], labels: dict[int, dict[str, Any]]) -> None:
-    first = next((row for row in rows if row["outcome"] == "new"), rows[0])
+def _add_suggestions(node: Tree, rows: "Sequence[SuggestedKnowing]", labels: "Mapping[int, Label]") -> None:
+    first = next((row for row in rows if row.outcome == "new"), rows[0])
     found = node.add(
-        f"suggested in [bold]iteration {first['iteration']}[/], rank {first['rank']} on {text(first['suggested_at'])}, "
-        f"seed {first['seed']}: {first['outcome']}" + (f" ({escape(first['reason'])})" if first["reason"] else "")
+        f"suggested in [bold]iteration {first.iteration}[/], rank {first.rank} on {text(first.suggested_at)}, "
+        f"seed {first.seed}: {first.outcome}" + (f" ({escape(first.reason)})" if first.reason else "")
     )
-    if first["acquisition"] is not None:
+    if first.acquisition is not None:
         found.add(
-            f"sampler expected {text(first['posterior_mean'])} +- {text(first['posterior_sd'])}, "
-            f"acquisition {text(first['acquisition'])}"
+            f"sampler expected {text(first.posterior_mean)} +- {text(first.posterior_sd)}, "
+            f"acquisition {text(first.acquisition)}"
         )
-    found.add(_learned_line(first["learned_from"]))
-    found.add(
-        f"latent {first['latent_id']} of autoencoder {first['autoencoder_sha256'][:12]}, {first['proposed']} proposed"
-    )
-    if first["label_id"] in labels:
-        find = ", [green]a find[/]" if first["is_find"] else ""
-        found.add(_label_line(labels[first["label_id"]]) + find)
-    others = [f"{row['iteration']}.{row['rank']}" for row in rows if row is not first]
+    found.add(_learned_line(first.learned_from))
+    found.add(f"latent {first.latent_id} of autoencoder {first.autoencoder_sha256[:12]}, {first.proposed} proposed")
+    if first.label_id is not None and first.label_id in labels:
+        find = ", [green]a find[/]" if first.is_find else ""
+        found.add(_label_line(labels[first.label_id]) + find)
+    others = [f"{row.iteration}.{row.rank}" for row in rows if row is not first]
     if others:
         shown = ", ".join(others[:_SHOWN_ITERATIONS]) + (" ..." if len(others) > _SHOWN_ITERATIONS else "")
         node.add(f"suggested {len(others)} more times, not charged (iteration.rank: {shown})")
 
 
-def _learned_line(learned: dict[int, int]) -> str:
+def _learned_line(learned: "Mapping[int, int]") -> str:
     return f"known by then: {_labels_by_iteration(learned[0], {i: n for i, n in learned.items() if i > 0})}"
 
 
-def _labels_by_iteration(n_initial: int, by_iteration: dict[int, int]) -> str:
+def _labels_by_iteration(n_initial: int, by_iteration: "Mapping[int, int]") -> str:
     some = {i: n for i, n in by_iteration.items() if n > 0}
     line = f"{n_initial} initial labels"
     if not some:
@@ -167,36 +173,35 @@ def _runs(by_iteration: dict[int, int]) -> list[str]:
     return [f"{last}: {n}" if first == last else f"{first}-{last}: {n} each" for first, last, n in runs]
 
 
-def _label_line(label: dict[str, Any]) -> str:
-    spread = f" +- {text(label['uncertainty'])}" if label["uncertainty"] is not None else ""
+def _label_line(label: "Label") -> str:
+    spread = f" +- {text(label.uncertainty)}" if label.uncertainty is not None else ""
     line = (
-        f"label {label['label_id']}: {label['property']} = [bold]{text(label['value'])}{spread} {label['unit']}[/] "
-        f"{_origin(label)}"
+        f"label {label.label_id}: {label.property} = [bold]{text(label.value)}{spread} {label.unit}[/] {_origin(label)}"
     )
-    if label["is_retracted"]:
-        line += f" [red]retracted[/] on {text(label['retracted_at'])}: {escape(label['retraction_reason'])}"
+    if label.is_retracted:
+        line += f" [red]retracted[/] on {text(label.retracted_at)}: {escape(label.retraction_reason or '-')}"
     return line
 
 
-def _origin(label: dict[str, Any]) -> str:
+def _origin(label: "Label") -> str:
     """Where a label comes from."""
-    source = escape(label["source"])
-    if label["source_kind"] == "measurement":
-        replicate = f", replicate {label['replicate']}" if label["replicate"] > 1 else ""
-        note = f" ({escape(label['note'])})" if label["note"] else ""
-        return f"measured by {source} on {label['measured_on']}{replicate}{note}"
-    version = "" if label["model_version_id"] is None else f" (model version {label['model_version_id']})"
-    return f"from {label['source_kind']} {source}{version}, {text(label['started_at'])}"
+    source = escape(label.source)
+    if label.source_kind == "measurement":
+        replicate = f", replicate {label.replicate}" if (label.replicate or 1) > 1 else ""
+        note = f" ({escape(label.note)})" if label.note else ""
+        return f"measured by {source} on {label.measured_on}{replicate}{note}"
+    version = "" if label.model_version_id is None else f" (model version {label.model_version_id})"
+    return f"from {label.source_kind} {source}{version}, {text(label.started_at)}"
 
 
-def _add_models(node: Tree, models: list[dict[str, Any]]) -> None:
+def _add_models(node: Tree, models: "Sequence[ModelOnTheWay]") -> None:
     for model in models:
         role = {None: "never saw this composition", True: "held this composition out", False: "trained on this one too"}
         version = node.add(
-            f"[bold]{model['kind']} {escape(model['plugin'])}[/], model version {model['id']}, "
-            f"sha256 {model['tensors_sha256'][:12]}, seed {model['seed']}, trained {text(model['started_at'])} "
-            f"with agd {model['agd_version']} on {escape(model['host'])}"
+            f"[bold]{model.kind} {escape(model.plugin)}[/], model version {model.id}, "
+            f"sha256 {model.tensors_sha256[:12]}, seed {model.seed}, trained {text(model.started_at)} "
+            f"with agd {model.agd_version} on {escape(model.host)}"
         )
-        version.add(f"trained on {escape(model['drawn_from'] or '-')}; {role[model['is_held_out']]}")
-        metrics = "  ".join(f"{key} {text(value)}" for key, value in sorted(model["metrics"].items()))
+        version.add(f"trained on {escape(model.drawn_from or '-')}; {role[model.is_held_out]}")
+        metrics = "  ".join(f"{key} {text(value)}" for key, value in sorted(model.metrics.items()))
         version.add(f"measured: {metrics}")

@@ -6,13 +6,14 @@ from datetime import timedelta
 from typing import Any, Final
 
 from agd.chem import validity
-from agd.db import progress, reports
+from agd.db import reports
 from agd.db.connection import Transaction
 from agd.db.reports import Rule
 from agd.errors import InputError
 from agd.report import words
 from agd.report.traces import Trace, trace_of
 from agd.spec import CONTROLS
+from agd.steps import overviews
 from agd.steps.campaign.campaigns import campaign_row
 from agd.target import Bounds
 from agd.work.workspace import Workspace
@@ -96,37 +97,37 @@ def compare(workspace: Workspace, names: Sequence[str], *, anyway: bool = False)
 
 def gather(tx: Transaction, name: str) -> Compared:
     """Everything a comparison says of one campaign that is in the record."""
-    row = progress.campaigns(tx, name)[0]
-    campaign_id = row["campaign_id"]
+    (row,) = overviews.campaigns(tx, name)
+    campaign_id = row.campaign_id
     facts = reports.facts(tx, [campaign_id])[campaign_id]
     merits = reports.merits(tx, campaign_id, RULE)
     metrics = facts["autoencoder_metrics"] or {}
     n_distinct = merits["n_distinct"]
-    bounds = Bounds(low=row["target_low"], high=row["target_high"])
-    trace = trace_of(reports.trace(tx, campaign_id), bounds, row["property"])
+    bounds = Bounds(low=row.target_low, high=row.target_high)
+    trace = trace_of(reports.trace(tx, campaign_id), bounds, row.property)
     figures = {
-        "campaign": row["campaign"],
-        "twin_of": row["twin_of"],
-        "state": row["state"],
-        "property": row["property"],
-        "unit": row["unit"],
+        "campaign": row.campaign,
+        "twin_of": row.twin_of,
+        "state": row.state,
+        "property": row.property,
+        "unit": row.unit,
         "target": facts["spec"].get("target", words.NOTHING),
-        "mode": row["mode"],
+        "mode": row.mode,
         "sampler": words.sampler(facts["spec"], facts["spec_text"]),
         "sampler_kind": (facts["spec"].get("sampler") or {}).get("kind"),
         "oracle": facts["oracle"] or (facts["spec"].get("oracle") or {}).get("kind", words.NOTHING),
-        "n_calls": int(row["n_charged"]),
-        "budget_calls": row["budget_calls"],
+        "n_calls": int(row.n_charged),
+        "budget_calls": row.budget_calls,
         "n_distinct": n_distinct,
-        "n_suggested": int(row["n_suggested"]),
-        "undecodable_share": _ratio(row["n_undecodable"], row["n_suggested"]),
-        "duplicate_share": _ratio(row["n_duplicate"], row["n_suggested"]),
-        "n_known": int(row["n_known"]),
-        "n_rejected": int(row["n_rejected"]),
+        "n_suggested": int(row.n_suggested),
+        "undecodable_share": _ratio(row.n_undecodable, row.n_suggested),
+        "duplicate_share": _ratio(row.n_duplicate, row.n_suggested),
+        "n_known": int(row.n_known),
+        "n_rejected": int(row.n_rejected),
         "n_waiting": merits["n_waiting"],
         "n_finds": merits["n_finds"],
         "n_finds_by_bound": merits["n_finds_by_bound"] if merits["n_with_uncertainty"] else None,
-        "finds_per_100_calls": _ratio(100 * merits["n_finds"], row["n_charged"]),
+        "finds_per_100_calls": _ratio(100 * merits["n_finds"], row.n_charged),
         "calls_to_first_find": merits["calls_to_first_find"],
         "best": trace.best_value(),
         "n_chemical_systems": merits["n_chemical_systems"],
@@ -136,7 +137,7 @@ def gather(tx: Transaction, name: str) -> Compared:
         "round_trip": metrics.get("round_trip", metrics.get("training_round_trip")),
         "box_undecodable": metrics.get("box_undecodable"),
         "valid_decodes": metrics.get("valid_decodes"),
-        "time_spent": row["time_spent"] or timedelta(0),
+        "time_spent": row.time_spent or timedelta(0),
     }
     return Compared(figures, trace)
 

@@ -6,13 +6,15 @@ from typing import Any, Final
 
 import numpy as np
 
-from agd.db import hashes, progress, reports
+from agd.db import hashes, reports
 from agd.db.connection import Transaction
 from agd.db.hashes import ContentHash
 from agd.report.comparison import RULE, Compared, gather
 from agd.report.traces import principal_plane
+from agd.steps import overviews
 from agd.steps.campaign.campaigns import campaign_row
 from agd.types import Floats
+from agd.views import CampaignProgress
 from agd.work.workspace import Workspace
 
 _MOST_POINTS: Final = 3000
@@ -40,7 +42,7 @@ class Material:
 
     compared: Sequence[Compared]
     facts: Mapping[str, Any]
-    progress: Mapping[str, Any]
+    progress: CampaignProgress
     span: Mapping[str, Any]
     content_hash: ContentHash | None
     initial: Floats
@@ -73,7 +75,7 @@ def collect(workspace: Workspace, name: str) -> Material:
         return Material(
             compared=[itself, *(gather(tx, twin) for twin in reports.twins(tx, campaign_id))],
             facts=reports.facts(tx, [campaign_id])[campaign_id],
-            progress=progress.campaigns(tx, name)[0],
+            progress=overviews.campaigns(tx, name)[0],
             span=reports.span(tx, campaign_id),
             content_hash=hashes.of_campaign(tx, name),
             initial=np.array([row.value for row in initial], dtype=np.float64),

@@ -111,7 +111,7 @@ def _header(found: Material) -> list[Markup]:
         ("known from the start", words.counted(facts["n_initial"], "label")),
         ("best label", words.NOTHING if figures["best"] is None else f"{words.number(figures['best'])} {unit}"),
         ("mode", figures["mode"]),
-        ("begun", words.when(found.progress["created_at"])),
+        ("begun", words.when(found.progress.created_at)),
         ("last active", words.when(span["last_at"])),
         ("time at work", words.duration(figures["time_spent"])),
         ("seed", str(facts["seed"])),

@@ -3,7 +3,7 @@
 import hashlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from agd.errors import InputError
 from agd.filters import PUBLISHED_TRIMS
@@ -12,10 +12,11 @@ from agd.reproduction.study import Study
 from agd.steps import options as plugin_options
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import find_dataset, representable
-from agd.steps.generating import generate
+from agd.steps.generating import GenerationPlan, generate
 from agd.steps.importing import import_once
 from agd.steps.tallying import Keeping
 from agd.steps.training import Recipe, Trained, train_by_hand
+from agd.views import Generation
 
 DEFAULT: Final = "matgan"
 PAPER: Final = "matgan-paper"
@@ -54,29 +55,20 @@ def trained(study: Study, kind: str = DEFAULT) -> Trained:
         return train_by_hand(study.workspace, recipe, parts, progress)
 
 
-def sampled(study: Study, model: Trained, n: int, keeping: Keeping | None = None) -> dict[str, Any]:
+def sampled(study: Study, model: Trained, n: int, keeping: Keeping | None = None) -> Generation:
     """What a generator's first `n` samples come to, with the stages of `agd generate`."""
     assert model.model_version_id is not None  # noqa: S101  it was trained
     rule = keeping or Keeping()
     kept = "-valid" if rule.keep == "valid" else ""
     name = f"agd-{model.recipe.plugin}-{model.recipe_sha256[:8]}-{study.protocol.seed}-{n}{kept}"
+    plan = GenerationPlan(name, model.model_version_id, n, study.protocol.seed, keeping=rule, threads=study.threads)
     with study.watch(f"generate {n:,} by {model.recipe.plugin}") as progress:
-        return generate(
-            study.workspace,
-            model.model_version_id,
-            n,
-            name=name,
-            seed=study.protocol.seed,
-            keeping=rule,
-            threads=study.threads,
-            progress=progress,
-        )
+        return generate(study.workspace, plan, progress=progress)
 
 
 def generated(study: Study) -> str:
     """The dataset of generated formulas that pass the paper's trims and its validity rule."""
-    told = sampled(study, trained(study), study.protocol.n_generated, TRIMS)
-    return str(told["generation"])
+    return sampled(study, trained(study), study.protocol.n_generated, TRIMS).generation
 
 
 ABOUT_POOL: Final = (

@@ -1,7 +1,7 @@
 """The generator of formulas: validity, uniqueness and novelty by number of samples, ours and the paper's networks."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from matplotlib.figure import Figure as Canvas
@@ -37,17 +37,18 @@ def matgan(study: Study, _wish: Wish) -> Outcome:
     for kind, title in ((DEFAULT, "default"), (PAPER, "the paper's networks")):
         model = trained(study, kind)
         for n in sizes:
-            told[kind, n] = sampled(study, model, n, TRIMS if n == sizes[-1] else None)
-            lines += _lines(f"{title}, {n:,}", told[kind, n], model, is_last=n == sizes[-1])
-            if not told[kind, n]["stages"]["decoded"]:
+            is_last = n == sizes[-1]
+            told[kind, n] = made = sampled(study, model, n, TRIMS if is_last else None)
+            lines += _lines(f"{title}, {n:,}", made.generation, made.options["metrics"], model, is_last=is_last)
+            if not made.stages["decoded"]:
                 break
-    last = told[DEFAULT, sizes[-1]]["options"]["metrics"]
+    last = told[DEFAULT, sizes[-1]].options["metrics"]
     valid, novel = 100 * last["validity_as_generated"], 100 * last.get("novelty", 0.0)
     lead = (
         f"{sizes[-1]:,} samples of the default: {valid:.1f} % of them are valid (published {paper.MATGAN_VALIDITY} %), "
         f"{novel:.1f} % of the distinct ones are not in the training set (published {paper.MATGAN_NOVELTY} %)."
     )
-    drawn = {title: _counts(study, told[kind, sizes[0]]["generation"]) for kind, title in _TITLES.items()}
+    drawn = {title: _counts(study, told[kind, sizes[0]].generation) for kind, title in _TITLES.items()}
     drawn["training set"] = _counts(study, icsd(study))
     parts: list[Part] = [
         Compared("Validity, novelty, uniqueness", lines, _ABOUT),
@@ -80,8 +81,7 @@ _EXPLAINED: Final = (
 )
 
 
-def _lines(row: str, told: Mapping[str, Any], model: Trained, *, is_last: bool) -> list[Line]:
-    metrics = told["options"]["metrics"]
+def _lines(row: str, generation: str, metrics: Mapping[str, float], model: Trained, *, is_last: bool) -> list[Line]:
     return [
         Line(
             row,
@@ -89,7 +89,7 @@ def _lines(row: str, told: Mapping[str, Any], model: Trained, *, is_last: bool) 
             Figure(100 * metrics[key]) if key in metrics else None,
             printed if is_last else None,
             2,
-            rests_on=(facts_of(model), f"generation {told['generation']}"),
+            rests_on=(facts_of(model), f"generation {generation}"),
         )
         for quantity, key, printed in _METRICS
     ]

@@ -21,6 +21,7 @@ from agd.reproduction.authors import INVERSE_DESIGN, ORACLE_ROWS, AuthorsFiles
 from agd.reproduction.generated import generated
 from agd.reproduction.outcome import Compared, Figure, Line, Listed, Outcome, Part
 from agd.reproduction.study import HIGH, Screened, Study, Wish, facts_of
+from agd.steps.screening import ScreeningPlan
 from agd.steps.training import Trained
 
 
@@ -63,8 +64,16 @@ _POINTS: Final = (
 
 
 def _screened(study: Study, row: str, pool: str, model: Trained) -> Screened:
-    rules = {"max_elements": MAX_ELEMENTS, "max_atoms": MAX_ATOMS, "is_valid": True, "is_novel": False}
-    return study.screened(row, pool, HIGH, rules, model, f"{row}, screen with {facts_of(model)}")
+    plan = ScreeningPlan(
+        study.screening_campaign(row),
+        pool,
+        ("baseline",),
+        target=HIGH.text,
+        max_elements=MAX_ELEMENTS,
+        max_atoms=MAX_ATOMS,
+        is_novel=False,
+    )
+    return study.screened(plan, model, f"{row}, screen with {facts_of(model)}")
 
 
 def _as_candidates(found: Screened) -> list[Candidate]:

@@ -11,6 +11,7 @@ from agd.reproduction.authors import SETS
 from agd.reproduction.generated import ABOUT_POOL, generated
 from agd.reproduction.outcome import Listed, Outcome, Part, Words
 from agd.reproduction.study import Study, Wish, facts_of
+from agd.steps.screening import ScreeningPlan
 from agd.target import Target
 
 _LOW, _HIGH = paper.SEMICONDUCTOR_EV
@@ -36,7 +37,14 @@ def screen24(study: Study, _wish: Wish) -> Outcome:
     parts = study.members_of_row("Exp1")
     given = {"n_trees": _N_TREES}
     model = study.train("Exp1, forest", parts, kind="random_forest", is_oracle=True, given=given)
-    found = study.screened("Exp1", pool, WINDOW, asdict(PUBLISHED_TRIMS), model, "screen for 2 to 4 eV")
+    plan = ScreeningPlan(
+        study.screening_campaign("Exp1"),
+        pool,
+        ("baseline",),
+        target=WINDOW.text,
+        **asdict(PUBLISHED_TRIMS),
+    )
+    found = study.screened(plan, model, "screen for 2 to 4 eV")
     n_novel, n_hits = found.stages.get("novel", 0), len(found.hits)
     picked = dict(found.hits)
     lead = (

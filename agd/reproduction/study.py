@@ -31,7 +31,7 @@ from agd.steps.drawing import find_dataset
 from agd.steps.evaluating import evaluate
 from agd.steps.importing import import_once
 from agd.steps.opening import open_campaign
-from agd.steps.screening import screen
+from agd.steps.screening import ScreeningPlan, screen
 from agd.steps.training import Recipe, Trained, train_by_hand
 from agd.target import Target
 from agd.work.workspace import Workspace
@@ -270,13 +270,8 @@ class Study:
         with self.watch(title) as progress:
             return train_by_hand(self.workspace, recipe, parts, progress)
 
-    def screened(
-        self, row: str, pool: str, target: Target, rules: Mapping[str, object], model: Trained, title: str
-    ) -> Screened:
-        """What a model picks from a pool; the screening belongs to a campaign of the row's labels that never searched.
-
-        The same model, pool and rules are not screened again.
-        """
+    def screening_campaign(self, row: str) -> str:
+        """A campaign of the row's labels that never searches: screenings belong to it."""
         name = f"screen-{_NAMES[row].removeprefix('agd-')}"
         text = _SCREENING_CAMPAIGN.format(
             name=name,
@@ -286,21 +281,21 @@ class Study:
             corpus=self.corpus(),
         )
         self._opened(name, text)
+        return name
+
+    def screened(self, plan: ScreeningPlan, model: Trained, title: str) -> Screened:
+        """What a model picks from a pool by the plan of its one role; the same again is not screened again."""
         with self.watch(title) as progress:
             found = screen(
                 self.workspace,
-                name,
-                pool,
-                rules,
-                ("baseline",),
-                target=target.text,
+                plan,
                 n_top=_ALL_HITS,
                 watch=lambda _: nullcontext(progress),
-                trained={"baseline": model},
+                trained=dict.fromkeys(plan.roles, model),
             )
-        told = found["screenings"][0]
-        hits = [(str(hit["reduced_formula"]), float(hit["value"])) for hit in told["top"]]
-        return Screened(name, dict(told["stages"]), hits)
+        (screening,) = found.screenings
+        hits = [(hit.reduced_formula, hit.value) for hit in screening.top]
+        return Screened(plan.campaign, screening.stages, hits)
 
     def autoencoder(self) -> Generator:
         """The autoencoder that the campaigns of the default mode search with."""

@@ -8,7 +8,7 @@ import numpy as np
 from agd.chem.distinct import Seen
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
-from agd.filters import PUBLISHED_TRIMS, VALID, VALIDITY, Trims
+from agd.filters import VALID, VALIDITY, Trims
 from agd.protocols import Oracle
 from agd.steps.pools import Chunk
 from agd.target import Target
@@ -25,13 +25,13 @@ class Criteria:
     """
 
     target: Target
-    sigma: float = 0.0
-    max_elements: int | None = PUBLISHED_TRIMS.max_elements
-    max_atoms: int | None = PUBLISHED_TRIMS.max_atoms
-    max_count: int | None = PUBLISHED_TRIMS.max_count
-    is_valid: bool = True
-    is_novel: bool = True
-    limit: int | None = None
+    sigma: float
+    max_elements: int | None
+    max_atoms: int | None
+    max_count: int | None
+    is_valid: bool
+    is_novel: bool
+    limit: int | None
 
     @property
     def trims(self) -> Trims:

@@ -3,9 +3,10 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, Self
 
 from agd import registry
 from agd.chem import validity
@@ -18,9 +19,11 @@ from agd.db.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
+from agd.steps import overviews
 from agd.steps.data.compositions import counts_of
 from agd.steps.importing import check_name
 from agd.steps.tallying import Gathering, Keeping
+from agd.views import ExpectedGeneration, FoundGeneration, Generation, NewGeneration, as_json
 from agd.work.leases import recorded
 from agd.work.shelf import model_ref
 from agd.work.workspace import Workspace
@@ -34,6 +37,41 @@ MAX_SAMPLE = 2**31 - 2
 _WARM_UP = 256
 _PROBE = 8_192
 _STORING_S = 120e-6  # per composition, on one core
+
+
+@dataclass(frozen=True, slots=True)
+class GenerationPlan:
+    """A generation that is asked for: samples `start` to `start + n - 1` of a generator's stream `seed`, and its name.
+
+    Sample numbers begin at 0. `threads` are part of the recipe: they decide the order of sums, and with it, once in
+    millions, a sample.
+
+    Raises:
+        InputError: the name is none for a dataset, or a sample number is beyond what a row can hold.
+    """
+
+    name: str
+    generator_id: int
+    n: int
+    seed: int = 0
+    start: int = 0
+    keeping: Keeping = field(default_factory=Keeping)
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        check_name(self.name)
+        if self.start < 0 or self.n < 1 or self.start + self.n - 1 > MAX_SAMPLE:
+            last = self.start + self.n - 1
+            raise InputError(f"samples {self.start:,} to {last:,}: they are numbered 0 to {MAX_SAMPLE:,}")
+
+    def as_request(self) -> dict[str, Any]:
+        """The plan in plain values of JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> Self:
+        """The plan that such values stand for."""
+        return cls(**{**request, "keeping": Keeping(**request["keeping"])})
 
 
 def choose_generator(workspace: Workspace, word: str | None) -> AnyRow:
@@ -57,95 +95,119 @@ def choose_generator(workspace: Workspace, word: str | None) -> AnyRow:
     raise NotFoundError(f"--generator {word}: no generator has that id or a hash that begins so: there is {listed}")
 
 
-def generate(
-    workspace: Workspace,
-    generator_id: int,
-    n: int,
-    *,
-    name: str,
-    seed: int = 0,
-    start: int = 0,
-    keeping: Keeping | None = None,
-    threads: int = 1,
-    progress: Progress = silent,
-    dry_run: bool = False,
-) -> dict[str, Any]:
-    """Store samples `start` to `start + n - 1` of a generator's stream `seed` as a dataset, or find it there.
+def generate(workspace: Workspace, plan: GenerationPlan, *, progress: Progress = silent) -> FoundGeneration:
+    """Store the samples of a plan as a dataset, or find it there.
 
-    Sample numbers begin at 0. Rows, verdicts and stages are stored in one transaction at the end: what is killed leaves
-    nothing. A dry run draws the first samples, stores nothing and estimates. `threads` are part of the recipe: they
-    decide the order of sums, and with it, once in millions, a sample.
+    Rows, verdicts and stages are stored in one transaction at the end: what is killed leaves nothing.
 
     Raises:
-        InputError: the name is taken by other content, or a sample number is beyond what a row can hold.
+        InputError: the name is taken by other content.
         NotFoundError: no generator has that id.
     """
-    check_name(name)
-    if start < 0 or n < 1 or start + n - 1 > MAX_SAMPLE:
-        raise InputError(f"samples {start:,} to {start + n - 1:,}: they are numbered 0 to {MAX_SAMPLE:,}")
-    keeping = keeping or Keeping()
-    with workspace.database.read() as tx:
-        model = models.find_model(tx, model_version_id=generator_id)
-        if model is None or model.kind != "generator":
-            raise NotFoundError(f"no generator has id {generator_id}: see `agd models`")
-        recipe = _recipe_sha256(model, n, seed, start, threads, keeping)
-        is_there = _is_there(tx, name, recipe)
-        members = [] if is_there else models.members_of(tx, model.training_set_id)
-    if is_there:
-        return {**describe(workspace, name), "was_there": True, "dry_run": dry_run, "seconds": None}
+    there, model, members = _look_up(workspace, plan)
+    if there is not None:
+        return there
     began = time.monotonic()
-    known = Seen()
-    known.add(counts_of([member.reduced_formula for member in members if not member.is_held_out]))
-    gathering = Gathering(keeping, known)
-    if dry_run:
-        n_probed = min(n, _PROBE)
-        _draw(workspace, model.id, Gathering(keeping, known), start, min(n, _WARM_UP), seed, threads, silent)
-        ready = time.monotonic()
-        _draw(workspace, model.id, gathering, start, n_probed, seed, threads, silent)
-        per_sample_s = (time.monotonic() - ready + _STORING_S * gathering.n_kept) / n_probed
-        estimate_s = ready - began + per_sample_s * n
-        return _expected(name, model, gathering, n=n, seed=seed, start=start, estimate_s=estimate_s)
-    with recorded(workspace, "generate", seed=seed, threads=threads) as activity_id:
-        _draw(workspace, model.id, gathering, start, n, seed, threads, progress)
+    gathering = Gathering(plan.keeping, _learned(members))
+    with recorded(workspace, "generate", seed=plan.seed, threads=plan.threads) as activity_id:
+        _draw(workspace, plan, gathering, plan.n, progress)
+        metrics = {**gathering.metrics(), **_recovery(gathering, members)}
         dataset = {
-            "name": name,
-            "source": f"{model.plugin}, seed {seed}, samples {start:,} to {start + n - 1:,}",
+            "name": plan.name,
+            "source": f"{model.plugin}, seed {plan.seed}, samples {plan.start:,} to {plan.start + plan.n - 1:,}",
             "source_sha256": model.tensors_sha256,
-            "recipe_sha256": recipe,
+            "recipe_sha256": _recipe_sha256(model, plan),
             "property": None,
-            "options": {**keeping.as_json(), "metrics": {**gathering.metrics(), **_recovery(gathering, members)}},
-            "n_read": n,
-            "n_rejected": n - gathering.n_samples_kept,
+            "options": {**plan.keeping.as_json(), "metrics": metrics},
+            "n_read": plan.n,
+            "n_rejected": plan.n - gathering.n_samples_kept,
             "activity_id": activity_id,
         }
-        generated = {"model_version_id": model.id, "seed": seed, "first_sample": start, "n_samples": n}
+        generated = {
+            "model_version_id": model.id,
+            "seed": plan.seed,
+            "first_sample": plan.start,
+            "n_samples": plan.n,
+        }
         with workspace.database.transaction() as tx:
             generations.bring(tx, _rows(gathering, progress))
             dataset_id = generations.store(tx, dataset, generated)
             if dataset_id is None:
-                raise BusyError(f"another process has just stored dataset {name!r}: run the command again")
+                raise BusyError(f"another process has just stored dataset {plan.name!r}: run the command again")
             stages.store(tx, activity_id, gathering.stages())
             rule = (validity.RULE, validity.RULE_VERSION, validity.OPTIONS)
             n_new = generations.store_rows(tx, dataset_id, rule, activity_id)
             hashes.keep_dataset(tx, dataset_id)
             activities.finish(tx, activity_id)
     seconds = round(time.monotonic() - began, 2)
-    told = describe(workspace, name)
-    return {**told, "was_there": False, "dry_run": False, "seconds": seconds, "n_new_compositions": n_new}
+    stored = as_json(describe(workspace, plan.name))
+    return NewGeneration(**stored, was_there=False, dry_run=False, seconds=seconds, n_new_compositions=n_new)
 
 
-def describe(workspace: Workspace, name: str) -> dict[str, Any]:
-    """A generation as the record has it, with its stages; raises NotFoundError naming the near miss."""
+def estimate(workspace: Workspace, plan: GenerationPlan) -> FoundGeneration | ExpectedGeneration:
+    """What a plan would come to, judged by its first samples; nothing is stored. Raises as `generate` does."""
+    there, model, members = _look_up(workspace, plan)
+    if there is not None:
+        return replace(there, dry_run=True)
+    began = time.monotonic()
+    known = _learned(members)
+    n_probed = min(plan.n, _PROBE)
+    _draw(workspace, plan, Gathering(plan.keeping, known), min(plan.n, _WARM_UP), silent)
+    ready = time.monotonic()
+    gathering = Gathering(plan.keeping, known)
+    _draw(workspace, plan, gathering, n_probed, silent)
+    per_sample_s = (time.monotonic() - ready + _STORING_S * gathering.n_kept) / n_probed
+    return ExpectedGeneration(
+        generation=plan.name,
+        generator=model.plugin,
+        generator_sha256=model.tensors_sha256,
+        model_version_id=model.id,
+        seed=plan.seed,
+        first_sample=plan.start,
+        n_samples=plan.n,
+        options={**plan.keeping.as_json(), "metrics": gathering.metrics()},
+        stages=dict(gathering.stages()),
+        n_compositions=gathering.n_kept,
+        n_probed=gathering.n_sampled,
+        estimate_s=round(ready - began + per_sample_s * plan.n, 1),
+        was_there=False,
+        dry_run=True,
+        seconds=None,
+    )
+
+
+def _look_up(workspace: Workspace, plan: GenerationPlan) -> tuple[FoundGeneration | None, AnyRow, Sequence[AnyRow]]:
+    """The generation where it is there, its generator, and the members of that one's training set where it is not."""
     with workspace.database.read() as tx:
-        found = generations.overview(tx, name)
+        model = models.find_model(tx, model_version_id=plan.generator_id)
+        if model is None or model.kind != "generator":
+            raise NotFoundError(f"no generator has id {plan.generator_id}: see `agd models`")
+        if not _is_there(tx, plan.name, _recipe_sha256(model, plan)):
+            return None, model, models.members_of(tx, model.training_set_id)
+    there = as_json(describe(workspace, plan.name))
+    return FoundGeneration(**there, was_there=True, dry_run=False, seconds=None), model, []
+
+
+def _learned(members: Sequence[AnyRow]) -> Seen:
+    """What a generator has learned from."""
+    known = Seen()
+    known.add(counts_of([member.reduced_formula for member in members if not member.is_held_out]))
+    return known
+
+
+def describe(workspace: Workspace, name: str) -> Generation:
+    """A generation as the record has it; raises NotFoundError naming the near miss."""
+    with workspace.database.read() as tx:
+        found = overviews.all_generations(tx, name)
         if not found:
             known = [row.generation for row in generations.overview(tx)]
             raise NotFoundError(f"no generation {name!r}{registry.suggestion(name, known)} (see `agd generations`)")
-        return {**found[0]._asdict(), "stages": generations.stages(tx, found[0].dataset_id)}
+    return found[0]
 
 
-def _recipe_sha256(model: AnyRow, n: int, seed: int, start: int, threads: int, keeping: Keeping) -> str:
-    parts = ["generation", model.recipe_sha256, model.tensors_sha256, seed, start, n, threads, keeping.as_json()]
+def _recipe_sha256(model: AnyRow, plan: GenerationPlan) -> str:
+    drawn = [plan.seed, plan.start, plan.n, plan.threads]
+    parts = ["generation", model.recipe_sha256, model.tensors_sha256, *drawn, plan.keeping.as_json()]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -160,24 +222,15 @@ def _is_there(tx: Transaction, name: str, recipe_sha256: str) -> bool:
     return same is not None
 
 
-def _draw(
-    workspace: Workspace,
-    generator_id: int,
-    gathering: Gathering,
-    start: int,
-    n: int,
-    seed: int,
-    threads: int,
-    progress: Progress,
-) -> None:
-    """Sample chunk by chunk; the chunks never matter, for each sample depends on its number and the seed alone."""
+def _draw(workspace: Workspace, plan: GenerationPlan, gathering: Gathering, n: int, progress: Progress) -> None:
+    """The first `n` samples of a plan, chunk by chunk; each depends on its number and the seed alone, not on chunks."""
     with workspace.database.read() as tx:
-        ref = model_ref(tx, generator_id)
-    with limited_threads(threads):
+        ref = model_ref(tx, plan.generator_id)
+    with limited_threads(plan.threads):
         generator = workspace.shelf.load(ref)
-        for first, stop in pairwise([*range(start, start + n, CHUNK), start + n]):
-            gathering.take(first, generator.sample(first, stop - first, seed=seed))
-            progress(stop - start, n, f"{len(gathering.tally):,} distinct")
+        for first, stop in pairwise([*range(plan.start, plan.start + n, CHUNK), plan.start + n]):
+            gathering.take(first, generator.sample(first, stop - first, seed=plan.seed))
+            progress(stop - plan.start, n, f"{len(gathering.tally):,} distinct")
 
 
 def _recovery(gathering: Gathering, members: Sequence[AnyRow]) -> dict[str, float]:
@@ -217,26 +270,3 @@ def _rows(gathering: Gathering, progress: Progress) -> Iterator[GeneratedRow]:
             yield GeneratedRow(*row, *(verdict if speaks else (None, None)))
         n_done += len(counts)
         progress(n_done, n_kept, "compositions stored")
-
-
-def _expected(
-    name: str, model: AnyRow, gathering: Gathering, *, n: int, seed: int, start: int, estimate_s: float
-) -> dict[str, Any]:
-    """What a generation would be, judged by its first samples."""
-    return {
-        "generation": name,
-        "generator": model.plugin,
-        "generator_sha256": model.tensors_sha256,
-        "model_version_id": model.id,
-        "seed": seed,
-        "first_sample": start,
-        "n_samples": n,
-        "options": {**gathering.keeping.as_json(), "metrics": gathering.metrics()},
-        "stages": dict(gathering.stages()),
-        "n_compositions": gathering.n_kept,
-        "n_probed": gathering.n_sampled,
-        "estimate_s": round(estimate_s, 1),
-        "was_there": False,
-        "dry_run": True,
-        "seconds": None,
-    }

@@ -2,10 +2,8 @@
 
 import getpass
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from agd import registry
 from agd.chem.doubts import is_doubtful
@@ -16,6 +14,7 @@ from agd.db.connection import AnyRow, Transaction
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.plausible import Range, implausible, plausible_range
 from agd.steps.data.compositions import store_compositions
+from agd.views import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel, of_row, of_rows
 from agd.work.leases import recorded
 from agd.work.workspace import Workspace
 
@@ -88,21 +87,6 @@ def add_label(
     return AddedLabel(made, named.reduced_formula[0], was_there=False, is_doubtful=is_doubtful(formula))
 
 
-@dataclass(frozen=True, slots=True)
-class Resting:
-    """A label (a row of v_label) and the rows of what was made with it."""
-
-    label: AnyRow
-    campaigns: Sequence[AnyRow]
-    models: Sequence[AnyRow]
-    evaluations: Sequence[AnyRow]
-
-    def told(self) -> dict[str, Any]:
-        """The same as plain values."""
-        parts = {"campaigns": self.campaigns, "models": self.models, "evaluations": self.evaluations}
-        return {**self.label._asdict(), **{name: [row._asdict() for row in rows] for name, rows in parts.items()}}
-
-
 def what_rests_on(workspace: Workspace, label_id: int, formula: str | None = None) -> Resting:
     """What would lose its ground if a label that still stands were retracted.
 
@@ -117,7 +101,13 @@ def what_rests_on(workspace: Workspace, label_id: int, formula: str | None = Non
                 f"label {label_id} is of {found.reduced_formula}, not of {formula}: `agd why {formula}` shows the "
                 "numbers of its labels"
             )
-        return Resting(found, **labels.resting(tx, label_id, found.composition_id))
+        used = labels.resting(tx, label_id, found.composition_id)
+    return Resting(
+        of_row(Label, found),
+        of_rows(RestingCampaign, used["campaigns"]),
+        of_rows(RestingModel, used["models"]),
+        of_rows(RestingEvaluation, used["evaluations"]),
+    )
 
 
 def retract_label(workspace: Workspace, label_id: int, reason: str) -> AnyRow:

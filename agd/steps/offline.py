@@ -42,6 +42,9 @@ class Ingested:
     what: Ingestion
     error: str | None = None
 
+    def __str__(self) -> str:
+        return f"{self.campaign}: {self.step} {self.what}{'' if self.error is None else f' ({self.error})'}"
+
 
 def is_sent(campaign: Campaign, step: Step) -> bool:
     """Whether a step takes long enough to be sent away."""

@@ -21,6 +21,7 @@ from agd.spec import CONTROLS, CampaignSpec, ResolvedSpec, control, differences,
 from agd.steps import drawing
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
 from agd.steps.tabular import read_formulas
+from agd.views import RunPlan
 from agd.work.leases import recorded
 from agd.work.workspace import Workspace
 
@@ -135,31 +136,31 @@ def _changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
     return differences(filled, given)
 
 
-def plan(workspace: Workspace, resolved: ResolvedSpec) -> dict[str, object]:
+def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
     """What running the specification would do, by the same rules, with nothing stored."""
     spec = resolved.spec
     with workspace.database.read() as tx:
         there = campaigns.find(tx, spec.name)
         sets = _resolve_sets(tx, resolved)
         spent = campaigns.n_calls(tx, there.id) if there is not None else 0
-    return {
-        "campaign": spec.name,
-        "mode": spec.mode,
-        "target": str(spec.target),
-        "is_open_already": there is not None,
-        "is_unchanged": there is None or not _changes(there.spec, resolved.content),
-        "dataset": spec.data.dataset,
-        "initial_rows": sets.n("initial"),
-        "autoencoder": spec.autoencoder.kind,
-        "corpus": spec.corpus(),
-        "corpus_rows": sets.n("autoencoder"),
-        "oracle": spec.oracle.kind,
-        "oracle_rows": sets.n("oracle"),
-        "sampler": spec.sampler.kind,
-        **({} if sets.pool is None else {"pool": sets.pool.name}),
-        "oracle_calls_left": spec.budget.oracle_calls - spent,
-        "spec_sha256": resolved.sha256,
-    }
+    return RunPlan(
+        campaign=spec.name,
+        mode=spec.mode,
+        target=str(spec.target),
+        is_open_already=there is not None,
+        is_unchanged=there is None or not _changes(there.spec, resolved.content),
+        dataset=spec.data.dataset,
+        initial_rows=sets.n("initial"),
+        autoencoder=spec.autoencoder.kind,
+        corpus=spec.corpus(),
+        corpus_rows=sets.n("autoencoder"),
+        oracle=spec.oracle.kind,
+        oracle_rows=sets.n("oracle"),
+        sampler=spec.sampler.kind,
+        pool=None if sets.pool is None else sets.pool.name,
+        oracle_calls_left=spec.budget.oracle_calls - spent,
+        spec_sha256=resolved.sha256,
+    )
 
 
 def _of_this_version(row: AnyRow) -> Campaign:

@@ -9,8 +9,8 @@ import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, TypeAlias
 
 import numpy as np
 
@@ -19,6 +19,7 @@ from agd.chem.identity import identify
 from agd.db import activities, models, screenings, stages
 from agd.db.connection import Transaction
 from agd.errors import InputError
+from agd.filters import PUBLISHED_TRIMS
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import options as plugin_options
@@ -29,6 +30,7 @@ from agd.steps.funnel import Criteria, Funnel, Hits, ScreenerAtWork
 from agd.steps.pools import Pool, open_pool
 from agd.steps.training import Recipe, Trained, look_up, train_by_hand
 from agd.target import Target
+from agd.views import Hit, Screened, ScreeningWithHits, of_row, of_rows
 from agd.work.leases import recorded
 from agd.work.workspace import Workspace
 
@@ -69,6 +71,53 @@ class ScreenerChoice:
         return Recipe("screener", self.kind, campaign.spec.target.property, chosen, self.seed, threads)
 
 
+@dataclass(frozen=True, slots=True)
+class ScreeningPlan:
+    """A screening that is asked for: the campaign whose labels judge, the pool, the screeners, and what is picked.
+
+    `pool` is a file or a dataset. With `target` None it is the campaign's. For the other rules see Criteria; counts are
+    those of the reduced formula, None or False asks nothing.
+    """
+
+    campaign: str
+    pool: str
+    roles: tuple[Role, ...] = ("baseline", "al")
+    choice: ScreenerChoice = ScreenerChoice()
+    target: str | None = None
+    sigma: float = 0.0
+    max_elements: int | None = PUBLISHED_TRIMS.max_elements
+    max_atoms: int | None = PUBLISHED_TRIMS.max_atoms
+    max_count: int | None = PUBLISHED_TRIMS.max_count
+    is_valid: bool = True
+    is_novel: bool = True
+    limit: int | None = None
+    formula_column: str | None = None
+
+    def as_request(self) -> dict[str, Any]:
+        """The plan in plain values of JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> Self:
+        """The plan that such values stand for."""
+        choice = dict(request["choice"])
+        chosen = ScreenerChoice(**{**choice, "options": tuple(choice.get("options", ()))})
+        return cls(**{**request, "roles": tuple(request["roles"]), "choice": chosen})
+
+    def criteria(self, campaign: Campaign) -> Criteria:
+        """What a composition must be to be picked; raises InputError where the target is another property's."""
+        return Criteria(
+            target_of(campaign, self.target),
+            sigma=self.sigma,
+            max_elements=self.max_elements,
+            max_atoms=self.max_atoms,
+            max_count=self.max_count,
+            is_valid=self.is_valid,
+            is_novel=self.is_novel,
+            limit=self.limit,
+        )
+
+
 def train_screener(
     workspace: Workspace,
     campaign: Campaign,
@@ -106,22 +155,16 @@ def target_of(campaign: Campaign, text: str | None) -> Target:
 
 def screen(
     workspace: Workspace,
-    name: str,
-    pool_name: str,
-    rules: Mapping[str, Any] | None = None,
-    roles: Sequence[Role] = ("baseline", "al"),
-    choice: ScreenerChoice | None = None,
+    plan: ScreeningPlan,
     *,
-    target: str | None = None,
-    formula_column: str | None = None,
     n_top: int = 20,
     watch: Watch = lambda _: nullcontext(silent),
     dry_run: bool = False,
     trained: Mapping[Role, Trained] | None = None,
-) -> dict[str, Any]:
+) -> Screened:
     """Screen a pool for a campaign by the screener of each role, and say what was left at each stage.
 
-    `rules` are fields of Criteria; `trained` are model versions to take for the screeners of their roles. Others are
+    `trained` are model versions to take for the screeners of their roles. Others are
     trained where they are missing; a screening that is there is not repeated. Stages and hits of all roles are stored
     in one transaction; only hits become compositions of the record.
 
@@ -129,21 +172,20 @@ def screen(
         NotFoundError: no such campaign, pool or plug-in.
         InputError: the pool cannot be read, or an option makes no sense.
     """
-    row = campaign_row(workspace, name)
+    row = campaign_row(workspace, plan.campaign)
     campaign = as_campaign(row)
-    criteria = Criteria(target_of(campaign, target), **(rules or {}))
-    choice = choice or ScreenerChoice()
-    choice.recipe(campaign)  # a wrong option is told before the pool is read
-    with open_pool(workspace, pool_name, formula_column) as pool:
+    criteria = plan.criteria(campaign)
+    plan.choice.recipe(campaign)  # a wrong option is told before the pool is read
+    with open_pool(workspace, plan.pool, plan.formula_column) as pool:
         given = trained or {}
         screeners = {
-            role: given.get(role) or _screener(workspace, campaign, role, choice, watch, dry_run=dry_run)
-            for role in roles
+            role: given.get(role) or _screener(workspace, campaign, role, plan.choice, watch, dry_run=dry_run)
+            for role in plan.roles
         }
-        recipes = {role: _sha256(row.spec_sha256, role, screeners[role], pool, criteria) for role in roles}
+        recipes = {role: _sha256(row.spec_sha256, role, screeners[role], pool, criteria) for role in plan.roles}
         with workspace.database.read() as tx:
             there = {role: screenings.find(tx, recipe) is not None for role, recipe in recipes.items()}
-        missing = [role for role in roles if not there[role]]
+        missing = [role for role in plan.roles if not there[role]]
         n_read, started = 0, time.monotonic()
         if missing and not dry_run:
             with watch("screen") as progress:
@@ -151,21 +193,23 @@ def screen(
                     workspace, campaign, pool, criteria, {r: screeners[r] for r in missing}, recipes, progress
                 )
         seconds = time.monotonic() - started
-        return {
-            "campaign": name,
-            "pool": pool.source,
-            "pool_sha256": pool.source_sha256,
-            "criteria": criteria.as_json(pool.formula_column),
-            "property": criteria.target.property,
-            "unit": criteria.target.unit,
-            "screeners": {role: screener.told() for role, screener in screeners.items()},
-            "was_there": there,
-            **_described(workspace, recipes, n_top),
-            "n_read": n_read,
-            "seconds": round(seconds, 2) if n_read else None,
-            "formulas_per_s": round(n_read / seconds, 1) if n_read else None,
-            "dry_run": dry_run,
-        }
+        found, n_shared = _described(workspace, recipes, n_top)
+    return Screened(
+        campaign=campaign.name,
+        pool=pool.source,
+        pool_sha256=pool.source_sha256,
+        criteria=criteria.as_json(pool.formula_column),
+        property=criteria.target.property,
+        unit=criteria.target.unit,
+        screeners={role: screener.view() for role, screener in screeners.items()},
+        was_there={role: there[role] for role in plan.roles},
+        screenings=found,
+        n_shared=n_shared,
+        n_read=n_read,
+        seconds=round(seconds, 2) if n_read else None,
+        formulas_per_s=round(n_read / seconds, 1) if n_read else None,
+        dry_run=dry_run,
+    )
 
 
 def _screener(
@@ -249,20 +293,18 @@ def _store_hits(tx: Transaction, screening_id: int, hits: Hits, target: Target, 
     screenings.store_hits(tx, screening_id, rows)
 
 
-def _described(workspace: Workspace, recipes: Mapping[Role, str], n_top: int) -> dict[str, Any]:
+def _described(
+    workspace: Workspace, recipes: Mapping[Role, str], n_top: int
+) -> tuple[list[ScreeningWithHits], int | None]:
     """The screenings of these recipes as the record has them, and how many hits two of them share."""
     with workspace.database.read() as tx:
         found = {role: i for role, recipe in recipes.items() if (i := screenings.find(tx, recipe)) is not None}
         rows = {row.screening_id: row for row in screenings.overview(tx, screening_ids=list(found.values()))}
-        told = []
+        described = []
         for role, screening_id in found.items():
             other = next((i for r, i in found.items() if r != role), None)
-            told.append(
-                {
-                    **rows[screening_id]._asdict(),
-                    "stages": screenings.stages(tx, screening_id),
-                    "top": [row._asdict() for row in screenings.top_hits(tx, screening_id, n_top, other)],
-                }
-            )
+            stages = screenings.stages(tx, screening_id)
+            top = of_rows(Hit, screenings.top_hits(tx, screening_id, n_top, other))
+            described.append(of_row(ScreeningWithHits, rows[screening_id], stages=stages, top=top))
         n_shared = screenings.n_shared(tx, *found.values()) if len(found) == len(LABELS) else None
-    return {"screenings": told, "n_shared": n_shared}
+    return described, n_shared

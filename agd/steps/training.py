@@ -19,6 +19,7 @@ from agd.protocols import Options, Progress, silent
 from agd.steps.data.compositions import counts_of
 from agd.steps.options import completed
 from agd.types import TrainingTable
+from agd.views import TrainedModel
 from agd.work.leases import recorded
 from agd.work.shelf import group_of
 from agd.work.workspace import Workspace
@@ -65,20 +66,26 @@ class Trained:
     tensors_sha256: str | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
 
-    def told(self) -> dict[str, Any]:
-        """All of it as plain values."""
+    def view(self) -> TrainedModel:
+        """What is shown of it."""
         recipe = self.recipe
-        found = {name: getattr(self, name) for name in self.__slots__ if name != "recipe"}
-        return {
-            "kind": recipe.kind,
-            "plugin": recipe.plugin,
-            "property": recipe.property,
-            "options": recipe.options.model_dump(mode="json"),
-            "seed": recipe.seed,
-            "threads": recipe.threads,
-            **found,
-            "metrics": dict(self.metrics),
-        }
+        return TrainedModel(
+            kind=recipe.kind,
+            plugin=recipe.plugin,
+            property=recipe.property,
+            options=recipe.options.model_dump(mode="json"),
+            seed=recipe.seed,
+            threads=recipe.threads,
+            recipe_sha256=self.recipe_sha256,
+            n_initial=self.n_initial,
+            n_learned=self.n_learned,
+            last_iteration=self.last_iteration,
+            n_held_out=self.n_held_out,
+            was_there=self.was_there,
+            model_version_id=self.model_version_id,
+            tensors_sha256=self.tensors_sha256,
+            metrics=self.metrics,
+        )
 
 
 @dataclass(frozen=True, slots=True)

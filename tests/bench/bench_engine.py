@@ -24,7 +24,7 @@ from agd.steps.opening import open_campaign
 from agd.work.workspace import Workspace
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.hands import lend
-from agd_workflows.launching import Share, launch_all
+from agd_workflows.launching import Share, launch_all, open_queue
 
 if TYPE_CHECKING:
     from agd.db.connection import Database
@@ -68,7 +68,8 @@ def main() -> None:
                 campaign = open_campaign(workspace, spec.read(path))
                 started = time.perf_counter()
                 if engine == "fireworks":
-                    launchpad = FireWorksEngine().submit(workspace, campaign)
+                    FireWorksEngine().submit(workspace, campaign)
+                    launchpad = open_queue(workspace)
                     lend(workspace)
                     n_steps = launch_all(launchpad, Share(until_idle_s=0.0), lambda: False)
                 else:

@@ -347,20 +347,20 @@ def test_why_in_any_spelling(starter: Workspace, make_spec: MakeSpec) -> None:
     with starter.database.read() as tx:
         (best,) = progress.top_finds(tx, campaign.id, 1)
     found = why(starter, best.reduced_formula)
-    (first,) = [row for row in found["suggestions"] if row["outcome"] == "new"]
-    assert first["iteration"] == best.iteration
-    assert first["learned_from"][0] == 30
-    assert sum(first["learned_from"].values()) == 30 + scalar(
+    (first,) = [row for row in found.suggestions if row.outcome == "new"]
+    assert first.iteration == best.iteration
+    assert first.learned_from[0] == 30
+    assert sum(first.learned_from.values()) == 30 + scalar(
         starter, f"SELECT count(*) FROM v_suggestion WHERE outcome = 'new' AND iteration < {best.iteration}"
     )
-    assert {model["kind"] for model in found["model_versions"]} == {"autoencoder", "oracle"}
-    assert first["label_id"] in {label["label_id"] for label in found["labels"]}
-    assert why(starter, "Cl2Na2")["formula"] == why(starter, "NaCl")["formula"] == "NaCl"
+    assert {model.kind for model in found.model_versions} == {"autoencoder", "oracle"}
+    assert first.label_id in {label.label_id for label in found.labels}
+    assert why(starter, "Cl2Na2").formula == why(starter, "NaCl").formula == "NaCl"
 
 
 def test_a_plan_stores_nothing(starter: Workspace, make_spec: MakeSpec) -> None:
     planned = plan(starter, make_spec())
-    assert (planned["initial_rows"], planned["oracle_calls_left"]) == (30, 25)
+    assert (planned.initial_rows, planned.oracle_calls_left) == (30, 25)
     assert scalar(starter, "SELECT count(*) FROM campaign") == 0
 
 

@@ -31,10 +31,10 @@ from agd.steps import generating
 from agd.steps.cleaning import ImportRules
 from agd.steps.drawing import find_dataset, formulas_for
 from agd.steps.explaining import why
-from agd.steps.generating import describe, generate
+from agd.steps.generating import GenerationPlan, describe, estimate, generate
 from agd.steps.importing import import_dataset, import_enumeration
 from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, screen
+from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.steps.tallying import Keeping
 from agd.steps.training import Recipe, train_by_hand
 from agd.types import Counts, FittedModel, Tensors, TrainingTable
@@ -144,7 +144,7 @@ def test_a_generation_is_what_the_samples_say(
     trained: Workspace, monkeypatch: pytest.MonkeyPatch, start: int, n: int, seed: int, chunk: int
 ) -> None:
     monkeypatch.setattr(generating, "CHUNK", chunk)
-    told = generate(trained, 1, n, name="g", seed=seed, start=start)
+    told = generate(trained, GenerationPlan("g", 1, n, seed, start))
     expected = plainly(start, n, seed)
     found = rows(trained, "SELECT * FROM v_generated")
     assert {row.reduced_formula: (row.sample, row.n_samples) for row in found} == {
@@ -162,14 +162,14 @@ def test_a_generation_is_what_the_samples_say(
     )
     assert {member.reduced_formula for member in members} == set(CORPUS) - {"Mn9O16"}
     known = {member.reduced_formula for member in members if not member.is_held_out}
-    assert told["stages"] == {
+    assert told.stages == {
         "sampled": n,
         "decoded": n_decoded,
         "distinct": len(expected),
         "valid": len(valid),
         "novel": len(valid - known),
     }
-    metrics = told["options"]["metrics"]
+    metrics = told.options["metrics"]
     assert metrics["validity"] == len(valid) / len(expected)
     assert metrics["validity_of_samples"] == sum(expected[name][2] for name in valid) / n
     assert metrics["uniqueness"] == len(expected) / n
@@ -188,30 +188,28 @@ def test_a_generation_is_what_the_samples_say(
 
 def test_only_valid_ones_within_trims_are_kept(trained: Workspace) -> None:
     keeping = Keeping("valid", max_elements=5, max_atoms=20, max_count=2)
-    told = generate(trained, 1, 26, name="g", keeping=keeping)
+    told = generate(trained, GenerationPlan("g", 1, 26, keeping=keeping))
     kept = {row.reduced_formula for row in rows(trained, "SELECT * FROM v_generated")}
     assert kept == {"NaCl", "MgO", "H2O", "KCl", "Xe", "O2", "CaO"}  # NaCl2 is not valid, the others are too large
-    assert told["stages"] == {"sampled": 26, "decoded": 22, "distinct": 10, "within trims": 8, "valid": 7, "novel": 5}
-    assert told["options"]["metrics"]["validity"] == sum(map(is_valid, plainly(0, 26, 0))) / 10  # trims aside
+    assert told.stages == {"sampled": 26, "decoded": 22, "distinct": 10, "within trims": 8, "valid": 7, "novel": 5}
+    assert told.options["metrics"]["validity"] == sum(map(is_valid, plainly(0, 26, 0))) / 10  # trims aside
     with trained.database.read() as tx:
         assert [checks.n_against(tx, law) for law in checks.CONTRADICTIONS] == [0] * len(checks.CONTRADICTIONS)
 
 
 def test_a_generation_is_made_once(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = generate(trained, 1, 30, name="g")
+    first = generate(trained, GenerationPlan("g", 1, 30))
     monkeypatch.setattr(Parrot, "sample", None)
-    again = generate(trained, 1, 30, name="g")
-    assert (first["was_there"], again["was_there"]) == (False, True)
-    assert {key: again[key] for key in ("stages", "options", "dataset_id")} == {
-        key: first[key] for key in ("stages", "options", "dataset_id")
-    }
+    again = generate(trained, GenerationPlan("g", 1, 30))
+    assert (first.was_there, again.was_there) == (False, True)
+    assert (again.stages, again.options, again.dataset_id) == (first.stages, first.options, first.dataset_id)
     with pytest.raises(InputError, match="as 'g': use that name"):
-        generate(trained, 1, 30, name="h")
+        generate(trained, GenerationPlan("h", 1, 30))
     for other in ({"n": 31}, {"seed": 1}, {"start": 1}, {"keeping": Keeping("valid")}):
         with pytest.raises(InputError, match="holds other content"):
-            generate(trained, 1, **{"n": 30, **other}, name="g")  # type: ignore[arg-type]
+            generate(trained, GenerationPlan("g", 1, **{"n": 30, **other}))  # type: ignore[arg-type]
     with pytest.raises(InputError, match="holds other content"):
-        generate(trained, 1, 30, name="corpus")
+        generate(trained, GenerationPlan("corpus", 1, 30))
     assert len(rows(trained, "SELECT FROM activity WHERE kind = 'generate'")) == 1
 
 
@@ -230,12 +228,12 @@ def test_what_cannot_be_generated(
     trained: Workspace, generator: int, asked: dict[str, Any], message: str | None
 ) -> None:
     if message is None:
-        generate(trained, generator, **{"name": "g", **asked})
+        generate(trained, GenerationPlan(**{"name": "g", "generator_id": generator, **asked}))
         (row,) = rows(trained, "SELECT sample FROM v_generated")  # the other one is without formula
         assert Parrot.saying(row.sample, 0) == "NaCl2"
         return
     with pytest.raises((InputError, NotFoundError), match=message):
-        generate(trained, generator, **{"name": "g", **asked})
+        generate(trained, GenerationPlan(**{"name": "g", "generator_id": generator, **asked}))
 
 
 @pytest.mark.parametrize(("room", "broken"), [(generations, "store_rows"), (stages, "store")])
@@ -257,10 +255,10 @@ def test_what_is_cut_off_leaves_nothing(
 
     monkeypatch.setattr(room, broken, cut_off)
     with pytest.raises(KeyboardInterrupt):
-        generate(trained, 1, 30, name="g")
+        generate(trained, GenerationPlan("g", 1, 30))
     assert [rows(trained, query) for query in held] == before
     monkeypatch.setattr(room, broken, whole)
-    assert not generate(trained, 1, 30, name="g")["was_there"]
+    assert not generate(trained, GenerationPlan("g", 1, 30)).was_there
     outcomes = rows(trained, "SELECT outcome FROM activity WHERE kind = 'generate' ORDER BY id")
     assert [row.outcome for row in outcomes] == ["failed", "done"]
 
@@ -272,20 +270,20 @@ def test_another_process_was_quicker(trained: Workspace, monkeypatch: pytest.Mon
     def draw_late(*arguments: Any) -> None:
         draw(*arguments)
         monkeypatch.setattr(generating, "_draw", draw)
-        generate(trained, 1, 30, name="g")
+        generate(trained, GenerationPlan("g", 1, 30))
 
     monkeypatch.setattr(generating, "_draw", draw_late)
     with pytest.raises(generating.BusyError, match="just stored dataset 'g'"):
-        generate(trained, 1, 30, name="g")
+        generate(trained, GenerationPlan("g", 1, 30))
     assert len(rows(trained, "SELECT FROM generation")) == 1
 
 
 def test_a_dry_run_stores_nothing(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(generating, "_PROBE", 13)
-    told = generate(trained, 1, 1_000_000, name="g", dry_run=True)
-    assert told["stages"]["sampled"] == told["n_probed"] == 13
-    assert told["stages"]["decoded"] == 11
-    assert told["estimate_s"] > 0
+    told = estimate(trained, GenerationPlan("g", 1, 1_000_000))
+    assert told.stages["sampled"] == told.n_probed == 13
+    assert told.stages["decoded"] == 11
+    assert told.estimate_s > 0
     assert not rows(trained, "SELECT FROM activity WHERE kind = 'generate'")
     with pytest.raises(NotFoundError, match="no generation 'g'"):
         describe(trained, "g")
@@ -390,7 +388,7 @@ def test_a_generation_is_a_pool_and_a_corpus(
     made = charge_balanced(700, seed=5)
     words = ["".join(f"{SYMBOLS[z]}{row[z]}" for z in np.flatnonzero(row)) for row in made]
     monkeypatch.setattr(Parrot, "sayings", ["", *words])
-    generate(trained, 1, 701, name="made")
+    generate(trained, GenerationPlan("made", 1, 701))
     with starter.database.read() as tx:
         ids = [row.composition_id for row in datasets.rows_of(tx, find_dataset(tx, "made").id)]
     assert len(ids) > 600
@@ -401,20 +399,20 @@ def test_a_generation_is_a_pool_and_a_corpus(
     )
     campaign = open_campaign(starter, spec.read(tmp_path / "c.toml"))
     assert LocalEngine().run(starter, campaign).is_ended
-    rules = {"is_novel": False}
-    told = screen(starter, "c", "made", rules, ["al"], ScreenerChoice(options=("n_trees=5",)), target="band_gap > 0 eV")
-    hit = told["screenings"][0]["top"][0]
-    found = why(starter, hit["reduced_formula"])
-    (picked,) = found["screenings"]
-    assert (picked["pool_generator"], picked["pool_seed"], picked["pool_line"]) == ("parrot", 0, hit["line"])
-    (generated,) = found["generations"]
-    assert (generated["generation"], generated["sample"]) == ("made", hit["line"])
-    assert (parse_formula(Parrot.saying(hit["line"], 0)) == parse_formula(hit["formula"])).all()
-    assert "generator" in {model["kind"] for model in found["model_versions"]}
+    choice = ScreenerChoice(options=("n_trees=5",))
+    told = screen(starter, ScreeningPlan("c", "made", ("al",), choice, "band_gap > 0 eV", is_novel=False))
+    hit = told.screenings[0].top[0]
+    found = why(starter, hit.reduced_formula)
+    (picked,) = found.screenings
+    assert (picked.pool_generator, picked.pool_seed, picked.pool_line) == ("parrot", 0, hit.line)
+    (generated,) = found.generations
+    assert (generated.generation, generated.sample) == ("made", hit.line)
+    assert (parse_formula(Parrot.saying(hit.line, 0)) == parse_formula(hit.formula)).all()
+    assert "generator" in {model.kind for model in found.model_versions}
     monkeypatch.setenv("AGD_DATABASE_URL", starter.database.url)
     monkeypatch.setenv("AGD_HOME", str(tmp_path))
-    shown = " ".join(CliRunner().invoke(app, ["why", hit["reduced_formula"]]).output.split())
-    assert shown.count(f"sample {hit['line']:,} of generation made: generator parrot") == 2
+    shown = " ".join(CliRunner().invoke(app, ["why", hit.reduced_formula]).output.split())
+    assert shown.count(f"sample {hit.line:,} of generation made: generator parrot") == 2
 
 
 def test_a_generation_goes_through_the_queue(trained: Workspace, cli: Callable[..., Result]) -> None:
@@ -425,6 +423,6 @@ def test_a_generation_goes_through_the_queue(trained: Workspace, cli: Callable[.
     lend(trained)
     assert launch_all(open_queue(trained), Share(until_idle_s=0.0), lambda: False) == 1
     assert rows(trained, "SELECT fw_id FROM activity WHERE kind = 'generate'") == [(told["fw_ids"][0],)]
-    assert describe(trained, "g")["options"]["max_count"] == 2
+    assert describe(trained, "g").options["max_count"] == 2
     assert "in the record already" in cli("generate", "g", "-n", "30", "--keep", "valid", "--max-count", "2").output
     assert "in the record already" in cli(*words[:-1]).output

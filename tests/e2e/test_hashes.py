@@ -17,7 +17,7 @@ from agd.steps.campaign.campaigns import Step
 from agd.steps.examining import examine
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign, reopen_campaign
-from agd.steps.screening import screen
+from agd.steps.screening import ScreeningPlan, screen
 from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
@@ -86,7 +86,7 @@ def test_equal_rows_have_one_hash_whatever_came_later(installed: Workspace, make
     search, whole = of(installed, "first"), of(installed, "first", with_later=True)
     assert of(installed, "second") == search != of(installed, "longer")
     assert of(installed, "second", with_later=True) == whole != search
-    screen(installed, "first", "starter", {"limit": 300}, ("baseline",))
+    screen(installed, ScreeningPlan("first", "starter", ("baseline",), limit=300))
     screened = of(installed, "first", with_later=True)
     retract_label(installed, one_label(installed, "l.model_version_id IS NOT NULL"), "another phase")
     assert of(installed, "first") == search

@@ -21,7 +21,7 @@ from agd.steps.evaluating import evaluate
 from agd.steps.explaining import why
 from agd.steps.labelling import Measurement, add_label, retract_label, what_rests_on
 from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, screen
+from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
@@ -39,10 +39,10 @@ def scalar(workspace: Workspace, query: str) -> object:
 def test_a_measurement_is_a_label_with_its_operator_and_day(workspace: Workspace) -> None:
     added = add_label(workspace, "F5 Y Sr", "band_gap", GAP, measured_on=DAY)
     assert (added.reduced_formula, added.was_there) == ("SrYF5", False)
-    (label,) = why(workspace, "SrYF5")["labels"]
-    assert (label["value"], label["uncertainty"], label["unit"]) == (5.2, 0.1, "eV")
-    assert (label["source_kind"], label["source"], label["measured_on"]) == ("measurement", "ada", DAY)
-    assert label["note"] == "ellipsometry"
+    (label,) = why(workspace, "SrYF5").labels
+    assert (label.value, label.uncertainty, label.unit) == (5.2, 0.1, "eV")
+    assert (label.source_kind, label.source, label.measured_on) == ("measurement", "ada", DAY)
+    assert label.note == "ellipsometry"
     again = add_label(workspace, "SrYF5", "band_gap", GAP, measured_on=DAY)
     assert (again.label_id, again.was_there) == (added.label_id, True)
     assert scalar(workspace, "SELECT count(*) FROM label") == 1
@@ -90,8 +90,8 @@ def test_a_retracted_label_stays_with_its_reason(workspace: Workspace) -> None:
     assert retract_label(workspace, label_id, "wrong sample").reduced_formula == "SrYF5"
     with pytest.raises(InputError, match="retracted before"):
         retract_label(workspace, label_id, "wrong sample")
-    (label,) = why(workspace, "SrYF5")["labels"]
-    assert (label["is_retracted"], label["retraction_reason"], label["value"]) == (True, "wrong sample", 5.2)
+    (label,) = why(workspace, "SrYF5").labels
+    assert (label.is_retracted, label.retraction_reason, label.value) == (True, "wrong sample", 5.2)
     with pytest.raises(InputError, match=r"was retracted \(wrong sample\): a new measurement is --replicate 2"):
         add_label(workspace, "SrYF5", "band_gap", GAP, measured_on=DAY)
 
@@ -179,9 +179,9 @@ def test_what_rests_on_a_label_is_shown_before_it_is_retracted(
         " (SELECT label_id FROM training_set_member WHERE label_id IS NOT NULL AND is_held_out)",
     )
     (tmp_path / "pool.csv").write_text("formula\nNaF\nLiF\n")
-    rules = {"is_novel": False, "is_valid": False}
     choice = ScreenerChoice(options=("n_trees=5",), held_out=0.0)
-    screen(starter, "small", str(tmp_path / "pool.csv"), rules, choice=choice, target="band_gap > 0 eV")
+    pool, target = str(tmp_path / "pool.csv"), "band_gap > 0 eV"
+    screen(starter, ScreeningPlan("small", pool, choice=choice, target=target, is_novel=False, is_valid=False))
     screeners = "SELECT array_agg(id ORDER BY id) FROM model_version WHERE kind = 'screener'"
     baseline, al = scalar(starter, screeners)  # type: ignore[misc]
     evaluate(starter, baseline, "starter")

@@ -101,7 +101,7 @@ def test_real_rows_come_with_their_real_labels(starter: Workspace, make_spec: Ma
     assert scalar(starter, initial) == 0
     walk = "SELECT count(*) FROM v_lineage WHERE child_kind = 'campaign' AND relation = 'draws from'"
     assert scalar(starter, walk) == 1
-    assert why(starter, formulas[0])["suggestions"][0]["proposed"] == "composition"
+    assert why(starter, formulas[0]).suggestions[0].proposed == "composition"
 
 
 def test_a_broken_run_in_another_record_has_the_same_hash(
@@ -185,7 +185,7 @@ def test_a_pool_that_is_not_there(starter: Workspace, make_spec: MakeSpec) -> No
         with pytest.raises(NotFoundError, match=rf"small.toml:{line}: sampler.pool: no dataset 'startr'.*'starter'"):
             opened(starter, resolved)
     assert scalar(starter, "SELECT count(*) FROM campaign") == 0
-    assert plan(starter, make_spec(more=FOREST))["pool"] == "starter"
+    assert plan(starter, make_spec(more=FOREST)).pool == "starter"
 
 
 def test_controls_draw_from_no_pool(starter: Workspace, make_spec: MakeSpec) -> None:

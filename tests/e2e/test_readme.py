@@ -13,7 +13,7 @@ from agd.spec import ResolvedSpec
 from agd.steps.evaluating import evaluate
 from agd.steps.labelling import retract_label
 from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, screen
+from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.work.workspace import Workspace
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -75,9 +75,9 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
             )
         )
     (tmp_path / "pool.csv").write_text(f"formula\n{best}\n")
-    rules = {"is_novel": False, "is_valid": False}
     choice = ScreenerChoice(options=("n_trees=5",))
-    screen(starter, "demo", str(tmp_path / "pool.csv"), rules, choice=choice, target="band_gap > 0 eV")
+    pool, target = str(tmp_path / "pool.csv"), "band_gap > 0 eV"
+    screen(starter, ScreeningPlan("demo", pool, choice=choice, target=target, is_novel=False, is_valid=False))
     with starter.database.read() as tx:
         screener = tx.scalar(text("SELECT min(id) FROM model_version WHERE kind = 'screener'"))
     evaluate(starter, screener, "starter")

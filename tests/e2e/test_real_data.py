@@ -58,9 +58,9 @@ def test_the_tables_of_the_paper(workspace: Workspace, real_data: Path, tmp_path
 
     (tmp_path / "c.toml").write_text(SPEC.format(folder=paper))
     planned = plan(workspace, spec.read(tmp_path / "c.toml"))
-    assert planned["initial_rows"] == 300
-    assert planned["oracle_rows"] == 42_669 - 300 - 500
-    assert planned["corpus_rows"] == 82_907
+    assert planned.initial_rows == 300
+    assert planned.oracle_rows == 42_669 - 300 - 500
+    assert planned.corpus_rows == 82_907
 
 
 @pytest.mark.slow

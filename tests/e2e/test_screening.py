@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import date
 from importlib.resources import files
 from pathlib import Path
@@ -37,11 +38,17 @@ from agd.steps.explaining import why
 from agd.steps.funnel import Funnel
 from agd.steps.importing import import_dataset
 from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, screen, train_screener
+from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen, train_screener
 from agd.steps.training import retrain
 from agd.work.workspace import Workspace
 
 SMALL = ScreenerChoice(options=("n_trees=12",))
+
+
+def plan(pool: str, **asked: Any) -> ScreeningPlan:
+    """A screening by the small campaign."""
+    return ScreeningPlan("small", pool, choice=SMALL, **asked)
+
 
 POOL = """\
 id,formula,note
@@ -188,11 +195,11 @@ def predicted(workspace: Workspace, role: str, formulas: list[str]) -> dict[str,
 def test_the_funnel_of_a_file(workspace: Workspace, pool: str) -> None:
     """Every stage counts what a person counts by hand; hits are exactly what the screener predicts in the target."""
     n_before = scalar(workspace, "SELECT count(*) FROM composition")
-    told = screen(workspace, "small", pool, {"is_novel": False}, choice=SMALL, target="band_gap > 1 eV")
-    baseline, al = told["screenings"]
-    assert [baseline["role"], al["role"]] == ["baseline", "al"]
+    told = screen(workspace, plan(pool, is_novel=False, target="band_gap > 1 eV"))
+    baseline, al = told.screenings
+    assert [baseline.role, al.role] == ["baseline", "al"]
     for screened in (baseline, al):
-        assert list(screened["stages"].items())[:5] == [
+        assert list(screened.stages.items())[:5] == [
             ("read", 15),
             ("parsed", 12),
             ("distinct", 10),
@@ -200,40 +207,40 @@ def test_the_funnel_of_a_file(workspace: Workspace, pool: str) -> None:
             ("valid", 6),
         ]
         valid = ["NaF", "KF", "MgOF", "Ca(BO2)2", "BaCl2", "H2O"]
-        values = predicted(workspace, screened["role"], valid)
+        values = predicted(workspace, screened.role, valid)
         wanted = sorted((key for key in values if values[key] > 1), key=lambda key: (-values[key], key))
-        assert [hit["reduced_formula"] for hit in screened["top"]] == wanted
-        assert screened["stages"]["predicted in target"] == screened["n_hits"] == len(wanted)
-        hits = {hit["reduced_formula"]: hit for hit in screened["top"]}
-        assert hits["NaF"]["line"] == 2
-        assert hits["NaF"]["formula"] == "Na1F1"
-        assert hits["NaF"]["value"] == values["NaF"]
-        assert all(hit["other_rank"] is not None for hit in screened["top"] if hit["reduced_formula"] == "NaF")
-    assert told["n_shared"] == scalar(
+        assert [hit.reduced_formula for hit in screened.top] == wanted
+        assert screened.stages["predicted in target"] == screened.n_hits == len(wanted)
+        hits = {hit.reduced_formula: hit for hit in screened.top}
+        assert hits["NaF"].line == 2
+        assert hits["NaF"].formula == "Na1F1"
+        assert hits["NaF"].value == values["NaF"]
+        assert all(hit.other_rank is not None for hit in screened.top if hit.reduced_formula == "NaF")
+    assert told.n_shared == scalar(
         workspace, "SELECT count(*) FROM (SELECT composition_id FROM screening_hit GROUP BY 1 HAVING count(*) = 2) x"
     )
     assert scalar(workspace, "SELECT count(*) FROM composition WHERE reduced_formula IN ('Na7Cl5', 'LiNaKRbCsF5')") == 0
-    assert scalar(workspace, "SELECT count(*) FROM composition") - n_before <= told["n_shared"] + 6
+    assert scalar(workspace, "SELECT count(*) FROM composition") - n_before <= told.n_shared + 6
     assert scalar(workspace, "SELECT count(*) FROM verdict v JOIN screening_hit h USING (composition_id)") > 0
-    assert told["n_read"] == 15
+    assert told.n_read == 15
 
 
 def test_a_second_run_adds_nothing(workspace: Workspace, pool: str) -> None:
-    first = screen(workspace, "small", pool, choice=SMALL, roles=["al"])
-    assert first["was_there"] == {"al": False}
-    both = screen(workspace, "small", pool, choice=SMALL)
-    assert both["was_there"] == {"baseline": False, "al": True}
-    assert both["screenings"][1]["screening_id"] == first["screenings"][0]["screening_id"]
+    first = screen(workspace, plan(pool, roles=("al",)))
+    assert first.was_there == {"al": False}
+    both = screen(workspace, plan(pool))
+    assert both.was_there == {"baseline": False, "al": True}
+    assert both.screenings[1].screening_id == first.screenings[0].screening_id
     counted = "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM activity), count(*) FROM model_version"
     before = rows(workspace, counted)
-    again = screen(workspace, "small", pool, choice=SMALL)
-    assert again["screenings"] == both["screenings"]
-    assert again["n_read"] == 0
-    same = screen(workspace, "small", pool, choice=SMALL, target="band_gap>6.0 eV")
-    assert same["was_there"] == {"baseline": True, "al": True}
+    again = screen(workspace, plan(pool))
+    assert again.screenings == both.screenings
+    assert again.n_read == 0
+    same = screen(workspace, plan(pool, target="band_gap>6.0 eV"))
+    assert same.was_there == {"baseline": True, "al": True}
     assert rows(workspace, counted) == before
-    other = screen(workspace, "small", pool, {"max_count": 6}, choice=SMALL, roles=["al"])
-    assert other["screenings"][0]["screening_id"] not in {s["screening_id"] for s in both["screenings"]}
+    other = screen(workspace, plan(pool, max_count=6, roles=("al",)))
+    assert other.screenings[0].screening_id not in {s.screening_id for s in both.screenings}
 
 
 def test_what_the_screeners_learned_from(workspace: Workspace, campaign: Campaign) -> None:
@@ -295,8 +302,8 @@ def test_hashes_are_those_of_before(workspace: Workspace, campaign: Campaign) ->
 
 
 def test_retracted_labels_are_left_out(workspace: Workspace, campaign: Campaign, pool: str) -> None:
-    before = screen(workspace, "small", pool, choice=SMALL, target="band_gap > 1 eV")
-    hit = before["screenings"][1]["top"][0]["reduced_formula"]
+    before = screen(workspace, plan(pool, target="band_gap > 1 eV"))
+    hit = before.screenings[1].top[0].reduced_formula
     initial = (
         "SELECT min(label_id) FROM training_set_member JOIN campaign_set USING (training_set_id) WHERE role = 'initial'"
     )
@@ -306,10 +313,10 @@ def test_retracted_labels_are_left_out(workspace: Workspace, campaign: Campaign,
     assert train_screener(workspace, campaign, "initial", SMALL).n_initial == 29
     after = train_screener(workspace, campaign, "al", SMALL)
     assert (after.n_initial, after.n_learned, after.was_there) == (29, 11, False)
-    told = why(workspace, hit)["screenings"][-1]["trained_on"]  # the screener of before keeps what it learned from
-    assert (told["initial"], sum(told["by_iteration"].values()), told["retracted_since"]) == (30, 12, 2)
-    again = screen(workspace, "small", pool, choice=SMALL, target="band_gap > 1 eV")
-    assert again["was_there"] == {"baseline": False, "al": False}
+    told = why(workspace, hit).screenings[-1].trained_on  # the screener of before keeps what it learned from
+    assert (told.initial, sum(told.by_iteration.values()), told.retracted_since) == (30, 12, 2)
+    again = screen(workspace, plan(pool, target="band_gap > 1 eV"))
+    assert again.was_there == {"baseline": False, "al": False}
     for label_id, *_ in rows(workspace, "SELECT id FROM label WHERE id NOT IN (SELECT label_id FROM retraction)"):
         retract(workspace, label_id)
     with pytest.raises(InputError, match="no label left to learn from"):
@@ -336,12 +343,12 @@ def test_killed_in_the_middle_leaves_no_half_screening(
         with monkeypatch.context() as patch:
             patch.setattr(place, name, die)
             with pytest.raises(KeyboardInterrupt):
-                screen(workspace, "small", pool, choice=SMALL, target="band_gap > 1 eV")
+                screen(workspace, plan(pool, target="band_gap > 1 eV"))
         assert rows(workspace, counted) == before
     assert scalar(workspace, "SELECT count(*) FROM activity WHERE kind = 'screen' AND outcome = 'failed'") == 2
-    told = screen(workspace, "small", pool, choice=SMALL, target="band_gap > 1 eV")
-    assert all(model["was_there"] for model in told["screeners"].values())
-    assert len(told["screenings"]) == 2
+    told = screen(workspace, plan(pool, target="band_gap > 1 eV"))
+    assert all(model.was_there for model in told.screeners.values())
+    assert len(told.screenings) == 2
 
 
 def test_a_killed_process_leaves_nothing(workspace: Workspace, database_url: str, tmp_path: Path) -> None:
@@ -363,8 +370,8 @@ def test_a_killed_process_leaves_nothing(workspace: Workspace, database_url: str
     process.wait(timeout=60)
     kept = "SELECT (SELECT count(*) FROM screening), (SELECT count(*) FROM screening_hit), count(*) FROM stage"
     assert rows(workspace, kept) == [(0, 0, 0)]
-    told = screen(workspace, "small", str(tmp_path / "big.csv"), {"limit": 1000}, choice=SMALL)
-    assert [screened["stages"]["read"] for screened in told["screenings"]] == [1000, 1000]
+    told = screen(workspace, plan(str(tmp_path / "big.csv"), limit=1000))
+    assert [screened.stages["read"] for screened in told.screenings] == [1000, 1000]
     outcomes = "SELECT outcome FROM activity WHERE kind = 'screen' ORDER BY id"
     assert rows(workspace, outcomes) == [("lost",), ("done",)]
 
@@ -375,31 +382,31 @@ def test_a_dataset_is_a_pool(workspace: Workspace, tmp_path: Path) -> None:
         for formula in ["F1Na1", "K1F1", "KF", "CaF2", "BaCl2", "NaF", "LiF", "Rb1F1"]:
             file.write(json.dumps({"pretty_formula": formula, "e": 1}) + "\n")
     import_dataset(workspace, tmp_path / "p.jsonl.gz", "p", ImportRules("pretty_formula"))
-    rules = {"is_novel": False}
-    of_file = screen(workspace, "small", str(tmp_path / "p.jsonl.gz"), rules, choice=SMALL, target="band_gap > 0 eV")
-    of_dataset = screen(workspace, "small", "p", rules, choice=SMALL, target="band_gap > 0 eV")
-    assert of_file["screenings"][0]["stages"]["distinct"] == of_dataset["screenings"][0]["stages"]["read"] == 6
+    asked = plan("p", is_novel=False, target="band_gap > 0 eV")
+    of_file = screen(workspace, replace(asked, pool=str(tmp_path / "p.jsonl.gz")))
+    of_dataset = screen(workspace, asked)
+    assert of_file.screenings[0].stages["distinct"] == of_dataset.screenings[0].stages["read"] == 6
     keys = ("rank", "reduced_formula", "value", "line", "formula")
-    for one, other in zip(of_file["screenings"], of_dataset["screenings"], strict=True):
-        assert [[hit[key] for key in keys] for hit in one["top"]] == [
-            [hit[key] for key in keys] for hit in other["top"]
+    for one, other in zip(of_file.screenings, of_dataset.screenings, strict=True):
+        assert [[getattr(hit, key) for key in keys] for hit in one.top] == [
+            [getattr(hit, key) for key in keys] for hit in other.top
         ]
-        assert len(one["top"]) == 6
-    assert {row["dataset"] for row in of_dataset["screenings"]} == {"p"}
-    assert "p" in {found["name"] for found in why(workspace, "NaF")["datasets"]}
-    limited = screen(workspace, "small", "p", {**rules, "limit": 3}, ["al"], SMALL, target="band_gap > 0 eV")
-    assert {hit["reduced_formula"] for hit in limited["screenings"][0]["top"]} == {"NaF", "KF", "CaF2"}
+        assert len(one.top) == 6
+    assert {row.dataset for row in of_dataset.screenings} == {"p"}
+    assert "p" in {found.name for found in why(workspace, "NaF").datasets}
+    limited = screen(workspace, replace(asked, limit=3, roles=("al",)))
+    assert {hit.reduced_formula for hit in limited.screenings[0].top} == {"NaF", "KF", "CaF2"}
 
 
 def test_the_size_of_a_chunk_changes_nothing(
     workspace: Workspace, pool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = screen(workspace, "small", pool, choice=SMALL, target="band_gap > 1 eV")
+    whole = screen(workspace, plan(pool, target="band_gap > 1 eV"))
     monkeypatch.setattr(pools, "CHUNK", 2)
     (tmp_path / "other.csv").write_text(POOL + "\n")  # other bytes, so that it is screened again
-    chunked = screen(workspace, "small", str(tmp_path / "other.csv"), choice=SMALL, target="band_gap > 1 eV")
-    for one, other in zip(whole["screenings"], chunked["screenings"], strict=True):
-        assert (one["stages"], one["top"]) == (other["stages"], other["top"])
+    chunked = screen(workspace, plan(str(tmp_path / "other.csv"), target="band_gap > 1 eV"))
+    for one, other in zip(whole.screenings, chunked.screenings, strict=True):
+        assert (one.stages, one.top) == (other.stages, other.top)
 
 
 def test_novel_sigma_and_windows(workspace: Workspace, tmp_path: Path) -> None:
@@ -407,32 +414,31 @@ def test_novel_sigma_and_windows(workspace: Workspace, tmp_path: Path) -> None:
     known = [formula for (formula,) in rows(workspace, "SELECT DISTINCT reduced_formula FROM v_label ORDER BY 1")][:120]
     (tmp_path / "p.csv").write_text("any\n" + "\n".join(known) + "\n")
     path = str(tmp_path / "p.csv")
-    window = "1 eV < band_gap < 3 eV"
-    free = {"is_valid": False, "max_elements": 99, "max_atoms": 999, "max_count": 99}
-    every = screen(workspace, "small", path, {**free, "is_novel": False}, choice=SMALL, target=window)
-    novel = screen(workspace, "small", path, free, choice=SMALL, target=window)
-    safe = screen(
-        workspace, "small", path, {**free, "is_novel": False, "sigma": 0.3}, choice=SMALL, target=window, n_top=999
+    novel_ones = plan(
+        path, target="1 eV < band_gap < 3 eV", is_valid=False, max_elements=99, max_atoms=999, max_count=99
     )
-    assert "valid" not in every["screenings"][0]["stages"]
+    every = screen(workspace, replace(novel_ones, is_novel=False))
+    novel = screen(workspace, novel_ones)
+    safe = screen(workspace, replace(novel_ones, is_novel=False, sigma=0.3), n_top=999)
+    assert "valid" not in every.screenings[0].stages
     for role in (0, 1):
         trained_on = {
             formula
             for (formula,) in rows(
                 workspace,
                 "SELECT reduced_formula FROM v_training_label WHERE model_version_id ="
-                f" {every['screenings'][role]['model_version_id']}",
+                f" {every.screenings[role].model_version_id}",
             )
         }
-        assert novel["screenings"][role]["stages"]["novel"] == len(set(known) - trained_on) < len(known)
-        hits = every["screenings"][role]["top"]
-        depths = [min(hit["value"] - 1, 3 - hit["value"]) for hit in hits]
+        assert novel.screenings[role].stages["novel"] == len(set(known) - trained_on) < len(known)
+        hits = every.screenings[role].top
+        depths = [min(hit.value - 1, 3 - hit.value) for hit in hits]
         assert depths == sorted(depths, reverse=True)
         assert min(depths) > 0
-        top = safe["screenings"][role]["top"]
-        assert all(hit["value"] - 0.3 * hit["uncertainty"] > 1 for hit in top)
-        assert all(hit["value"] + 0.3 * hit["uncertainty"] < 3 for hit in top)
-        stages = safe["screenings"][role]["stages"]
+        top = safe.screenings[role].top
+        assert all(hit.value - 0.3 * hit.uncertainty > 1 for hit in top)
+        assert all(hit.value + 0.3 * hit.uncertainty < 3 for hit in top)
+        stages = safe.screenings[role].stages
         assert stages["beyond 0.3 sigma"] == len(top) < stages["predicted in target"]
 
 

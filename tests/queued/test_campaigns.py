@@ -1,5 +1,6 @@
 """Campaigns through the queue: the same rows as in one process, whatever is killed, wiped or done twice."""
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -24,19 +25,21 @@ from agd.steps import next_step, perform
 from agd.steps.asking import awaited, tell
 from agd.steps.campaign.campaigns import CampaignStep, Step, take
 from agd.steps.data.compositions import counts_of
+from agd.steps.generating import GenerationPlan
 from agd.steps.kinds import STEPS
 from agd.steps.labelling import Measurement
 from agd.steps.opening import open_campaign
+from agd.steps.screening import ScreenerChoice, ScreeningPlan
+from agd.steps.tallying import Keeping
 from agd.steps.turns import take_turn
 from agd.work.kinds import Kind
 from agd.work.retrying import MAX_TRANSIENT
 from agd_workflows import hands
-from agd_workflows.build import screening_workflow
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import Share, open_queue
 from agd_workflows.passing import run_lpad
 from agd_workflows.reconciling import Reconciler
-from agd_workflows.tasks import OF_KIND, Job, name_of
+from agd_workflows.tasks import OF_KIND, Job, generation_plan, name_of, screening_plan
 
 PACE = Pace(heartbeat_s=0.5, lease_s=30.0, reconcile_s=0.01)
 MakeSpec = Callable[..., ResolvedSpec]
@@ -97,7 +100,7 @@ def test_processes_of_a_crew_give_the_same_rows(queue: Any, make_spec: MakeSpec,
     resolved = make_spec()
     campaign = open_campaign(queue.workspace, resolved)
     seen: list[Step] = []
-    outcome = FireWorksEngine(2).run(queue.workspace, campaign, on_step=seen.append)
+    outcome = FireWorksEngine().run(queue.workspace, campaign, n_workers=2, on_step=seen.append)
     assert outcome.is_ended
     assert outcome.n_steps == queue.scalar("SELECT count(*) FROM activity WHERE lease_expires_at IS NOT NULL")
     assert Step("train autoencoder") in seen
@@ -429,12 +432,39 @@ def test_a_step_is_leased_once(queue: Any, make_spec: MakeSpec) -> None:
 def test_a_screening_goes_through_the_queue(queue: Any, make_spec: MakeSpec) -> None:
     queue.submit(make_spec())
     queue.work_through()
-    options = {"rules": {"max_elements": 4}, "roles": ["baseline", "al"], "target": None, "formula_column": None}
-    choice = {"kind": "random_forest", "options": ["n_trees=5"], "seed": 0}
-    queue.launchpad.add_wf(screening_workflow("small", "starter", choice, options))
+    choice = ScreenerChoice(options=("n_trees=5",))
+    plan = ScreeningPlan("small", "starter", choice=choice, max_elements=4)
+    assert len(FireWorksEngine().submit(queue.workspace, plan)) == 3
     assert queue.work() == 3
     assert queue.scalar("SELECT count(*) FROM screening") == 2
     assert queue.scalar("SELECT count(*) FROM activity WHERE kind = 'screen' AND fw_id IS NOT NULL") == 1
+
+
+def test_a_request_of_the_release_before_is_understood() -> None:
+    """Fireworks that were queued then say in parameters of their own what is one request today."""
+    choice = {"kind": "random_forest", "options": ["n_trees=5"], "seed": 1, "held_out": 0.1, "threads": None}
+    options = {"rules": {"max_elements": 4}, "roles": ["al"], "target": None, "formula_column": None}
+    asked = {"campaign": "small", "choice": choice}
+    screen = load_object({"_fw_name": "agd.screen", "pool": "starter", "options": options, **asked})
+    learner = ScreenerChoice(options=("n_trees=5",), seed=1)
+    assert screening_plan(screen) == ScreeningPlan("small", "starter", ("al",), learner, max_elements=4)
+    train = screening_plan(load_object({"_fw_name": "agd.train_screener", "role": "al", **asked}))
+    assert (train.campaign, train.choice) == ("small", learner)
+    keeping = {"keep": "valid", "max_elements": None, "max_atoms": None, "max_count": 2}
+    drawn = {"n": 30, "seed": 0, "start": 7, "threads": 1}
+    generate = {"_fw_name": "agd.generate", "generation": "g", "generator": 3, "keeping": keeping, "options": drawn}
+    assert generation_plan(load_object(generate)) == GenerationPlan("g", 3, 30, 0, 7, Keeping("valid", max_count=2))
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        ScreeningPlan("small", "starter", ("al",), ScreenerChoice(options=("n_trees=5",)), limit=3),
+        GenerationPlan("g", 3, 30, keeping=Keeping("valid", max_count=2)),
+    ],
+)
+def test_a_request_is_plain_and_whole(plan: ScreeningPlan | GenerationPlan) -> None:
+    assert type(plan).of_request(json.loads(json.dumps(plan.as_request()))) == plan
 
 
 def test_a_lease_must_outlast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -151,8 +151,8 @@ def test_what_was_generated_names_the_search_that_draws_from_it(
 def test_a_generator_that_makes_no_formula_is_a_row_of_dashes(make_study: MakeStudy) -> None:
     study = make_study(Protocol())
     model = study.train("forest", study.members_of_row("Exp3 BS"), kind="random_forest", given={"n_trees": 2})
-    told = {"generation": "g", "options": {"metrics": Gathering(Keeping(), Seen(), n_sampled=5).metrics()}}
-    lines = {line.quantity: line.ours for line in matgan._lines("paper", told, model, is_last=True)}
+    metrics = Gathering(Keeping(), Seen(), n_sampled=5).metrics()
+    lines = {line.quantity: line.ours for line in matgan._lines("paper", "g", metrics, model, is_last=True)}
     assert lines["valid distinct, %"] is None
     assert lines["valid samples, %"] == Figure(0.0)
     nothing = np.zeros((0, 103), np.int32)

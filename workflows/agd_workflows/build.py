@@ -9,7 +9,9 @@ from fireworks import FiretaskBase, Firework, Workflow
 from agd.db import jobs
 from agd.db.connection import AnyRow
 from agd.steps.campaign.campaigns import Campaign, Step, job_of
+from agd.steps.generating import GenerationPlan
 from agd.steps.kinds import CATEGORY, ENCODING, ITERATION, STEPS
+from agd.steps.screening import ScreeningPlan
 from agd.work.workspace import Workspace
 from agd_workflows import tasks
 
@@ -27,23 +29,21 @@ def campaign_workflow(workspace: Workspace, campaign: Campaign, due: Sequence[St
     return _linked(campaign.name, made[: len(due)], made[len(due) :])
 
 
-def screening_workflow(name: str, pool: str, choice: Mapping[str, Any], options: Mapping[str, Any]) -> Workflow:
-    """Train the screener of each role, then screen; arguments as of `agd.steps.screening.screen`, as plain values."""
-    shared = {"campaign": name, "choice": dict(choice)}
+def screening_workflow(plan: ScreeningPlan) -> Workflow:
+    """Train the screener of each role, then screen."""
+    name, request = plan.campaign, plan.as_request()
     trained = [
-        _firework(f"{name}: train {role} screener", tasks.TrainScreener({**shared, "role": role}))
-        for role in options["roles"]
+        _firework(name, f"{name}: train {role} screener", tasks.TrainScreener(role=role, request=request))
+        for role in plan.roles
     ]
-    screen = tasks.Screen({**shared, "pool": pool, "options": dict(options)})
-    return _linked(name, trained, [_firework(f"{name}: screen {pool}", screen)])
+    screen = _firework(name, f"{name}: screen {plan.pool}", tasks.Screen(request=request))
+    return _linked(name, trained, [screen])
 
 
-def generation_workflow(
-    name: str, generator_id: int, keeping: Mapping[str, Any], options: Mapping[str, Any]
-) -> Workflow:
-    """One firework; arguments as of `agd.steps.generating.generate`, as plain values."""
-    task = tasks.Generate(generation=name, generator=generator_id, keeping=dict(keeping), options=dict(options))
-    return _linked(name, [_firework(f"generate {name}", task)], [])
+def generation_workflow(plan: GenerationPlan) -> Workflow:
+    """One firework."""
+    task = tasks.Generate(request=plan.as_request())
+    return _linked(plan.name, [_firework(plan.name, f"generate {plan.name}", task)], [])
 
 
 def step_of(workspace: Workspace, document: Mapping[str, Any]) -> Step | None:
@@ -83,9 +83,9 @@ def _job(row: AnyRow) -> Firework:
     return Firework([tasks.Job(job=row.id)], spec=spec, name=row.title)
 
 
-def _firework(title: str, task: FiretaskBase) -> Firework:
+def _firework(owner: str, title: str, task: FiretaskBase) -> Firework:
+    """A firework of one task; its owner is a campaign, or a generation."""
     category = CATEGORY[tasks.kind_of(task.fw_name)]
-    owner = task.get("campaign") or task["generation"]
     spec = {"campaign": owner, "_category": category, "_add_launchpad_and_fw_id": True}
     return Firework([task], spec=spec, name=title)
 

@@ -1,24 +1,36 @@
 """The FireWorks engine: a campaign's steps go through the queue, and a crew of processes works it."""
 
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from fireworks import LaunchPad
 
 from agd.db import activities, campaigns, jobs
+from agd.db.connection import Transaction
 from agd.db.schema import server_time
-from agd.errors import StepError
-from agd.loop import Outcome, stop_signals
+from agd.engines import Mended, Outcome, QueueEngine, WorkerPlan
+from agd.errors import AgdError, InputError, StepError
+from agd.loop import stop_signals
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, due_steps
 from agd.steps.campaign.campaigns import Campaign, Step, kept_back
+from agd.steps.examining import Finding, Site
+from agd.steps.generating import GenerationPlan
+from agd.steps.offline import Ingested
+from agd.steps.screening import ScreeningPlan
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
-from agd_workflows.hands import ENGINE
+from agd_workflows import offline
+from agd_workflows.build import generation_workflow, screening_workflow
+from agd_workflows.examining import queue_against_record
+from agd_workflows.hands import ENGINE, queued
 from agd_workflows.launching import Share, open_queue
-from agd_workflows.reconciling import Reconciler
+from agd_workflows.passing import run_lpad
+from agd_workflows.reconciling import Reconciler, states
+from agd_workflows.serving import serve
 from agd_workflows.standstill import why_still
 from agd_workflows.worker import Crew
 
@@ -27,18 +39,25 @@ _HOPELESS = 8
 """Deaths in a row, each soon after the start, after which no worker is started any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class FireWorksEngine:
-    """Runs campaigns by `n_workers` processes of this machine, beside whoever else works the queue."""
+class FireWorksEngine(QueueEngine):
+    """Runs campaigns by processes of this machine, beside whoever else works the queue."""
 
-    n_workers: int = 1
+    has_queue: ClassVar[bool] = True
 
-    def submit(self, workspace: Workspace, campaign: Campaign) -> LaunchPad:
-        """Hand the campaign to the queue, and leave it there for the workers.
+    def submit(self, workspace: Workspace, work: Campaign | ScreeningPlan | GenerationPlan) -> Sequence[int]:
+        """Hand work to the queue, leave it to the workers, and return the ids of its fireworks.
 
         Raises:
             BusyError: a process runs the campaign by itself.
         """
+        if isinstance(work, Campaign):
+            return sorted(
+                document["fw_id"] for _, document in queued(workspace, self._hand_over(workspace, work), work.name)
+            )
+        workflow = screening_workflow(work) if isinstance(work, ScreeningPlan) else generation_workflow(work)
+        return sorted(open_queue(workspace).add_wf(workflow).values())
+
+    def _hand_over(self, workspace: Workspace, campaign: Campaign) -> LaunchPad:
         with workspace.database.read() as tx:
             asked_before = server_time(tx)
         lock = workspace.database.campaign_lock(campaign.id, campaign.name, is_shared=True)
@@ -53,9 +72,9 @@ class FireWorksEngine:
         workspace: Workspace,
         campaign: Campaign,
         *,
+        n_workers: int = 1,
         on_step: Callable[[Step], object] = id,
         progress: Progress = silent,  # noqa: ARG002  the crew's steps are seen from outside
-        before: Collection[str] = (),
     ) -> Outcome:
         """Submit the campaign and work the queue until it ends, has to wait, or somebody asks to stop.
 
@@ -65,14 +84,12 @@ class FireWorksEngine:
             BusyError: a process runs the campaign by itself.
             StepError: the campaign is parked: a step of it failed for good.
         """
-        if before:
-            raise StepError("only the local engine stops before a step")
         started = time.monotonic()
-        launchpad = self.submit(workspace, campaign)
+        launchpad = self._hand_over(workspace, campaign)
         reconciler = Reconciler(workspace, launchpad)
         watch = _Watch(workspace, campaign, on_step)
         log = workspace.artifacts.parent / "launches" / f"{campaign.name}.log"
-        crew = Crew(workspace, Share(campaign=campaign.name), self.n_workers, log)
+        crew = Crew(workspace, Share(campaign=campaign.name), n_workers, log)
         next_look = time.monotonic() + workspace.pace.reconcile_s
 
         def why() -> str | None:
@@ -102,6 +119,53 @@ class FireWorksEngine:
         return Outcome(
             not watch.due, is_waiting, is_cut_short, watch.n_steps, time.monotonic() - started, watch.kept_back
         )
+
+    def status(self, workspace: Workspace, names: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
+        """How many fireworks of these campaigns are in each state."""
+        return states(open_queue(workspace), names)
+
+    def findings(self, site: Site, tx: Transaction) -> Iterable[Finding]:
+        """What the queue says that the record does not."""
+        return queue_against_record(site, tx)
+
+    def work(self, workspace: Workspace, plan: WorkerPlan, say: Callable[[str], object]) -> None:
+        """Do what is queued, and keep queue and record in step, until asked to stop."""
+        serve(workspace, plan, say)
+
+    def reconcile(self, workspace: Workspace, *, is_dry: bool, say: Callable[[str], object]) -> Sequence[Mended] | None:
+        """One pass, and where a workflow is locked a second one, when its lock would be stale."""
+        reconciler = Reconciler(workspace, open_queue(workspace), is_dry=is_dry)
+        mended = reconciler.look()
+        if mended is not None and reconciler.has_locks:
+            say(f"a workflow is locked: looking again in {workspace.pace.lease_s:g} s")
+            time.sleep(workspace.pace.lease_s)
+            mended += reconciler.look() or []
+        return mended
+
+    def ingest(self, workspace: Workspace, paths: Sequence[Path]) -> Iterator[tuple[Path, Ingested | AgdError]]:
+        """Record what prepared steps came to, and tell the queue, folder by folder."""
+        launchpad = open_queue(workspace)
+        found = list(offline.folders(paths))
+        if not found:
+            raise InputError(f"no prepared step in {', '.join(map(str, paths))}: see `agd worker --offline`")
+        for folder in found:
+            try:
+                yield folder, offline.ingest(workspace, launchpad, folder)
+            except AgdError as error:
+                yield folder, error
+
+    def run_tool(self, workspace: Workspace | None, words: Sequence[str]) -> int:
+        """Run FireWorks' own `lpad` on the queue."""
+        if workspace is None:
+            return run_lpad(None, words)
+        launchpad = open_queue(workspace)
+
+        def why() -> str | None:
+            locked = [row["name"] for row in launchpad.workflows.find({"locked": True}, {"name": 1})]
+            return f"waiting for locked workflows: {', '.join(locked)}; `agd reconcile` unlocks" if locked else None
+
+        with waiting(why, is_urgent=True), waiting(lambda: None, is_last_word=True):
+            return run_lpad(launchpad, words)
 
 
 def _see_them_live(crew: Crew, log: Path) -> None:

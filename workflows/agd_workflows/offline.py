@@ -186,7 +186,7 @@ class Sender:
             else:
                 self._set_aside(folder, error)
             return False
-        self.say(told(ingested))
+        self.say(str(ingested))
         self._settle(folder, is_given_up=False)
         return True
 
@@ -251,12 +251,6 @@ def folders(paths: Sequence[Path]) -> Iterator[Path]:
             yield path
         else:
             yield from (job.parent for job in sorted(path.glob(f"*/{offline.JOB}")))
-
-
-def told(ingested: Ingested) -> str:
-    """What became of a spool, for a person."""
-    error = "" if ingested.error is None else f" ({ingested.error})"
-    return f"{ingested.campaign}: {ingested.step} {ingested.what}{error}"
 
 
 def compute_words(folder: Path) -> str:

@@ -16,6 +16,7 @@ from fireworks import LaunchPad
 
 from agd.db import activities, campaigns
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
+from agd.engines import Mended
 from agd.errors import DatabaseError
 from agd.steps import AWAIT, due_steps
 from agd.steps.campaign.campaigns import Campaign, Step, as_campaign, kept_back, park
@@ -27,18 +28,6 @@ from agd_workflows import tasks
 from agd_workflows.build import campaign_workflow, step_of
 from agd_workflows.cluster import blame
 from agd_workflows.hands import ENGINE, UNSETTLED, queued
-
-
-@dataclass(frozen=True, slots=True)
-class Mended:
-    """One thing that was put right, or with a dry look would be."""
-
-    campaign: str | None
-    fw_id: int | None
-    what: str
-
-    def __str__(self) -> str:
-        return f"{self.campaign or 'queue'}{'' if self.fw_id is None else f' (firework {self.fw_id})'}: {self.what}"
 
 
 @dataclass(frozen=True, slots=True)

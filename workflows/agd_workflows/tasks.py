@@ -5,7 +5,6 @@ from typing import Any, ClassVar
 from fireworks import FiretaskBase, FWAction
 
 from agd.steps import generating, screening
-from agd.steps.tallying import Keeping
 from agd_workflows import hands
 
 
@@ -27,13 +26,13 @@ class TrainScreener(FiretaskBase):  # type: ignore[misc]
     """Train a screener on a campaign's labels, or find the version that is there."""
 
     _fw_name = "agd.train_screener"
-    required_params: ClassVar[list[str]] = ["campaign", "role", "choice"]
+    required_params: ClassVar[list[str]] = ["role"]
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002
         """Train it."""
-        with hands.workspace(self) as workspace, hands.told(f"{self['campaign']}: train {self['role']} screener"):
-            choice = screening.ScreenerChoice(**self["choice"])
-            trained = screening.train_role(workspace, self["campaign"], self["role"], choice)
+        plan = screening_plan(self)
+        with hands.workspace(self) as workspace, hands.told(f"{plan.campaign}: train {self['role']} screener"):
+            trained = screening.train_role(workspace, plan.campaign, self["role"], plan.choice)
         return FWAction(stored_data={"tensors_sha256": trained.tensors_sha256})
 
 
@@ -41,28 +40,44 @@ class Screen(FiretaskBase):  # type: ignore[misc]
     """Screen a pool by a campaign's screeners."""
 
     _fw_name = "agd.screen"
-    required_params: ClassVar[list[str]] = ["campaign", "pool", "choice", "options"]
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002
         """Screen it."""
-        with hands.workspace(self) as workspace, hands.told(f"{self['campaign']}: screen {self['pool']}"):
-            choice = screening.ScreenerChoice(**self["choice"])
-            told = screening.screen(workspace, self["campaign"], self["pool"], choice=choice, **self["options"])
-        return FWAction(stored_data={"screenings": [row["screening_id"] for row in told["screenings"]]})
+        plan = screening_plan(self)
+        with hands.workspace(self) as workspace, hands.told(f"{plan.campaign}: screen {plan.pool}"):
+            found = screening.screen(workspace, plan)
+        return FWAction(stored_data={"screenings": [row.screening_id for row in found.screenings]})
 
 
 class Generate(FiretaskBase):  # type: ignore[misc]
     """Store samples of a generator as a dataset, or find it there."""
 
     _fw_name = "agd.generate"
-    required_params: ClassVar[list[str]] = ["generation", "generator", "keeping", "options"]
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002
         """Draw them."""
-        with hands.workspace(self) as workspace, hands.told(f"generate {self['generation']}"):
-            named = {"name": self["generation"], "keeping": Keeping(**self["keeping"])}
-            told = generating.generate(workspace, self["generator"], **named, **self["options"])
-        return FWAction(stored_data={"dataset_id": told["dataset_id"]})
+        plan = generation_plan(self)
+        with hands.workspace(self) as workspace, hands.told(f"generate {plan.name}"):
+            dataset_id = generating.generate(workspace, plan).dataset_id
+        return FWAction(stored_data={"dataset_id": dataset_id})
+
+
+def screening_plan(task: FiretaskBase) -> screening.ScreeningPlan:
+    """What a task asks for; one queued before requests were kept whole says it in its own parameters."""
+    if "request" not in task:
+        options = dict(task.get("options", {"roles": [task.get("role")]}))
+        rules = options.pop("rules", {})
+        asked = {"campaign": task["campaign"], "pool": task.get("pool", ""), "choice": task["choice"]}
+        return screening.ScreeningPlan.of_request({**asked, **options, **rules})
+    return screening.ScreeningPlan.of_request(task["request"])
+
+
+def generation_plan(task: FiretaskBase) -> generating.GenerationPlan:
+    """Likewise."""
+    if "request" not in task:
+        asked = {"name": task["generation"], "generator_id": task["generator"], "keeping": task["keeping"]}
+        return generating.GenerationPlan.of_request({**asked, **task["options"]})
+    return generating.GenerationPlan.of_request(task["request"])
 
 
 def name_of(kind: str) -> str:

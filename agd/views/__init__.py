@@ -1,0 +1,65 @@
+"""What is shown: one frozen row each, whose fields are the keys of `--json` and of the Python interface, in order.
+
+A row of the record keeps the names of the view or query it comes from. Counts are `n_`, values are in `unit`, times
+have their zone. A field is None where the record has nothing to say.
+"""
+
+from agd.views.campaigns import CampaignProgress, IterationProgress, RunPlan, RunProgress, Status, StepAtWork, Suggested
+from agd.views.datasets import Dataset, DatasetWithRefused, RefusedRow
+from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
+from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
+from agd.views.lineage import (
+    Composition,
+    GeneratedAs,
+    Lineage,
+    ListedIn,
+    ModelOnTheWay,
+    PickedBy,
+    SuggestedKnowing,
+    TrainedOn,
+    Verdict,
+)
+from agd.views.models import ModelVersion, TrainedModel
+from agd.views.rows import as_json, of_row, of_rows, plain
+from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
+
+__all__ = [
+    "CampaignProgress",
+    "Composition",
+    "Dataset",
+    "DatasetWithRefused",
+    "ExpectedGeneration",
+    "FoundGeneration",
+    "GeneratedAs",
+    "Generation",
+    "Hit",
+    "IterationProgress",
+    "Label",
+    "Lineage",
+    "ListedIn",
+    "ModelOnTheWay",
+    "ModelVersion",
+    "NewGeneration",
+    "PickedBy",
+    "RefusedRow",
+    "Resting",
+    "RestingCampaign",
+    "RestingEvaluation",
+    "RestingModel",
+    "RunPlan",
+    "RunProgress",
+    "Screened",
+    "Screening",
+    "ScreeningWithHits",
+    "Status",
+    "StepAtWork",
+    "Suggested",
+    "SuggestedKnowing",
+    "TrainedModel",
+    "TrainedOn",
+    "Verdict",
+    "as_json",
+    "of_row",
+    "of_rows",
+    "plain",
+]

@@ -1,0 +1,164 @@
+"""How campaigns stand, and what they suggest."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class CampaignProgress:
+    """How a campaign stands: v_campaign_progress, and what its activities say."""
+
+    state: str
+    campaign: str
+    property: str
+    unit: str
+    target_low: float | None
+    target_high: float | None
+    mode: str
+    budget_calls: int
+    n_iterations: int
+    n_suggested: int
+    n_undecodable: int
+    n_decodable: int
+    n_duplicate: int
+    n_known: int
+    n_rejected: int
+    n_new: int
+    n_charged: int
+    n_finds: int
+    finds_per_call: Decimal | None
+    highest: float | None
+    lowest: float | None
+    twin_of: str | None
+    created_at: datetime
+    stop_requested_at: datetime | None
+    ended_at: datetime | None
+    end_reason: str | None
+    campaign_id: int
+    best: float | None
+    last_outcome: str | None
+    last_error: str | None
+    last_active: datetime | None
+    time_spent: timedelta | None
+    n_launches: int
+    engine: str
+    parked_reason: str | None
+    is_waiting: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunProgress(CampaignProgress):
+    """The same after a run, with the steps that were taken and the seconds they took."""
+
+    n_steps: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class IterationProgress:
+    """What became of the suggestions of an iteration: v_iteration."""
+
+    campaign: str
+    iteration: int
+    n_suggested: int
+    n_undecodable: int
+    n_decodable: int
+    n_duplicate: int
+    n_known: int
+    n_rejected: int
+    n_new: int
+    n_charged: int
+    n_finds: int
+    highest: float | None
+    lowest: float | None
+    is_recorded: bool
+    iteration_id: int
+    campaign_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepAtWork:
+    """A step that somebody is at, and until when it is leased: v_lease."""
+
+    campaign: str
+    step: str
+    iteration: int | None
+    token: int
+    host: str
+    pid: int
+    fw_id: int | None
+    launch_id: int | None
+    started_at: datetime
+    lease_expires_at: datetime
+    is_expired: bool
+    campaign_id: int
+    iteration_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Campaigns, the last iterations of the one that was asked for, who is at work, and what is queued by state."""
+
+    campaigns: Sequence[CampaignProgress]
+    iterations: Sequence[IterationProgress]
+    at_work: Sequence[StepAtWork]
+    queue: Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class RunPlan:
+    """What running a specification would do."""
+
+    campaign: str
+    mode: str
+    target: str
+    is_open_already: bool
+    is_unchanged: bool
+    dataset: str
+    initial_rows: int
+    autoencoder: str
+    corpus: str
+    corpus_rows: int
+    oracle: str
+    oracle_rows: int
+    sampler: str
+    pool: str | None
+    oracle_calls_left: int
+    spec_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggested:
+    """A suggestion and what became of it: v_suggestion."""
+
+    campaign: str
+    iteration: int
+    rank: int
+    outcome: str | None
+    reason: str | None
+    decode_failure: str | None
+    reduced_formula: str | None
+    value: float | None
+    uncertainty: float | None
+    unit: str
+    is_find: bool | None
+    is_retracted: bool
+    is_charged: bool | None
+    proposed: str
+    posterior_mean: float | None
+    posterior_sd: float | None
+    acquisition: float | None
+    seed: int | None
+    suggested_at: datetime
+    agd_version: str
+    host: str
+    autoencoder_sha256: str
+    suggestion_id: int
+    campaign_id: int
+    iteration_id: int
+    latent_id: int
+    composition_id: int | None
+    label_id: int | None
+    activity_id: int

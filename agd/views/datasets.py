@@ -1,0 +1,45 @@
+"""Data sets, and the rows that were refused."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """A data set with its size, its range of values and its origin."""
+
+    name: str
+    property: str | None
+    unit: str | None
+    n_compositions: int
+    n_read: int
+    n_rejected: int
+    lowest: float | None
+    mean: float | None
+    highest: float | None
+    source: str
+    source_sha256: str
+    options: Mapping[str, Any]
+    imported_at: datetime
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedRow:
+    """A row of a table that was not imported, and why."""
+
+    dataset_id: int
+    line: int
+    kind: str
+    formula: str | None
+    value: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetWithRefused(Dataset):
+    """A data set with the rows that were refused."""
+
+    rejects: Sequence[RefusedRow]

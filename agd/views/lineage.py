@@ -1,0 +1,154 @@
+"""Everything that led to a composition."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from agd.views.campaigns import Suggested
+from agd.views.labels import Label
+
+
+@dataclass(frozen=True, slots=True)
+class Composition:
+    """A composition and the activity that first stored it."""
+
+    id: int
+    reduced_formula: str
+    chemical_system: str
+    anonymous_formula: str
+    n_elements: int
+    n_atoms: int
+    activity_id: int
+    made_by: str
+    made_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a rule says of a composition; None where it cannot be applied."""
+
+    rule: str
+    rule_version: int
+    is_charge_neutral: bool | None
+    is_electronegativity_balanced: bool | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedIn:
+    """A data set on the way to a composition, and the line that lists it, if one does."""
+
+    name: str
+    source: str
+    source_sha256: str
+    property: str | None
+    n_read: int
+    imported_at: datetime
+    line: int | None
+    formula: str | None
+    is_generated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedAs:
+    """The first sample of a composition in a generation, and how many there are."""
+
+    generation: str
+    sample: int
+    generated_formula: str
+    n_samples: int
+    generator: str
+    generator_sha256: str
+    model_version_id: int
+    seed: int
+    generated_at: datetime
+    agd_version: str
+    host: str
+    dataset_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelOnTheWay:
+    """A model version on the way to a composition; `is_held_out` is None where that is not in its training set."""
+
+    id: int
+    kind: str
+    plugin: str
+    architecture_version: int
+    options: Mapping[str, Any]
+    seed: int
+    metrics: Mapping[str, float]
+    tensors_sha256: str
+    started_at: datetime
+    ended_at: datetime | None
+    agd_version: str
+    host: str
+    n_members: int
+    is_held_out: bool | None
+    drawn_from: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedOn:
+    """How many labels a screener learned from, and how many of them were retracted since."""
+
+    initial: int
+    by_iteration: Mapping[int, int]
+    retracted_since: int
+
+
+@dataclass(frozen=True, slots=True)
+class PickedBy:
+    """A hit of a screening: v_screening_hit, with its criteria and the generator of its pool, if one made it."""
+
+    campaign: str
+    role: str
+    rank: int
+    reduced_formula: str
+    value: float
+    unit: str
+    uncertainty: float
+    pool: str
+    pool_line: int
+    pool_formula: str
+    pool_sha256: str
+    screener: str
+    screener_sha256: str
+    screened_at: datetime
+    agd_version: str
+    host: str
+    screening_id: int
+    campaign_id: int
+    model_version_id: int
+    composition_id: int
+    activity_id: int
+    n_hits: int
+    criteria: Mapping[str, Any]
+    pool_generator: str | None
+    pool_generator_sha256: str | None
+    pool_seed: int | None
+    trained_on: TrainedOn
+
+
+@dataclass(frozen=True, slots=True)
+class SuggestedKnowing(Suggested):
+    """A suggestion with the labels by iteration (0: initial) that its sampler had learned from."""
+
+    learned_from: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """Everything that led to a composition; `query_ms` is the time spent in the database."""
+
+    formula: str
+    composition: Composition
+    verdicts: Sequence[Verdict]
+    initial_in: Sequence[str]
+    datasets: Sequence[ListedIn]
+    generations: Sequence[GeneratedAs]
+    labels: Sequence[Label]
+    screenings: Sequence[PickedBy]
+    suggestions: Sequence[SuggestedKnowing]
+    model_versions: Sequence[ModelOnTheWay]
+    query_ms: float

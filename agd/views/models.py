@@ -1,0 +1,44 @@
+"""Model versions."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ModelVersion:
+    """A model version with what was measured of it and the size of its training set."""
+
+    id: int
+    kind: str
+    plugin: str
+    architecture_version: int
+    options: Mapping[str, Any]
+    seed: int
+    metrics: Mapping[str, float]
+    tensors_sha256: str
+    training_set_id: int
+    threads: int | None
+    n_members: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedModel:
+    """A model that was trained by hand, was there before, or with `model_version_id` None is still to be trained."""
+
+    kind: str
+    plugin: str
+    property: str | None
+    options: Mapping[str, Any]
+    seed: int
+    threads: int
+    recipe_sha256: str
+    n_initial: int
+    n_learned: int
+    last_iteration: int | None
+    n_held_out: int
+    was_there: bool
+    model_version_id: int | None
+    tensors_sha256: str | None
+    metrics: Mapping[str, float]
