@@ -40,6 +40,7 @@ _log = logging.getLogger(__name__)
 _STALL_S = 90.0
 _LAUNCHES = 3
 _START_LOCK_S = 180.0
+_LOOKS = 10  # outlast the moment in which another process only looks at a lock
 _AILING_GRACE_S = 2.0
 _RESTART_PATIENCE_S = 5.0
 
@@ -121,9 +122,8 @@ class EmbeddedServer:
             _system_errors(self._home),
             Waiting(f"the server of {self._home}") as waiting,
             _starting(place.folder, waiting),
-            _shut(place.folder, force=force),
+            _shut(place, waiting, force=force),
         ):
-            waiting.reason = _ending(place)
             (place.folder / supervisor.PINNED).unlink(missing_ok=True)
             if not supervisor.stop_server(place.folder, place.data):
                 pid = supervisor.postmaster_pid(place.data)
@@ -270,17 +270,20 @@ def _share(path: Path, waiting: Waiting) -> int:
 
 
 @contextmanager
-def _shut(folder: Path, *, force: bool) -> Iterator[None]:
-    """Keep clients out; the retries outlast the moment in which another process only looks at the lock."""
-    clients = supervisor.open_lock(folder / supervisor.CLIENTS)
+def _shut(place: Place, waiting: Waiting, *, force: bool) -> Iterator[None]:
+    """Keep clients out; waits for a supervisor that does so itself, for it stops the server."""
+    clients = supervisor.open_lock(place.folder / supervisor.CLIENTS)
+    waiting.reason = _ending(place)
+    n_refused = 0
     try:
-        for _ in range(10):
-            if force or supervisor.try_lock(clients):
-                break
+        while not force and not supervisor.try_lock(clients):
+            n_refused += supervisor.try_lock(clients, is_shared=True)  # then others share it: they are clients
+            supervisor.unlock(clients)
+            if n_refused >= _LOOKS:
+                pids = ", ".join(map(str, _holders(clients))) or "unknown"
+                name = f"the server of {place.folder.parent}"
+                raise BusyError(f"{name} has clients (process {pids}): end them, or stop with force")
             time.sleep(0.02)
-        else:
-            pids = ", ".join(map(str, _holders(clients))) or "unknown"
-            raise BusyError(f"the server of {folder.parent} has clients (process {pids}): end them, or stop with force")
         yield
     finally:
         os.close(clients)

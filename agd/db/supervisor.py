@@ -49,6 +49,13 @@ def try_lock(descriptor: int, *, is_shared: bool = False) -> bool:
     return True
 
 
+def unlock(descriptor: int) -> None:
+    """Give a lock back."""
+    import fcntl
+
+    fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+
 def is_held(path: Path, *, by_sharers: bool = False) -> bool:
     """Whether a process holds the lock exclusively, or at all with `by_sharers`."""
     try:

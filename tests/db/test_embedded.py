@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -541,6 +542,25 @@ def test_client_waits_for_a_server_that_is_being_stopped(home: Path) -> None:
     with server as url:
         assert value_of(url) == (42,)
         assert server.status().pid != pid
+
+
+@linux_only
+def test_stop_waits_for_a_server_that_is_being_stopped(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=0)
+    with server:
+        pid = server.status().pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        assert eventually(lambda: supervisor.is_held(home / "server" / supervisor.CLIENTS))
+        wakes = threading.Timer(1.0, os.kill, (pid, signal.SIGCONT))
+        wakes.start()
+        server.stop()
+        wakes.join()
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+    assert server.status().state == "stopped"
 
 
 def test_forked_child_is_no_client(home: Path) -> None:
