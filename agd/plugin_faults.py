@@ -8,11 +8,10 @@ from typing import Any
 import numpy as np
 
 from agd import registry
+from agd.chem.elements import N_ELEMENTS
 from agd.errors import AgdError, FaultyPluginError
 from agd.protocols import FormulaGenerator, Generator, Options, Oracle, Progress, Sampler, silent
 from agd.types import Counts, Decoded, FittedModel, History, Latents, Prediction, Proposals, TrainingTable
-
-_N_ELEMENTS = 103
 
 
 @contextmanager
@@ -78,7 +77,7 @@ class _Sampler:
             if proposals.latents is not None:
                 _require_array(proposals.latents, (n_rows, len(history.bounds)), "floating", "latents")
             else:
-                _require_array(proposals.counts, (n_rows, _N_ELEMENTS), "integer", "counts")
+                _require_array(proposals.counts, (n_rows, N_ELEMENTS), "integer", "counts")
             for measure in ("posterior_mean", "posterior_sd", "acquisition"):
                 _require_array(getattr(proposals, measure), (n_rows,), "floating", measure, may_be_nan=True)
         return proposals
@@ -103,7 +102,7 @@ class _Generator:
         with blamed("agd.generators", self.name, "decode"):
             decoded = self.made.decode(latents)
             _require_type(decoded, Decoded)
-            _require_array(decoded.counts, (len(latents), _N_ELEMENTS), "integer", "counts")
+            _require_array(decoded.counts, (len(latents), N_ELEMENTS), "integer", "counts")
             is_failed = np.zeros(len(latents), np.bool_)
             is_failed[list(decoded.failures)] = True
             is_wrong = is_failed == decoded.counts.any(axis=1)
@@ -119,7 +118,7 @@ class _FormulaGenerator:
     def sample(self, start: int, n: int, *, seed: int) -> Counts:
         with blamed("agd.formula_generators", self.name, "sample"):
             counts = self.made.sample(start, n, seed=seed)
-            _require_array(counts, (n, _N_ELEMENTS), "integer", "counts")
+            _require_array(counts, (n, N_ELEMENTS), "integer", "counts")
         return counts
 
 

@@ -5,7 +5,21 @@ from typing import Annotated
 import typer
 
 import agd
-from agd.cli import campaign, data, database, generate, keeping, labels, report, reproduce, screen, train, why, worker
+from agd.cli import (
+    campaign,
+    data,
+    database,
+    generate,
+    jobs,
+    keeping,
+    labels,
+    report,
+    reproduce,
+    screen,
+    train,
+    why,
+    worker,
+)
 from agd.cli.demo import demo
 
 EXIT_CODES = """\b
@@ -32,6 +46,7 @@ app.add_typer(train.app, name="train", help="Train a model by hand.")
 generate.register(app)
 why.register(app)
 worker.register(app)
+app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")
 keeping.register(app)
 app.command()(reproduce.reproduce)
 app.command()(demo)

@@ -56,6 +56,7 @@ def worker(
     """
     from agd import engines
     from agd.config import load_settings
+    from agd.writing import check_folder
 
     plan = engines.WorkerPlan(
         folder=(launch_dir or load_settings().home / "jobs").absolute(),
@@ -72,6 +73,8 @@ def worker(
         hours=hours,
         programs=tuple(program or ()),
     )
+    if queue is not None or offline:
+        check_folder(plan.folder)
     say: Callable[[str], object] = (lambda _: None) if quiet else show.say_aside
     with show.workspace() as workspace:
         engines.of_queue().work(workspace, plan, say)

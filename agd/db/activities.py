@@ -16,9 +16,13 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.tables import activity
 from agd.errors import BusyError
 
+# The job is locked before the attempt, as by whoever takes a job: the two would else wait for each other.
 _FINISH = text("""
-WITH ended AS (
-    UPDATE activity SET outcome = 'done', ended_at = clock_timestamp() WHERE id = :activity AND outcome = 'running'
+WITH its_job AS MATERIALIZED (
+    SELECT id FROM job WHERE id = (SELECT job_id FROM activity WHERE id = :activity) FOR NO KEY UPDATE
+), ended AS (
+    UPDATE activity SET outcome = 'done', ended_at = clock_timestamp()
+    WHERE id = :activity AND outcome = 'running' AND (SELECT count(*) FROM its_job) >= 0
     RETURNING job_id
 ), closed AS (
     UPDATE job SET state = 'done', reason = NULL FROM ended WHERE job.id = ended.job_id

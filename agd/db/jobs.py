@@ -66,14 +66,17 @@ ORDER BY j.priority DESC, j.id LIMIT 1
 FOR NO KEY UPDATE OF j SKIP LOCKED
 """)
 
-_OVERVIEW = text("""
-SELECT * FROM v_job
+_WANTED = """
+FROM v_job
 WHERE (CAST(:campaign AS text) IS NULL OR campaign = :campaign)
   AND (CAST(:kinds AS text[]) IS NULL OR kind = ANY (:kinds))
   AND (CAST(:states AS text[]) IS NULL OR state = ANY (:states))
   AND (CAST(:ids AS bigint[]) IS NULL OR id = ANY (:ids))
-ORDER BY id
-""")
+"""
+
+_OVERVIEW = text(f"SELECT * {_WANTED} ORDER BY id")
+_LATEST = text(f"SELECT * {_WANTED} ORDER BY id DESC LIMIT :n_latest")
+_COUNTS = text(f"SELECT state, count(*) AS n {_WANTED} GROUP BY state ORDER BY n DESC, state")
 
 _STEPS_OF = text("""
 UPDATE job j SET state = CAST(:state AS text), reason = CAST(:reason AS text), not_before = NULL,
@@ -257,6 +260,12 @@ def retry(tx: Transaction, job_id: int) -> None:
     _turn(tx, job_id, "tried again", of=("open", "parked", "cancelled"), is_idle=True, **again)
 
 
+def take_up(tx: Transaction, job_id: int) -> None:
+    """Have a job tried again where it was parked or cancelled; how another one stands stays as it is."""
+    if _locked(tx, job_id).state in {"parked", "cancelled"}:
+        retry(tx, job_id)
+
+
 def reopen_steps(tx: Transaction, campaign_id: int) -> None:
     """Have the parked steps of a campaign tried again; their failures are forgiven."""
     tx.execute(_STEPS_OF, {"campaign": campaign_id, "of": ["parked"], "state": "open", "reason": None})
@@ -275,11 +284,55 @@ def overview(
     kinds: Collection[str] | None = None,
     states: Collection[str] | None = None,
     ids: Collection[int] | None = None,
+    n_latest: int | None = None,
 ) -> Sequence[AnyRow]:
-    """Rows of v_job, oldest first: all, or those of a campaign, of some kinds, in some states, of some ids."""
-    wanted = {"kinds": kinds, "states": states, "ids": ids}
-    lists = {name: None if values is None else list(values) for name, values in wanted.items()}
-    return tx.execute(_OVERVIEW, {"campaign": campaign, **lists}).all()
+    """Rows of v_job: all, or those of a campaign, of some kinds, in some states, of some ids.
+
+    Oldest first; with `n_latest` so many at most, the latest first.
+    """
+    wanted = _wanted(campaign, kinds, states, ids)
+    if n_latest is None:
+        return tx.execute(_OVERVIEW, wanted).all()
+    return tx.execute(_LATEST, {**wanted, "n_latest": n_latest}).all()
+
+
+def count_by_state(
+    tx: Transaction,
+    *,
+    campaign: str | None = None,
+    kinds: Collection[str] | None = None,
+    states: Collection[str] | None = None,
+) -> dict[str, int]:
+    """How many jobs stand how, of those that `overview` gives; the most first."""
+    return {row.state: row.n for row in tx.execute(_COUNTS, _wanted(campaign, kinds, states, None))}
+
+
+def kinds_there(tx: Transaction) -> list[str]:
+    """The kinds that the record holds jobs of."""
+    return list(tx.execute(select(job.c.kind).distinct().order_by(job.c.kind)).scalars())
+
+
+def attempts(tx: Transaction, job_id: int) -> Sequence[AnyRow]:
+    """Every attempt at a job, oldest first: rows of v_attempt."""
+    return tx.execute(text("SELECT * FROM v_attempt WHERE job_id = :job ORDER BY activity_id"), {"job": job_id}).all()
+
+
+def waits_for(tx: Transaction, job_id: int) -> Sequence[AnyRow]:
+    """The jobs that have to be done before that one (id, title, state), oldest first."""
+    before = select(job_after.c.waits_for_id).where(job_after.c.job_id == job_id)
+    return tx.execute(select(job.c.id, job.c.title, job.c.state).where(job.c.id.in_(before)).order_by(job.c.id)).all()
+
+
+def _wanted(
+    campaign: str | None,
+    kinds: Collection[str] | None,
+    states: Collection[str] | None,
+    ids: Collection[int] | None,
+) -> dict[str, object]:
+    lists = {
+        name: None if of is None else list(of) for name, of in (("kinds", kinds), ("states", states), ("ids", ids))
+    }
+    return {"campaign": campaign, **lists}
 
 
 def _turn(

@@ -1,10 +1,11 @@
 """Judging a model on a dataset: what it predicts against the labels there, kept as rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from agd.db import activities, datasets, evaluations, models
+from agd.db import activities, datasets, evaluations, jobs, models
+from agd.db.connection import AnyRow
 from agd.errors import InputError, NotFoundError
 from agd.nets.error_measures import measure_errors
 from agd.nets.threads import limited_threads
@@ -12,7 +13,7 @@ from agd.steps.data.compositions import counts_of
 from agd.steps.drawing import find_dataset
 from agd.target import Target
 from agd.types import Floats
-from agd.work.leases import recorded
+from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
 _ERRORS = ("r2", "mae", "rmse")
@@ -48,22 +49,36 @@ def evaluate(
         raise InputError(f"dataset {dataset!r} has no label left to judge by: all of them were retracted")
     names = {} if target is None else {name: short for short, name in _names(target).items()}
     if "mae" not in known or (target is not None and _count_of(target) not in known):
-        with recorded(workspace, "evaluate", threads=threads) as activity_id:
-            values = np.array([one.value for one in rows], dtype=np.float64)
-            with limited_threads(threads):
-                predicted = workspace.oracle(model_version_id).label(counts_of([one.reduced_formula for one in rows]))
-            known = {**measure_errors(values, predicted.values), **_picks(values, predicted.values, target)}
-            with workspace.database.transaction() as tx:
-                judged = {
-                    "model_version_id": model_version_id,
-                    "dataset_id": row.id,
-                    "n_rows": len(rows),
-                    "property": row.property,
-                    "activity_id": activity_id,
-                }
-                evaluations.store(tx, judged, known)
-                activities.finish(tx, activity_id)
+        known = _judge(workspace, version, row, rows, target, threads)
     return {names.get(name, name): value for name, value in known.items() if name in {*_ERRORS, *names}}
+
+
+def _judge(
+    workspace: Workspace, version: AnyRow, dataset: AnyRow, rows: Sequence[AnyRow], target: Target | None, threads: int
+) -> dict[str, float]:
+    """Work the metrics out on these rows and store them, or find what somebody else did meanwhile."""
+    wanted = None if target is None else target.text
+    key = jobs.key_of("evaluate", version.recipe_sha256, dataset.recipe_sha256, len(rows), wanted)
+    title = f"evaluate model version {version.id} on {dataset.name}{f' for {wanted}' if wanted else ''}"
+    with performed(workspace, jobs.NewJob("evaluate", title, key), threads=threads) as activity_id:
+        if activity_id is None:
+            with workspace.database.read() as tx:
+                return evaluations.find(tx, version.id, dataset.id, len(rows))
+        values = np.array([one.value for one in rows], dtype=np.float64)
+        with limited_threads(threads):
+            predicted = workspace.oracle(version.id).label(counts_of([one.reduced_formula for one in rows]))
+        known = {**measure_errors(values, predicted.values), **_picks(values, predicted.values, target)}
+        with workspace.database.transaction() as tx:
+            judged = {
+                "model_version_id": version.id,
+                "dataset_id": dataset.id,
+                "n_rows": len(rows),
+                "property": dataset.property,
+                "activity_id": activity_id,
+            }
+            evaluations.store(tx, judged, known)
+            activities.finish(tx, activity_id)
+        return known
 
 
 def _names(target: Target) -> Mapping[str, str]:

@@ -13,7 +13,7 @@ from agd.chem import validity
 from agd.chem.distinct import Seen
 from agd.chem.identity import identify
 from agd.chem.spelling import spell
-from agd.db import activities, datasets, generations, hashes, models, stages
+from agd.db import activities, datasets, generations, hashes, jobs, models, stages
 from agd.db.connection import AnyRow, Transaction
 from agd.db.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
@@ -24,7 +24,7 @@ from agd.steps.data.compositions import counts_of
 from agd.steps.importing import check_name
 from agd.steps.tallying import Gathering, Keeping
 from agd.views import ExpectedGeneration, FoundGeneration, Generation, NewGeneration, as_json
-from agd.work.leases import recorded
+from agd.work.leases import performed
 from agd.work.shelf import model_ref
 from agd.work.workspace import Workspace
 
@@ -109,7 +109,10 @@ def generate(workspace: Workspace, plan: GenerationPlan, *, progress: Progress =
         return there
     began = time.monotonic()
     gathering = Gathering(plan.keeping, _learned(members))
-    with recorded(workspace, "generate", seed=plan.seed, threads=plan.threads) as activity_id:
+    new = jobs.NewJob("generate", f"generate {plan.name}", jobs.key_of("generate", _recipe_sha256(model, plan)))
+    with performed(workspace, new, seed=plan.seed, threads=plan.threads) as activity_id:
+        if activity_id is None:
+            return _found(workspace, plan)
         _draw(workspace, plan, gathering, plan.n, progress)
         metrics = {**gathering.metrics(), **_recovery(gathering, members)}
         dataset = {
@@ -184,8 +187,13 @@ def _look_up(workspace: Workspace, plan: GenerationPlan) -> tuple[FoundGeneratio
             raise NotFoundError(f"no generator has id {plan.generator_id}: see `agd models`")
         if not _is_there(tx, plan.name, _recipe_sha256(model, plan)):
             return None, model, models.members_of(tx, model.training_set_id)
+    return _found(workspace, plan), model, []
+
+
+def _found(workspace: Workspace, plan: GenerationPlan) -> FoundGeneration:
+    """The generation that is there."""
     there = as_json(describe(workspace, plan.name))
-    return FoundGeneration(**there, was_there=True, dry_run=False, seconds=None), model, []
+    return FoundGeneration(**there, was_there=True, dry_run=False, seconds=None)
 
 
 def _learned(members: Sequence[AnyRow]) -> Seen:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from agd.chem.enumeration import charge_balanced
 from agd.chem.identity import identify
-from agd.db import activities, datasets, hashes
+from agd.db import activities, datasets, hashes, jobs
 from agd.errors import BusyError, InputError
 from agd.registry import suggestion
 from agd.spec import NAME
@@ -20,7 +20,7 @@ from agd.steps.cells import normalised
 from agd.steps.cleaning import CleanTable, ImportRules, Kept, Reject, clean
 from agd.steps.data.compositions import store_compositions
 from agd.steps.tabular import Source, SourceRow, read_source
-from agd.work.leases import recorded
+from agd.work.leases import performed
 from agd.work.workspace import Workspace
 from agd.writing import whole_file, writing
 
@@ -175,7 +175,12 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
     values = _dataset_values(source, rules, summary)
     if _is_imported(workspace, values):
         return replace(summary, was_there=True)
-    with recorded(workspace, "import") as activity_id, workspace.database.transaction() as tx:
+    new = jobs.NewJob("import", f"import {name}", jobs.key_of("import", name, values["recipe_sha256"]))
+    with performed(workspace, new) as activity_id, workspace.database.transaction() as tx:
+        if activity_id is None:
+            if not _is_imported(workspace, values):
+                raise InputError(f"dataset {name!r} was imported, and removed since: give it another --name")
+            return replace(summary, was_there=True)
         n_before = datasets.n_compositions(tx)
         ids = store_compositions(tx, table.named, activity_id).tolist()
         dataset_id = datasets.store(tx, {**values, "activity_id": activity_id})

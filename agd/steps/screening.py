@@ -16,7 +16,7 @@ import numpy as np
 
 from agd.chem.distinct import Seen
 from agd.chem.identity import identify
-from agd.db import activities, models, screenings, stages
+from agd.db import activities, jobs, models, screenings, stages
 from agd.db.connection import Transaction
 from agd.errors import InputError
 from agd.filters import PUBLISHED_TRIMS
@@ -31,7 +31,7 @@ from agd.steps.pools import Pool, open_pool
 from agd.steps.training import Recipe, Trained, look_up, train_by_hand
 from agd.target import Target
 from agd.views import Hit, Screened, ScreeningWithHits, of_row, of_rows
-from agd.work.leases import recorded
+from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
 Role: TypeAlias = Literal["baseline", "al"]
@@ -186,12 +186,15 @@ def screen(
         with workspace.database.read() as tx:
             there = {role: screenings.find(tx, recipe) is not None for role, recipe in recipes.items()}
         missing = [role for role in plan.roles if not there[role]]
-        n_read, started = 0, time.monotonic()
+        n_read: int | None = None
+        started = time.monotonic()
         if missing and not dry_run:
             with watch("screen") as progress:
                 n_read = _screen(
                     workspace, campaign, pool, criteria, {r: screeners[r] for r in missing}, recipes, progress
                 )
+            there = there if n_read is not None else dict.fromkeys(there, True)
+        n_read = n_read or 0
         seconds = time.monotonic() - started
         found, n_shared = _described(workspace, recipes, n_top)
     return Screened(
@@ -237,10 +240,14 @@ def _screen(
     screeners: Mapping[Role, Trained],
     recipes: Mapping[Role, str],
     progress: Progress,
-) -> int:
-    """Read the pool, let the screeners pick, store; returns how many rows were read."""
+) -> int | None:
+    """Read the pool, let the screeners pick, store; how many rows were read, None where others did it meanwhile."""
     threads = campaign.spec.threads
-    with recorded(workspace, "screen", threads=threads) as activity_id:
+    key = jobs.key_of("screen", *(recipes[role] for role in screeners))
+    new = jobs.NewJob("screen", f"screen {pool.source} for {campaign.name}", key, campaign.id)
+    with performed(workspace, new, threads=threads) as activity_id:
+        if activity_id is None:
+            return None
         with limited_threads(threads):
             at_work: dict[str, ScreenerAtWork] = {
                 role: _at_work(workspace, screener) for role, screener in screeners.items()

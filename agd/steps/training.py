@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from agd import plugin_faults, registry
-from agd.db import activities, datasets, models
+from agd.db import activities, datasets, jobs, models
 from agd.db.connection import AnyRow, Transaction
 from agd.db.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
@@ -20,7 +20,7 @@ from agd.steps.data.compositions import counts_of
 from agd.steps.options import completed
 from agd.types import TrainingTable
 from agd.views import TrainedModel
-from agd.work.leases import recorded
+from agd.work.leases import performed, recorded
 from agd.work.shelf import group_of
 from agd.work.workspace import Workspace
 
@@ -163,7 +163,11 @@ def train_by_hand(workspace: Workspace, recipe: Recipe, parts: Sequence[Part], p
     if found.was_there:
         return found
     recipe = found.recipe
-    with recorded(workspace, training_of(recipe.kind), seed=recipe.seed, threads=recipe.threads) as activity_id:
+    title = f"{training_of(recipe.kind)} {recipe.plugin} {found.recipe_sha256[:12]}"
+    new = jobs.NewJob(training_of(recipe.kind), title, jobs.key_of("train", found.recipe_sha256))
+    with performed(workspace, new, seed=recipe.seed, threads=recipe.threads) as activity_id:
+        if activity_id is None:
+            return look_up(workspace, recipe, parts)
         table = as_table([member for part in parts for member in part.members])
         also = None if found.last_iteration is None else _held_out_initial(parts)
         made = fit(workspace.artifacts, recipe, table, progress, also)

@@ -80,9 +80,9 @@ class IterationProgress:
 
 @dataclass(frozen=True, slots=True)
 class StepAtWork:
-    """A step that somebody is at, and until when it is leased: v_lease."""
+    """A job that somebody is at, and until when it is leased: v_lease; of no campaign where it is no step of one."""
 
-    campaign: str
+    campaign: str | None
     step: str
     iteration: int | None
     token: int
@@ -93,7 +93,7 @@ class StepAtWork:
     started_at: datetime
     lease_expires_at: datetime
     is_expired: bool
-    campaign_id: int
+    campaign_id: int | None
     iteration_id: int | None
 
 

@@ -1,6 +1,6 @@
 """From rows of the record to views, and from views to plain values."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -9,15 +9,16 @@ if TYPE_CHECKING:
 
     from agd.db.connection import AnyRow
 
-_View = TypeVar("_View")
+_View = TypeVar("_View", bound="DataclassInstance")
 
 
-def of_row(view: Callable[..., _View], row: "AnyRow", **more: object) -> _View:
-    """The view of a row that has its fields as columns, but for those in `more`."""
-    return view(**row._asdict(), **more)
+def of_row(view: type[_View], row: "AnyRow", **more: object) -> _View:
+    """The view of a row that has its fields as columns, but for those in `more`; other columns are not shown."""
+    shown = {field.name for field in fields(view)}
+    return view(**{name: value for name, value in row._asdict().items() if name in shown}, **more)
 
 
-def of_rows(view: Callable[..., _View], rows: "Iterable[AnyRow]") -> list[_View]:
+def of_rows(view: type[_View], rows: "Iterable[AnyRow]") -> list[_View]:
     """The views of such rows."""
     return [of_row(view, row) for row in rows]
 

@@ -1,12 +1,60 @@
 """Leases: one recorded activity at a time, renewed while it lives, with its error kept where it fails."""
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from agd.db import activities
+from agd.db import activities, jobs
+from agd.db.jobs import NewJob
 from agd.errors import BusyError, DatabaseError, is_transient
+from agd.waiting import waiting
 from agd.work.workspace import Workspace
+
+_LOOK_S = 0.5
+"""How often whoever waits for somebody else's attempt looks whether it has ended."""
+
+
+@contextmanager
+def performed(workspace: Workspace, new: NewJob, *, seed: int | None = None, threads: int = 1) -> Iterator[int | None]:
+    """Attempt a job in this process: the activity of it, which marks its own success; None where the job is done.
+
+    The lease is renewed meanwhile, an error is kept in the activity's row and raised again. While somebody else is at
+    the job, this waits; what is left of a process that died is free at once on its host, elsewhere when the lease has
+    run out. Who asks for a job by hand that was parked or cancelled asks for it again; a firework does not.
+
+    Raises:
+        StepError: the job is held; or parked or cancelled, and this is a firework.
+    """
+    activity_id = _taken(workspace, new, seed=seed, threads=threads)
+    if activity_id is None:
+        yield None
+        return
+    with kept_error(workspace, activity_id), heartbeat(workspace, activity_id):
+        yield activity_id
+
+
+def _taken(workspace: Workspace, new: NewJob, *, seed: int | None, threads: int) -> int | None:
+    who: str | None = None
+    with waiting(lambda: who):
+        while True:
+            try:
+                with workspace.database.transaction() as tx:
+                    activities.bury_dead(tx)
+                    job_id = jobs.ensure(tx, new)
+                    if workspace.launch is None:
+                        jobs.take_up(tx, job_id)
+                    return jobs.take(
+                        tx,
+                        job_id,
+                        lease_s=workspace.pace.lease_s,
+                        threads=threads,
+                        seed=seed,
+                        launch=workspace.launch,
+                    )
+            except BusyError as error:
+                who = f"agd: {error}"
+            time.sleep(_LOOK_S)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ TABLES = ("activity", "composition", "verdict_rule", "verdict", "dataset", "data
 
 def fresh(database: Database) -> None:
     with database.transaction() as tx:
-        schema.downgrade(tx, "base")
+        schema.clear(tx)
         schema.upgrade(tx)
 
 

@@ -528,8 +528,9 @@ def test_no_client_meets_a_server_that_is_being_stopped(home: Path) -> None:
         time.sleep(pause_ms / 1000)
 
 
-@linux_only
-def test_client_waits_for_a_server_that_is_being_stopped(home: Path) -> None:
+@contextmanager
+def being_stopped(home: Path) -> Iterator[int]:
+    """A server that its supervisor is stopping, suspended meanwhile, by its process id; in the end it goes on."""
     server = EmbeddedServer(home, linger_s=0)
     with server:
         pid = server.status().pid
@@ -537,8 +538,17 @@ def test_client_waits_for_a_server_that_is_being_stopped(home: Path) -> None:
         os.kill(pid, signal.SIGSTOP)
     try:
         assert eventually(lambda: supervisor.is_held(home / "server" / supervisor.CLIENTS))
+        yield pid
     finally:
-        os.kill(pid, signal.SIGCONT)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
+
+@linux_only
+def test_client_waits_for_a_server_that_is_being_stopped(home: Path) -> None:
+    server = EmbeddedServer(home, linger_s=0)
+    with being_stopped(home) as pid:
+        pass
     with server as url:
         assert value_of(url) == (42,)
         assert server.status().pid != pid
@@ -547,19 +557,11 @@ def test_client_waits_for_a_server_that_is_being_stopped(home: Path) -> None:
 @linux_only
 def test_stop_waits_for_a_server_that_is_being_stopped(home: Path) -> None:
     server = EmbeddedServer(home, linger_s=0)
-    with server:
-        pid = server.status().pid
-        assert pid is not None
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        assert eventually(lambda: supervisor.is_held(home / "server" / supervisor.CLIENTS))
+    with being_stopped(home) as pid:
         wakes = threading.Timer(1.0, os.kill, (pid, signal.SIGCONT))
         wakes.start()
         server.stop()
         wakes.join()
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGCONT)
     assert server.status().state == "stopped"
 
 

@@ -1,5 +1,6 @@
 """Jobs: each is there once, attempted by one at a time, done once; the next one by needs, priority and order."""
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -48,6 +49,27 @@ def test_a_step_has_one_key_and_one_title(tx: Transaction, campaign_id: int, kin
     assert new.key_sha256 == tx.scalar(text("SELECT agd_step_key(:name, :kind, :iteration)"), here)
     assert new.title == f"{name}: {kind}" + (f" {iteration}" if iteration else "")
     assert jobs.ensure(tx, new) == jobs.ensure(tx, new)
+
+
+def test_whoever_ends_an_attempt_and_whoever_takes_the_job_do_not_wait_for_each_other(database: Database) -> None:
+    """Both lock the job before the attempt."""
+    with database.transaction() as tx:
+        attempt = taken(tx, made(tx, "one"))
+
+    def end() -> None:
+        with database.transaction() as tx:
+            activities.finish(tx, attempt)
+
+    ending = threading.Thread(target=end)
+    with database.transaction() as tx:
+        tx.execute(text("SELECT FROM job FOR NO KEY UPDATE"))
+        ending.start()
+        ending.join(0.5)
+        assert ending.is_alive()
+        tx.execute(text("SELECT FROM activity FOR UPDATE NOWAIT"))
+    ending.join(30.0)
+    with database.read() as tx:
+        assert shown(tx, 1) == "done"
 
 
 def test_a_job_that_is_there_stays_as_it_is(tx: Transaction) -> None:

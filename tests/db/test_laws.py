@@ -40,10 +40,11 @@ _SUGGESTION = (
     " composition_id, decode_activity_id, label_id, label_activity_id, reason) VALUES (1, 1, {}, 'latent', 1, 1, {})"
 )
 _STEP = (
-    "INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at,"
-    " lease_expires_at) VALUES ('encode', 1, {0}, '0', 'h', 'c', 1, 1, 'done', now(), now());"
-    "INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at,"
-    " lease_expires_at) VALUES ('encode', 1, {0}, '0', 'h', 'c', 1, 1, {1})"
+    "INSERT INTO job (kind, title, key_sha256, campaign_id) VALUES ('encode', 'c: encode', 'k', 1);"
+    "INSERT INTO activity (job_id, kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome,"
+    " ended_at, lease_expires_at) SELECT max(id), 'encode', 1, {0}, '0', 'h', 'c', 1, 1, 'done', now(), now() FROM job;"
+    "INSERT INTO activity (job_id, kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome,"
+    " ended_at, lease_expires_at) SELECT max(id), 'encode', 1, {0}, '0', 'h', 'c', 1, 1, {1} FROM job"
 )
 _LABEL = "INSERT INTO label (composition_id, property, value, dataset_id, model_version_id, activity_id) VALUES ({})"
 
@@ -80,9 +81,9 @@ BREACHES = {
     ),
     "the label of another composition": (_SUGGESTION.format(2, "'known', 2, 1, 1, 1, NULL"), "fk_suggestion_label_id"),
     "a rejection without a reason": (_SUGGESTION.format(2, "'rejected', 2, 1, NULL, NULL, NULL"), "has_reason"),
-    "a step done twice": (_STEP.format(1, "'done', now(), now()"), "uq_activity_step"),
-    "a step at work that is done": (_STEP.format(1, "'running', NULL, now()"), "uq_activity_step"),
-    "a step of no iteration done twice": (_STEP.format("NULL", "'done', now(), now()"), "uq_activity_step"),
+    "a step done twice": (_STEP.format(1, "'done', now(), now()"), "uq_activity_job"),
+    "a step at work that is done": (_STEP.format(1, "'running', NULL, now()"), "uq_activity_job"),
+    "a step of no iteration done twice": (_STEP.format("NULL", "'done', now(), now()"), "uq_activity_job"),
     "an error's class without an error": (
         "UPDATE activity SET error_class = 'transient' WHERE outcome = 'done'",
         "error_class_has_error",

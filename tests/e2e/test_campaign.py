@@ -209,7 +209,7 @@ def test_a_name_taken_meanwhile_is_one_clear_line(
         open_campaign(starter, make_spec())
     monkeypatch.setattr(importing, "_is_imported", lambda *_: False)
     with pytest.raises(BusyError, match="run the command again"):
-        import_dataset(starter, STARTER, "starter", ImportRules("formula", "band_gap_ev", "band_gap", "eV"))
+        import_dataset(starter, STARTER, "starter", ImportRules("formula", "band_gap_ev", "band_gap", "eV", "keep"))
     assert scalar(starter, "SELECT count(*) FROM label") == scalar(starter, "SELECT count(*) FROM dataset_row")
 
 

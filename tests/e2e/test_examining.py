@@ -115,7 +115,7 @@ def test_steps_of_dead_processes(installed: Workspace, make_spec: MakeSpec) -> N
     assert about(examine(), "no sign of life").needs_care
     change(installed, "UPDATE campaign SET engine = 'fireworks'")
     assert about(examine(), "no sign of life").cure == "agd reconcile"
-    change(installed, f"{run_by} WHERE campaign_id IS NULL", host=platform.node(), pid=gone.pid, end=None)
+    change(installed, f"{run_by} WHERE job_id IS NULL", host=platform.node(), pid=gone.pid, end=None)
     notes = [finding for finding in examine() if finding.subject == "activity"]
     assert notes
     assert all((note.severity, "next import" in note.cure) == ("note", True) for note in notes)

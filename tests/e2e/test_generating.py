@@ -264,13 +264,13 @@ def test_what_is_cut_off_leaves_nothing(
 
 
 def test_another_process_was_quicker(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Both found it missing; the second to store it stores nothing of its own."""
+    """Both found the name free; the second to store under it stores nothing of its own."""
     draw = generating._draw
 
     def draw_late(*arguments: Any) -> None:
         draw(*arguments)
         monkeypatch.setattr(generating, "_draw", draw)
-        generate(trained, GenerationPlan("g", 1, 30))
+        generate(trained, GenerationPlan("g", 1, 20))
 
     monkeypatch.setattr(generating, "_draw", draw_late)
     with pytest.raises(generating.BusyError, match="just stored dataset 'g'"):

@@ -16,7 +16,7 @@ from agd.errors import FormulaError, InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps import perform, searching
-from agd.steps.campaign.campaigns import Step
+from agd.steps.campaign.campaigns import CampaignStep, Step
 from agd.steps.evaluating import evaluate
 from agd.steps.explaining import why
 from agd.steps.labelling import Measurement, add_label, retract_label, what_rests_on
@@ -142,7 +142,7 @@ def test_what_the_sampler_knows_loses_the_retracted_value(starter: Workspace, ma
 
     def unknown() -> list[bool]:
         with starter.database.read() as tx:
-            past = searching._read_past(tx, campaign, Step("suggest", 2))
+            past = searching._read_past(tx, CampaignStep(campaign, Step("suggest", 2)))
         return np.isnan(searching._history(past, campaign.spec, lambda _: []).objectives).tolist()
 
     before = sum(unknown())

@@ -16,7 +16,7 @@ from agd.plugins.published import labelled
 from agd.plugins.samplers import Ucb, UcbOptions
 from agd.spec import ResolvedSpec
 from agd.steps import searching
-from agd.steps.campaign.campaigns import Campaign, Step
+from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step
 from agd.steps.opening import open_campaign, open_controls
 from agd.target import Target
 from agd.types import History
@@ -100,7 +100,7 @@ def test_an_undecodable_point_counts_as_zero_in_the_history_alone(starter: Works
     campaign = open_campaign(starter, published(tmp_path))
     LocalEngine().run(starter, campaign, before={"suggest"})
     with starter.database.read() as tx:
-        past = searching._read_past(tx, campaign, Step("suggest", 1))
+        past = searching._read_past(tx, CampaignStep(campaign, Step("suggest", 1)))
     history = searching._history(past, campaign.spec, lambda _: [])
     assert history.undecodable_objective == 0.0
     assert history.counts is not None
@@ -142,7 +142,7 @@ def test_a_substitution_differs_from_an_initial_row_in_one_element(starter: Work
     control = open_controls(starter, campaign)[1]
     LocalEngine().run(starter, control)
     with starter.database.read() as tx:
-        past = searching._read_past(tx, control, Step("suggest", 99))
+        past = searching._read_past(tx, CampaignStep(control, Step("suggest", 99)))
     history = searching._history(past, control.spec, lambda _: [])
     assert history.counts is not None
     initial, made = history.counts[: history.n_initial], history.counts[history.n_initial :]

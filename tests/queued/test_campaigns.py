@@ -71,7 +71,7 @@ def test_the_same_rows_as_by_the_local_engine(
     assert queue.state().startswith("ended")
     assert set(queue.states().values()) == {"COMPLETED"}
     assert not queue.reconcile()
-    n_steps = queue.scalar("SELECT count(*) FROM activity WHERE lease_expires_at IS NOT NULL")
+    n_steps = queue.scalar("SELECT count(*) FROM activity WHERE job_id IS NOT NULL AND campaign_id = 1")
     assert queue.scalar("SELECT count(DISTINCT (fw_id, launch_id)) FROM activity WHERE fw_id IS NOT NULL") == n_steps
     assert queue.scalar("SELECT count(*) FROM v_lease") == 0
     capsys.readouterr()
@@ -102,7 +102,7 @@ def test_processes_of_a_crew_give_the_same_rows(queue: Any, make_spec: MakeSpec,
     seen: list[Step] = []
     outcome = FireWorksEngine().run(queue.workspace, campaign, n_workers=2, on_step=seen.append)
     assert outcome.is_ended
-    assert outcome.n_steps == queue.scalar("SELECT count(*) FROM activity WHERE lease_expires_at IS NOT NULL")
+    assert outcome.n_steps == queue.scalar("SELECT count(*) FROM activity WHERE job_id IS NOT NULL AND campaign_id = 1")
     assert Step("train autoencoder") in seen
     assert queue.hash() == expected(resolved)
 

@@ -11,8 +11,7 @@ from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.cli.screen import screen
 from agd.filters import PUBLISHED_TRIMS, VALID, Filter, Trims
-from agd.steps.funnel import Criteria
-from agd.target import Target
+from agd.steps.screening import ScreeningPlan
 from agd.types import Counts
 
 FORMULAS = ["NaCl", "O2", "Na2Cl3", "SrYF5", "Al2(SO4)3", "NaClO12", "KNaLiRbCsF5", "SiO2F", "H", "Fe3O4"]
@@ -72,6 +71,7 @@ def test_nothing_is_judged_of_nothing() -> None:
 
 
 def test_a_screening_trims_as_published_unless_told_otherwise() -> None:
-    assert Criteria(Target.parse("band_gap > 6 eV")).trims == PUBLISHED_TRIMS
+    plan = ScreeningPlan("campaign", "pool")
+    assert {key: getattr(plan, key) for key in asdict(PUBLISHED_TRIMS)} == asdict(PUBLISHED_TRIMS)
     defaults = inspect.signature(screen).parameters
     assert {key: defaults[key].default for key in asdict(PUBLISHED_TRIMS)} == asdict(PUBLISHED_TRIMS)

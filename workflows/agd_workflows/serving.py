@@ -15,7 +15,6 @@ from agd.policies import CATEGORIES
 from agd.steps.campaign.campaigns import campaign_row
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
-from agd.writing import check_folder
 from agd_workflows import cluster
 from agd_workflows.hands import lend
 from agd_workflows.launching import Share, open_queue
@@ -32,10 +31,8 @@ def serve(workspace: Workspace, plan: WorkerPlan, say: Callable[[str], object]) 
 
     Raises:
         NotFoundError: no such campaign.
-        InputError: no such category, the cluster's adapter cannot be read, or the folder cannot be written.
+        InputError: no such category, or the cluster's adapter cannot be read.
     """
-    if plan.is_offline or plan.cluster is not None:
-        check_folder(plan.folder)
     if plan.campaign is not None:
         campaign_row(workspace, plan.campaign)
     if unknown := set(plan.categories) - set(CATEGORIES):
