@@ -10,9 +10,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -510,6 +511,28 @@ def test_no_wait_without_a_word(home: Path, monkeypatch: pytest.MonkeyPatch, cap
     assert waits[-1].endswith("Ctrl-C ends the waiting")
 
 
+def test_what_starts_the_server_is_killed_and_another_starts_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, killed = subprocess.run, ["/bin/sh", "-c", "kill -9 $$"]
+    commands: list[list[str]] = []
+
+    def starting(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        if supervisor.__file__ not in command:
+            return run(command, **options)
+        commands.append(command)
+        return run(killed if len(commands) in fatal else command, **options)
+
+    monkeypatch.setattr(subprocess, "run", starting)
+    fatal: Container[int] = {1, 2}
+    with EmbeddedServer(home, linger_s=0) as url:
+        assert value_of(url) == (42,)
+    assert len(commands) == 3
+    EmbeddedServer(home).stop(force=True)
+    fatal = range(100)
+    with pytest.raises(DatabaseError, match="did not start"):
+        EmbeddedServer(home, linger_s=0).acquire()
+    assert len(commands) == 6
+
+
 @linux_only
 def test_six_processes_start_one_server(home: Path) -> None:
     with ExitStack() as stack:
@@ -521,6 +544,7 @@ def test_six_processes_start_one_server(home: Path) -> None:
         assert "lock file" not in log
 
 
+@pytest.mark.slow
 def test_no_client_meets_a_server_that_is_being_stopped(home: Path) -> None:
     for pause_ms in range(0, 200, 20):
         with EmbeddedServer(home, linger_s=0.05) as url:
@@ -598,6 +622,7 @@ def test_pinned_server_stays_until_stop(home: Path) -> None:
     assert (server.status().state, server.status().is_pinned) == ("stopped", False)
 
 
+@pytest.mark.slow
 def test_killed_while_making_the_cluster(open_folder: Path, template: Path) -> None:
     home = open_folder / "half"
     with client(home) as process:
@@ -676,6 +701,7 @@ def test_other_user_is_refused(home: Path) -> None:
 
 
 @root_only
+@pytest.mark.slow
 def test_home_that_the_server_user_cannot_enter(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)
