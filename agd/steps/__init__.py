@@ -17,21 +17,20 @@ AWAIT = "await labels"
 
 
 def next_step(workspace: Workspace, campaign: Campaign) -> Step | None:
-    """Read from the record what comes next; None when the campaign has ended.
+    """Read from the record what comes next; None when the campaign has ended."""
+    return what_comes_next(workspace, campaign)[0]
 
-    Of several steps the first that may be taken, and the first of all where each is held, parked or cancelled.
+
+def what_comes_next(workspace: Workspace, campaign: Campaign) -> tuple[Step | None, str | None]:
+    """What comes next, and where that is held, parked or cancelled, how its job stands, with the cure.
+
+    Of several steps it is the first that may be taken, and the first of all where none may.
     """
     with workspace.database.read() as tx:
         due = due_steps(tx, campaign)
         kept = kept_back(tx, campaign, due)
-    return next((step for step in due if step not in kept), next(iter(due), None))
-
-
-def what_keeps(workspace: Workspace, campaign: Campaign, step: Step) -> str | None:
-    """Why a step is not to be taken, with the cure; None where its job is open."""
-    with workspace.database.read() as tx:
-        kept = kept_back(tx, campaign, [step])
-    return jobs.standing(kept[step]) if step in kept else None
+    step = next((step for step in due if step not in kept), next(iter(due), None))
+    return step, jobs.standing(kept[step]) if step in kept else None
 
 
 def due_steps(tx: Transaction, campaign: Campaign) -> list[Step]:
