@@ -126,6 +126,27 @@ def ensure(tx: Transaction, new: NewJob) -> int:
     return made
 
 
+def ask(
+    tx: Transaction,
+    kind: str,
+    title: str,
+    request: Mapping[str, object],
+    *,
+    campaign_id: int | None = None,
+    needs: Needs = Needs(),
+    after: Collection[int] = (),
+) -> int:
+    """The id of a job that does what is asked for, made where none is left to do it.
+
+    What was done before is done again, for the record may hold more by now; what was set aside is taken up.
+    """
+    done = select(func.count()).where(job.c.kind == kind, job.c.request == dict(request), job.c.state == "done")
+    key_sha256 = key_of("request", kind, request, tx.execute(done).scalar_one())
+    job_id = ensure(tx, NewJob(kind, title, key_sha256, campaign_id, None, request, 0, needs, tuple(after)))
+    take_up(tx, job_id)
+    return job_id
+
+
 def find(tx: Transaction, job_id: int) -> AnyRow | None:
     """A job by its id."""
     return tx.execute(select(job).where(job.c.id == job_id)).one_or_none()

@@ -1,6 +1,5 @@
 """Campaigns through the queue: the same rows as in one process, whatever is killed, wiped or done twice."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,12 +24,9 @@ from agd.steps import next_step, perform
 from agd.steps.asking import awaited, tell
 from agd.steps.campaign.campaigns import CampaignStep, Step, take
 from agd.steps.data.compositions import counts_of
-from agd.steps.generating import GenerationPlan
 from agd.steps.kinds import STEPS
 from agd.steps.labelling import Measurement
 from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, ScreeningPlan
-from agd.steps.tallying import Keeping
 from agd.steps.turns import take_turn
 from agd.work.kinds import Kind
 from agd.work.retrying import MAX_TRANSIENT
@@ -39,7 +35,7 @@ from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import Share, open_queue
 from agd_workflows.passing import run_lpad
 from agd_workflows.reconciling import Reconciler
-from agd_workflows.tasks import OF_KIND, Job, generation_plan, name_of, screening_plan
+from agd_workflows.tasks import Job
 
 PACE = Pace(heartbeat_s=0.5, lease_s=30.0, reconcile_s=0.01)
 MakeSpec = Callable[..., ResolvedSpec]
@@ -54,8 +50,7 @@ n_warmup = 200
 """
 
 
-def test_every_task_has_a_lasting_name(queue: Any) -> None:  # noqa: ARG001  it makes our tasks known
-    assert sorted(map(name_of, OF_KIND)) == ["agd.generate", "agd.job", "agd.screen", "agd.train_screener"]
+def test_the_task_has_a_lasting_name(queue: Any) -> None:  # noqa: ARG001  it makes our task known
     assert type(load_object({"_fw_name": "agd.job", "job": 1})) is Job
 
 
@@ -256,6 +251,14 @@ def test_a_firework_whose_worker_died_is_queued_again(queue: Any, make_spec: Mak
     assert queue.hash() == expected(resolved)
 
 
+def test_a_firework_that_a_job_of_the_cluster_was_sent_for_is_left_alone(queue: Any, make_spec: MakeSpec) -> None:
+    queue.submit(make_spec())
+    queue.work(2)
+    firework, _ = queue.launchpad.reserve_fw(Share().fworker(), "here")
+    assert queue.states()[firework.name] == "RESERVED"
+    assert not queue.reconcile()
+
+
 @pytest.mark.slow
 def test_a_wiped_queue_is_rebuilt_and_gives_no_id_again(queue: Any, make_spec: MakeSpec, expected: Expected) -> None:
     resolved = make_spec()
@@ -434,44 +437,6 @@ def test_a_step_is_leased_once(queue: Any, make_spec: MakeSpec) -> None:
             activities.finish(tx, first)
         activities.finish(tx, second)
     assert take(queue.workspace, campaign, step, seed=1, lease_s=60.0) is None
-
-
-def test_a_screening_goes_through_the_queue(queue: Any, make_spec: MakeSpec) -> None:
-    queue.submit(make_spec())
-    queue.work_through()
-    choice = ScreenerChoice(options=("n_trees=5",))
-    plan = ScreeningPlan("small", "starter", choice=choice, max_elements=4)
-    assert len(FireWorksEngine().submit(queue.workspace, plan)) == 3
-    assert queue.work() == 3
-    assert queue.scalar("SELECT count(*) FROM screening") == 2
-    assert queue.scalar("SELECT count(*) FROM activity WHERE kind = 'screen' AND fw_id IS NOT NULL") == 1
-
-
-def test_a_request_of_the_release_before_is_understood() -> None:
-    """Fireworks that were queued then say in parameters of their own what is one request today."""
-    choice = {"kind": "random_forest", "options": ["n_trees=5"], "seed": 1, "held_out": 0.1, "threads": None}
-    options = {"rules": {"max_elements": 4}, "roles": ["al"], "target": None, "formula_column": None}
-    asked = {"campaign": "small", "choice": choice}
-    screen = load_object({"_fw_name": "agd.screen", "pool": "starter", "options": options, **asked})
-    learner = ScreenerChoice(options=("n_trees=5",), seed=1)
-    assert screening_plan(screen) == ScreeningPlan("small", "starter", ("al",), learner, max_elements=4)
-    train = screening_plan(load_object({"_fw_name": "agd.train_screener", "role": "al", **asked}))
-    assert (train.campaign, train.choice) == ("small", learner)
-    keeping = {"keep": "valid", "max_elements": None, "max_atoms": None, "max_count": 2}
-    drawn = {"n": 30, "seed": 0, "start": 7, "threads": 1}
-    generate = {"_fw_name": "agd.generate", "generation": "g", "generator": 3, "keeping": keeping, "options": drawn}
-    assert generation_plan(load_object(generate)) == GenerationPlan("g", 3, 30, 0, 7, Keeping("valid", max_count=2))
-
-
-@pytest.mark.parametrize(
-    "plan",
-    [
-        ScreeningPlan("small", "starter", ("al",), ScreenerChoice(options=("n_trees=5",)), limit=3),
-        GenerationPlan("g", 3, 30, keeping=Keeping("valid", max_count=2)),
-    ],
-)
-def test_a_request_is_plain_and_whole(plan: ScreeningPlan | GenerationPlan) -> None:
-    assert type(plan).of_request(json.loads(json.dumps(plan.as_request()))) == plan
 
 
 def test_a_lease_must_outlast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,16 +4,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from fireworks import FiretaskBase, Firework, Workflow
+from fireworks import Firework, Workflow
 
 from agd.db import jobs
-from agd.db.connection import AnyRow
+from agd.db.connection import AnyRow, Transaction
 from agd.steps.campaign.campaigns import Campaign, Step, job_of
-from agd.steps.generating import GenerationPlan
 from agd.steps.kinds import CATEGORY, ENCODING, ITERATION, STEPS
-from agd.steps.screening import ScreeningPlan
 from agd.work.workspace import Workspace
-from agd_workflows import tasks
+from agd_workflows.tasks import Job
 
 
 def campaign_workflow(workspace: Workspace, campaign: Campaign, due: Sequence[Step]) -> Workflow:
@@ -24,26 +22,15 @@ def campaign_workflow(workspace: Workspace, campaign: Campaign, due: Sequence[St
         for step in _after(due[-1]):
             before = [jobs.ensure(tx, job_of(campaign, step, before))]
             ids += before
-        rows = {row.id: row for row in jobs.some(tx, ids)}
-    made = [_job(rows[job_id]) for job_id in reversed(ids)][::-1]  # FireWorks counts the last made first
+        made = _fireworks(tx, ids)
     return _linked(campaign.name, made[: len(due)], made[len(due) :])
 
 
-def screening_workflow(plan: ScreeningPlan) -> Workflow:
-    """Train the screener of each role, then screen."""
-    name, request = plan.campaign, plan.as_request()
-    trained = [
-        _firework(name, f"{name}: train {role} screener", tasks.TrainScreener(role=role, request=request))
-        for role in plan.roles
-    ]
-    screen = _firework(name, f"{name}: screen {plan.pool}", tasks.Screen(request=request))
-    return _linked(name, trained, [screen])
-
-
-def generation_workflow(plan: GenerationPlan) -> Workflow:
-    """One firework."""
-    task = tasks.Generate(request=plan.as_request())
-    return _linked(plan.name, [_firework(plan.name, f"generate {plan.name}", task)], [])
+def request_workflow(workspace: Workspace, job_ids: Sequence[int]) -> Workflow:
+    """What somebody asked for; the last of the jobs comes after the others."""
+    with workspace.database.read() as tx:
+        made = _fireworks(tx, job_ids)
+    return _linked(made[-1].spec["campaign"] or made[-1].name, made[:-1], made[-1:])
 
 
 def step_of(workspace: Workspace, document: Mapping[str, Any]) -> Step | None:
@@ -69,7 +56,13 @@ def _after(step: Step) -> list[Step]:
     return [*encode, *(Step(kind, 1) for kind in kinds)]
 
 
-def _job(row: AnyRow) -> Firework:
+def _fireworks(tx: Transaction, job_ids: Sequence[int]) -> list[Firework]:
+    """A firework for each job, numbered in their order: FireWorks counts the last made first."""
+    rows = {row.id: row for row in jobs.some(tx, job_ids)}
+    return [_firework(rows[job_id]) for job_id in reversed(job_ids)][::-1]
+
+
+def _firework(row: AnyRow) -> Firework:
     """A job's firework: what a worker may be limited by stands in its spec."""
     spec = {
         "campaign": row.campaign,
@@ -77,17 +70,10 @@ def _job(row: AnyRow) -> Firework:
         "n_cores": row.n_cores,
         "hours": row.hours,
         "programs": list(row.programs),
-        "_category": STEPS[row.kind].category,
+        "_category": CATEGORY[row.kind],
         "_add_launchpad_and_fw_id": True,
     }
-    return Firework([tasks.Job(job=row.id)], spec=spec, name=row.title)
-
-
-def _firework(owner: str, title: str, task: FiretaskBase) -> Firework:
-    """A firework of one task; its owner is a campaign, or a generation."""
-    category = CATEGORY[tasks.kind_of(task.fw_name)]
-    spec = {"campaign": owner, "_category": category, "_add_launchpad_and_fw_id": True}
-    return Firework([task], spec=spec, name=title)
+    return Firework([Job(job=row.id)], spec=spec, name=row.title)
 
 
 def _linked(name: str, first: list[Firework], chain: list[Firework]) -> Workflow:

@@ -24,7 +24,6 @@ from agd.steps.screening import ScreeningPlan
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
 from agd_workflows import offline
-from agd_workflows.build import generation_workflow, screening_workflow
 from agd_workflows.examining import queue_against_record
 from agd_workflows.hands import ENGINE, queued
 from agd_workflows.launching import Share, open_queue
@@ -54,8 +53,7 @@ class FireWorksEngine(QueueEngine):
             return sorted(
                 document["fw_id"] for _, document in queued(workspace, self._hand_over(workspace, work), work.name)
             )
-        workflow = screening_workflow(work) if isinstance(work, ScreeningPlan) else generation_workflow(work)
-        return sorted(open_queue(workspace).add_wf(workflow).values())
+        return Reconciler(workspace, open_queue(workspace)).leave(work)
 
     def _hand_over(self, workspace: Workspace, campaign: Campaign) -> LaunchPad:
         with workspace.database.read() as tx:

@@ -12,8 +12,9 @@ from fireworks import FiretaskBase, FWAction, LaunchPad
 
 from agd.config import load_settings
 from agd.db import hashes, jobs
-from agd.db.connection import open_database
+from agd.db.connection import AnyRow, open_database
 from agd.errors import NotFoundError, StepError
+from agd.steps import requests
 from agd.steps.campaign.campaigns import Step, campaign_row, get_campaign
 from agd.steps.kinds import ITERATION, STEPS
 from agd.steps.turns import Turn
@@ -64,27 +65,41 @@ def launch_of(task: FiretaskBase) -> tuple[int, int] | None:
 
 
 def do_job(task: FiretaskBase) -> FWAction:
-    """Do the job of the record that the task names: a step of a campaign, whose turn is taken.
+    """Do the job of the record that the task names: a request, or a step of a campaign, whose turn is taken.
 
     Raises:
         NotFoundError: the record has no such job.
-        StepError: it is none that a campaign's queue holds.
+        StepError: it is of no kind that this release does.
     """
     with workspace(task) as lent:
         with lent.database.read() as tx:
             row = next(iter(jobs.some(tx, [task["job"]])), None)
         if row is None:
             raise NotFoundError(f"no job {task['job']}: the queue is not of this record")
-        if row.kind not in STEPS:
-            raise StepError(
-                f"job {row.id} ({row.title}) is no step of a campaign: {row.kind} is unknown to this worker"
-            )
-        step = Step(row.kind, row.iteration)
-        _campaigns.add(row.campaign)
-        with told(row.title) as outcome:
-            turn = take(lent, row.campaign, step, ENGINE)
-            outcome.append(STANDINGS.get(turn.standing, turn.standing))
-        return follow_up(lent, task.launchpad, row.campaign, step, turn)
+        if row.kind in requests.KINDS:
+            return _fulfil(lent, row)
+        if row.kind in STEPS:
+            return _step(lent, task.launchpad, row)
+        raise StepError(f"job {row.id} ({row.title}): {row.kind} is a kind of job that this release does not do")
+
+
+def _fulfil(workspace: Workspace, row: AnyRow) -> FWAction:
+    """Do what was asked for, or call off what waits for it where it is held, parked or cancelled."""
+    standing = row.state
+    with told(row.title) as outcome:
+        if standing == "open":
+            standing = "due" if requests.fulfil(workspace, row) else "done"
+        outcome.append(STANDINGS.get(standing, standing))
+    return FWAction(stored_data={"standing": standing}, defuse_workflow=standing not in STANDINGS)
+
+
+def _step(workspace: Workspace, launchpad: LaunchPad, row: AnyRow) -> FWAction:
+    step = Step(row.kind, row.iteration)
+    _campaigns.add(row.campaign)
+    with told(row.title) as outcome:
+        turn = take(workspace, row.campaign, step, ENGINE)
+        outcome.append(STANDINGS.get(turn.standing, turn.standing))
+    return follow_up(workspace, launchpad, row.campaign, step, turn)
 
 
 def leave(workspace: Workspace) -> None:
@@ -133,8 +148,13 @@ def queued(workspace: Workspace, launchpad: LaunchPad, name: str) -> list[tuple[
     """The steps of a campaign that fireworks not settled stand for, with those, oldest first."""
     from agd_workflows.build import steps_of
 
-    wanted = {"fw_id": 1, "state": 1, "launches": 1, "archived_launches": 1, "spec.job": 1, "spec.campaign": 1}
-    found = launchpad.fireworks.find({"spec.campaign": name, "state": {"$in": list(UNSETTLED)}}, wanted)
-    rows = sorted(found, key=lambda document: document["fw_id"])
+    rows = unsettled(launchpad, {"spec.campaign": name})
     steps = zip(steps_of(workspace, rows), rows, strict=True)
     return [(step, document) for step, document in steps if step is not None]
+
+
+def unsettled(launchpad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fireworks of a query that may still do their jobs, as far as one has to know them, oldest first."""
+    told = ("fw_id", "state", "created_on", "updated_on", "launches", "archived_launches", "spec.job", "spec.campaign")
+    found = launchpad.fireworks.find({**query, "state": {"$in": list(UNSETTLED)}}, dict.fromkeys(told, 1))
+    return sorted(found, key=lambda document: document["fw_id"])

@@ -23,9 +23,10 @@ from agd.db import activities
 from agd.db.connection import open_database
 from agd.errors import AgdError, DatabaseError
 from agd.work.workspace import Workspace
-from agd_workflows import hands, tasks
+from agd_workflows import hands
 from agd_workflows.cluster import this_job
 from agd_workflows.launchpad import open_launchpad
+from agd_workflows.tasks import Job
 
 PACKAGE = "agd_workflows"
 
@@ -97,8 +98,15 @@ class Share:
         parser.add_argument("--until-idle", type=float)
         parser.add_argument("--quiet", action="store_true")
         given = parser.parse_args(words)
-        needs = (given.cores, given.hours, tuple(given.program))
-        return cls(given.campaign, tuple(given.category), given.until_idle, given.quiet, *needs)
+        return cls(
+            given.campaign,
+            tuple(given.category),
+            given.until_idle,
+            given.quiet,
+            n_cores=given.cores,
+            hours=given.hours,
+            programs=tuple(given.program),
+        )
 
 
 def open_queue(workspace: Workspace, settings: Settings | None = None) -> LaunchPad:
@@ -129,7 +137,7 @@ def prepare_fireworks(pace: Pace) -> None:
     if PACKAGE not in fw_config.USER_PACKAGES:
         fw_config.USER_PACKAGES.append(PACKAGE)
     # FireWorks looks for a task by its name and would import all that it ships on the way, its tests included.
-    fw_serializers.SAVED_FW_MODULES.update(dict.fromkeys(map(tasks.name_of, tasks.OF_KIND), tasks.__name__))
+    fw_serializers.SAVED_FW_MODULES[Job._fw_name] = Job.__module__  # noqa: SLF001  FireWorks' own convention
     rocket.PING_TIME_SECS = pace.heartbeat_s
     rocket.do_ping = _ping
     rocket.PRINT_FW_JSON = False

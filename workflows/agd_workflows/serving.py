@@ -42,9 +42,9 @@ def serve(workspace: Workspace, plan: WorkerPlan, say: Callable[[str], object]) 
         plan.categories,
         plan.until_idle_s,
         plan.is_quiet,
-        plan.n_cores,
-        plan.hours,
-        plan.programs,
+        n_cores=plan.n_cores,
+        hours=plan.hours,
+        programs=plan.programs,
     )
     adapter = None if plan.cluster is None else cluster.load_qadapter(plan.cluster, plan.qadapter, share.job_words())
     with stop_signals() as is_stopped, ExitStack() as said:
