@@ -23,8 +23,8 @@ __all__ = ["QueuePool", "Session"]
 
 _T = TypeVar("_T")
 
-# One plan per statement serves all values, and no plan made while the queue was empty reads all of a full one.
-_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+# One plan per statement serves all values, and no plan made while the queue was empty reads or sorts all of a full one.
+_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_sort": "off"}
 _NAME = "the URL of the queue (AGD_LAUNCHPAD_URL)"
 _ATTEMPTS = 6
 
@@ -55,10 +55,10 @@ class QueuePool:
         """Close what no thread is using; a later call opens anew."""
         _close_all(self._idle, self._pid)
 
-    def run(self, work: Callable[[Session], _T], *, is_reading: bool = False) -> _T:
+    def run(self, work: Callable[[Session], _T], *, is_repeatable: bool = False) -> _T:
         """Call `work` with each of its statements a transaction, of which at most the last may write.
 
-        It is called again where the server is told to go away, and a reader wherever it went away.
+        It is called again where the server is told to go away, and wherever it went away if that does no harm.
 
         Raises:
             DatabaseError: the server does not answer, or refuses.
@@ -71,7 +71,7 @@ class QueuePool:
                 try:
                     return work(session)
                 except psycopg.OperationalError as error:
-                    if not isinstance(error, errors.AdminShutdown) and not (is_reading and session.broken):
+                    if not isinstance(error, errors.AdminShutdown) and not (is_repeatable and session.broken):
                         raise
             with self._lent() as session:
                 return work(session)
@@ -126,6 +126,11 @@ class QueuePool:
             return work()
         finally:
             self._whole.session = around
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether this thread is in a transaction that `whole` opened."""
+        return self._opened is not None
 
     @property
     def _opened(self) -> Session | None:
