@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from agd.db import schema
 from agd.db.connection import Database
-from agd_workflows import launches
+from agd_workflows import documents, launches
 from agd_workflows.launchpad import open_launchpad
 from agd_workflows.whole import WholeLaunchPad
 
@@ -178,6 +178,26 @@ def test_a_firework_that_cannot_be_read_fails_and_the_next_is_taken(launchpad: L
     assert launchpad.launches.find_one({})["launch_id"] == launch_id
     assert launchpad.fireworks.find_one({"fw_id": wrong})["state"] == "FIZZLED"
     assert launchpad.workflows.find_one({"nodes": wrong})["state"] == "FIZZLED"
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("is_adding", [False, True])
+def test_an_action_too_large_for_a_document_is_a_file(
+    new_launchpad: Callable[[], WholeLaunchPad], monkeypatch: pytest.MonkeyPatch, is_adding: bool
+) -> None:
+    monkeypatch.setattr("fireworks.core.launchpad.GRIDFS_FALLBACK_COLLECTION", "files")
+    monkeypatch.setattr(documents, "MAX_BYTES", 300_000)  # more than a chunk of a file
+    launchpad = new_launchpad()
+    launchpad.add_wf(chain(2))
+    taken, launch_id = launchpad.checkout_fw(FWorker(), "/")
+    stored = {"a": ["b" * 1000] * 400}
+    added = [firework(n=number) for number in range(30)] if is_adding else []
+    launchpad.complete_launch(launch_id, FWAction(stored_data=stored, additions=added))
+    assert set(launchpad.launches.find_one({"launch_id": launch_id})["action"]) == {"gridfs_id"}
+    assert launchpad.get_launch_by_id(launch_id).action.stored_data == stored
+    assert launchpad.fireworks.count_documents({}) == 2 + len(added)
+    assert launchpad.fireworks.find_one({"fw_id": taken.fw_id})["state"] == "COMPLETED"
+    assert launchpad.get_fw_ids({"state": "READY"}, count_only=True) == 1 + len(added)
 
 
 def test_an_older_schema_has_all_that_was_set(launchpad: LaunchPad, database: Database) -> None:

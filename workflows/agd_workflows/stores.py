@@ -89,11 +89,28 @@ class CollectionStore:
         self.name = name
         self._known: Collection | None = None
         self._unique: dict[str, dict[str, Any]] = {}
-        self.last: Found | None = None
+        self._last: Found | None = None
+        self._era = pool.era
+
+    @property
+    def last(self) -> Found | None:
         """What this process wrote last, if nothing else since: likely what it writes next, and likely still so."""
+        self._unlearn()
+        return self._last
+
+    @last.setter
+    def last(self, found: Found | None) -> None:
+        self._last = found
+
+    def _unlearn(self) -> None:
+        """Forget what is known from a transaction that may have been undone: others number their versions anew."""
+        if self._era is not self.pool.era:
+            self._era = self.pool.era
+            self.forget()
 
     def known(self) -> Collection:
         """The collection as it was when last looked at."""
+        self._unlearn()
         if self._known is None:
             self._known = self.pool.run(self._open, is_repeatable=True)
             indexes = _read_indexes(self._known)
@@ -111,7 +128,7 @@ class CollectionStore:
 
     def forget(self) -> None:
         """Look anew next time."""
-        self._known = self.last = None
+        self._known = self._last = None
 
     def _open(self, session: Session) -> Collection:
         return queue.open_collection(session, self._database, self.name)
