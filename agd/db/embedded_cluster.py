@@ -1,5 +1,6 @@
 """Making a database cluster and launching its server: the steps that need the cluster's lock."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ from agd.db import supervisor
 from agd.db.embedded_place import ROLE, Place, ServerUser, binary, server_binary
 from agd.errors import BusyError, DatabaseError
 
+_log = logging.getLogger(__name__)
 _SETTINGS = {
     "listen_addresses": "",
     "unix_socket_permissions": "0700",
@@ -102,7 +104,9 @@ def _start_supervisor(place: Place, user: ServerUser, linger_s: float, cluster_l
             )
     finally:
         os.close(own_lock)
-    if outcome.returncode != 0:
+    if outcome.returncode < 0:  # killed, which says nothing of the next
+        _log.warning("what starts the server of %s was killed (signal %d)", place.data, -outcome.returncode)
+    elif outcome.returncode > 0:
         raise DatabaseError(
             f"the process that starts the server of {place.data} did not start (exit {outcome.returncode}): try again, "
             f"and see {place.folder / supervisor.LOG}"

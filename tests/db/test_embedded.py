@@ -10,9 +10,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -508,6 +509,28 @@ def test_no_wait_without_a_word(home: Path, monkeypatch: pytest.MonkeyPatch, cap
     if sys.platform == "linux":
         assert f"waiting for process {os.getpid()}, which starts or stops the server of {home} (" in waits[-1]
     assert waits[-1].endswith("Ctrl-C ends the waiting")
+
+
+def test_what_starts_the_server_is_killed_and_another_starts_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, killed = subprocess.run, ["/bin/sh", "-c", "kill -9 $$"]
+    commands: list[list[str]] = []
+
+    def starting(command: list[str], **options: Any) -> subprocess.CompletedProcess[bytes]:
+        if supervisor.__file__ not in command:
+            return run(command, **options)
+        commands.append(command)
+        return run(killed if len(commands) in fatal else command, **options)
+
+    monkeypatch.setattr(subprocess, "run", starting)
+    fatal: Container[int] = {1, 2}
+    with EmbeddedServer(home, linger_s=0) as url:
+        assert value_of(url) == (42,)
+    assert len(commands) == 3
+    EmbeddedServer(home).stop(force=True)
+    fatal = range(100)
+    with pytest.raises(DatabaseError, match="did not start"):
+        EmbeddedServer(home, linger_s=0).acquire()
+    assert len(commands) == 6
 
 
 @linux_only
