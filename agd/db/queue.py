@@ -172,7 +172,7 @@ def find(
     bound = Bound({"collection": collection_id})
     where, pin = bound.where(condition)
     odd, by = bound.order(order, pin)
-    fields = f"d.position, d.id_key, d.revision, d.bson, d.newer, {odd}"
+    fields = f"d.position, d.id_key, d.revision, d.base_bson, d.newer, {odd}"
     sql = f"SELECT {fields} FROM queue.document d WHERE {where} ORDER BY {by}"
     if limit:
         sql += f" LIMIT {bound.bind(limit)}"
@@ -201,7 +201,7 @@ def insert(session: Session, collection: Collection, documents: Sequence[Stored]
     try:
         row = session.execute(
             "WITH fresh AS (SELECT id FROM queue.collection WHERE id = %s AND version = %s),"
-            " added AS (INSERT INTO queue.document (collection_id, id_key, body, bson)"
+            " added AS (INSERT INTO queue.document (collection_id, id_key, body, base_bson)"
             "  SELECT fresh.id, n.id_key, n.body::jsonb, n.bson FROM fresh, unnest(%s::text[], %s::text[], %s::bytea[])"
             "  WITH ORDINALITY AS n (id_key, body, bson, number) ORDER BY n.number RETURNING id_key),"
             " keyed AS (INSERT INTO queue.unique_key (collection_id, id_key, index_name, key)"
@@ -225,7 +225,7 @@ def insert(session: Session, collection: Collection, documents: Sequence[Stored]
 
 
 _UPDATE = (
-    "UPDATE queue.document SET body = %s::jsonb, bson = %s, newer = NULL, revision = revision + 1"
+    "UPDATE queue.document SET body = %s::jsonb, base_bson = %s, newer = NULL, revision = revision + 1"
     " WHERE collection_id = %s AND position = %s AND revision = %s"
     " AND (SELECT version FROM queue.collection WHERE id = %s) = %s"
 )

@@ -117,7 +117,8 @@ def _claiming(where: str, by: str, lock: str, unsure: str) -> str:
     """The statement that claims the first of the fireworks in their order; none of which `unsure` is true."""
     return f"""
 WITH picked AS (
-    SELECT d.position, d.id_key, d.revision, d.bson, d.newer, d.body -> 'fw_id' AS fw_id, d.body ->> 'fw_id' AS node,
+    SELECT d.position, d.id_key, d.revision, d.base_bson, d.newer,
+           d.body -> 'fw_id' AS fw_id, d.body ->> 'fw_id' AS node,
            {_CURRENT}
            AND jsonb_typeof(d.body -> 'fw_id') = 'number' AND jsonb_typeof(d.body -> 'spec') = 'object'
            AND NOT d.body -> 'spec' ?| ARRAY['_dupefinder', '_trackers'] AND d.body -> 'state' = '"READY"'
@@ -137,7 +138,7 @@ WITH picked AS (
         newer = coalesce(c.newer, jsonb_build_object())
                 || jsonb_build_object('next_launch_id', (c.body ->> 'next_launch_id')::bigint + 1),
         revision = c.revision + 1
-    FROM plain WHERE c.collection_id = %(counters)s
+    FROM plain WHERE c.collection_id = %(counters)s AND c.body ->> 'next_launch_id' ~ '^[0-9]+$'
       AND c.position = (SELECT min(position) FROM queue.document WHERE collection_id = %(counters)s)
     RETURNING (c.body ->> 'next_launch_id')::bigint - 1 AS launch_id
 ), taken AS (
@@ -145,7 +146,7 @@ WITH picked AS (
 ), marked AS (
     {_MARK} AND EXISTS (SELECT FROM counted)
 ), begun AS (
-    INSERT INTO queue.document (collection_id, id_key, body, bson, newer)
+    INSERT INTO queue.document (collection_id, id_key, body, base_bson, newer)
     SELECT %(launches)s, %(id_key)s, %(body)s::jsonb || n.newer, %(bson)s, n.newer
     FROM picked p, counted k, LATERAL (SELECT jsonb_build_object('fw_id', p.fw_id, 'launch_id', k.launch_id))
       AS n (newer)
@@ -155,7 +156,7 @@ WITH picked AS (
     SELECT %(launches)s, %(id_key)s, i.name, '[' || k.launch_id || ']'
     FROM counted k, unnest(%(indexes)s::text[]) AS i (name)
 )
-SELECT p.position, p.id_key, p.revision, p.bson, p.newer, p.fw_id, k.launch_id, f.position, b.position,
+SELECT p.position, p.id_key, p.revision, p.base_bson, p.newer, p.fw_id, k.launch_id, f.position, b.position,
        CASE WHEN p.position IS NULL THEN EXISTS (SELECT FROM queue.document d WHERE {where}) END
 FROM (VALUES (1)) AS one LEFT JOIN picked p ON true LEFT JOIN counted k ON true LEFT JOIN plain f ON true
 LEFT JOIN begun b ON true"""
@@ -182,7 +183,7 @@ def claim(
     lock = LOCKED if is_pinned(condition) else SKIPPING
     statement = _claiming(where, by, lock, f"{odd} OR {bound.has_lists(condition)}")
     row = _row(session, statement, bound.values)
-    if row is None:  # undone by a deadlock
+    if row is None:
         return True
     *found, fw_id, launch_id, workflow, launch_position, is_held = row
     if launch_id is None:
@@ -232,7 +233,7 @@ WITH flow AS (
 ), marked AS (
     {_MARK}
 ), told AS (
-    UPDATE queue.document l SET body = %(body)s::jsonb, bson = %(bson)s, newer = NULL, revision = l.revision + 1
+    UPDATE queue.document l SET body = %(body)s::jsonb, base_bson = %(bson)s, newer = NULL, revision = l.revision + 1
     FROM plain WHERE l.collection_id = %(launches)s AND l.position = %(launch)s
 )
 SELECT count(*) FROM plain"""
@@ -263,8 +264,8 @@ def complete(
 
 
 def _row(session: Session, statement: str, values: Mapping[str, Any]) -> Sequence[Any] | None:
-    """The one row of a statement, None where a deadlock undid it."""
+    """The one row of a statement, None where a deadlock undid it, or a launch that has the number already."""
     try:
         return session.execute(statement, values, binary=True).fetchone()
-    except errors.DeadlockDetected:
+    except (errors.DeadlockDetected, errors.UniqueViolation):
         return None

@@ -40,7 +40,7 @@ WRITE = "INSERT INTO queue.collection (database, name) VALUES ('any', %s)"
 
 @pytest.mark.timeout(30)
 @pytest.mark.parametrize("is_another_s", [False, True])
-def test_what_is_done_aside_waits_for_no_one_who_waits_for_it(database: Database, is_another_s: bool) -> None:
+def test_what_is_done_aside_waits_for_no_one_who_waits_for_it(database: Database, *, is_another_s: bool) -> None:
     pool, other, outcomes = QueuePool(database.url), QueuePool(database.url), []
 
     def hold(session: Session) -> None:
@@ -60,17 +60,15 @@ def test_what_is_done_aside_waits_for_no_one_who_waits_for_it(database: Database
                 time.sleep(0.02)
         else:
             pool.run(lambda session: session.execute(LOCK))
-        for number in range(20):  # of which the first alone finds out
+        for number in range(60):  # of which the first alone waits
             pool.aside(lambda number=number: pool.run(lambda session: session.execute(WRITE, [str(number)])))  # type: ignore[misc]
         outcomes.append("done")
 
-    began_s = time.monotonic()
     pool.whole(work)
     if is_another_s:
         waiter.join()
     assert outcomes == ["done", "held"][: 1 + is_another_s]
-    assert time.monotonic() - began_s < 10  # noqa: PLR2004
-    assert names() == ["first", *map(str, range(20))]
+    assert names() == ["first", *map(str, range(60))]
     pool.aside(lambda: pool.whole(lambda: pool.run(lambda session: session.execute(WRITE, ["later"]))))
     assert "later" in names()
     pool.close()

@@ -10,12 +10,14 @@ import psycopg
 import pytest
 from fireworks import Firework, FWAction, FWorker, LaunchPad, PyTask, Workflow
 from fireworks.core.rocket import Rocket
+from fireworks.user_objects.dupefinders.dupefinder_exact import DupeFinderExact
 from fireworks.utilities import fw_serializers
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from agd.db import schema
 from agd.db.connection import Database
+from agd.errors import SchemaError
 from agd_workflows import documents, launches
 from agd_workflows.launchpad import open_launchpad
 from agd_workflows.whole import WholeLaunchPad
@@ -69,7 +71,8 @@ def statements(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 @pytest.fixture(autouse=True)
 def known_task(monkeypatch: pytest.MonkeyPatch) -> None:
     """FireWorks looks for a task by its name and imports all that it ships on the way, its own tests included."""
-    monkeypatch.setitem(fw_serializers.SAVED_FW_MODULES, "PyTask", PyTask.__module__)
+    for kind in (PyTask, DupeFinderExact):
+        monkeypatch.setitem(fw_serializers.SAVED_FW_MODULES, kind.__name__, kind.__module__)
 
 
 @pytest.fixture
@@ -180,10 +183,31 @@ def test_a_firework_that_cannot_be_read_fails_and_the_next_is_taken(launchpad: L
     assert launchpad.workflows.find_one({"nodes": wrong})["state"] == "FIZZLED"
 
 
+@pytest.mark.parametrize(
+    "counter", [{"next_fw_id": 9, "next_launch_id": 1}, {"next_fw_id": 9, "next_launch_id": 7.0}, {"next_fw_id": 9}]
+)
+def test_a_counter_that_was_tampered_with_is_fireworks_own_matter(
+    both: tuple[WholeLaunchPad, WholeLaunchPad], counter: dict[str, Any]
+) -> None:
+    for launchpad in both:
+        launchpad.bulk_add_wfs([firework(), firework()])
+        launchpad.checkout_fw(FWorker(), "/")
+        launchpad.fw_id_assigner.replace_one({}, counter)
+    short, long = (Hands(launchpad).do(("launch", FWorker(), "leave")) for launchpad in both)
+    assert short == long
+    assert content(both[0]) == content(both[1])
+
+
+def test_a_process_of_the_release_before_does_not_go_on(launchpad: LaunchPad) -> None:
+    read = "SELECT d.position, d.id_key, d.revision, d.bson FROM queue.document d"
+    with pytest.raises(SchemaError, match=r"d\.bson does not exist"):
+        launchpad.connection.pool.run(lambda session: session.execute(read))
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("is_adding", [False, True])
 def test_an_action_too_large_for_a_document_is_a_file(
-    new_launchpad: Callable[[], WholeLaunchPad], monkeypatch: pytest.MonkeyPatch, is_adding: bool
+    new_launchpad: Callable[[], WholeLaunchPad], monkeypatch: pytest.MonkeyPatch, *, is_adding: bool
 ) -> None:
     monkeypatch.setattr("fireworks.core.launchpad.GRIDFS_FALLBACK_COLLECTION", "files")
     monkeypatch.setattr(documents, "MAX_BYTES", 300_000)  # more than a chunk of a file
@@ -258,6 +282,8 @@ SPECS = st.fixed_dictionaries(
         "_fworker": st.sampled_from("wv"),
         "campaign": st.sampled_from("xy"),
         "_allow_fizzled_parents": st.booleans(),
+        "_dupefinder": st.builds(DupeFinderExact),
+        "_trackers": st.just([{"filename": "nowhere.txt", "nlines": 3}]),
     },
 )
 VERBS = st.sampled_from(["pause_fw", "resume_fw", "defuse_fw", "reignite_fw", "rerun_fw", "archive_wf", "pause_wf"])
@@ -269,6 +295,9 @@ DEEDS = st.one_of(
     st.tuples(st.just("launch one"), st.integers(1, 6)),
     st.tuples(st.just("end"), st.sampled_from(["store", "store", "fail", *ACTIONS])),
     st.tuples(st.just("do"), VERBS, st.integers(1, 6)),
+    st.tuples(st.just("do"), st.just("cancel_reservation"), st.integers(1, 4)),
+    st.tuples(st.just("detect_unreserved"), st.sampled_from([{}, {"rerun": True}])),
+    st.tuples(st.just("detect_lostruns"), st.sampled_from([{}, {"fizzle": True}, {"rerun": True}])),
 )
 FLOWS = st.lists(
     st.tuples(st.lists(SPECS, min_size=1, max_size=4), st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)))),
@@ -308,12 +337,13 @@ class Hands:
             case "reserve", (fworker,):
                 found, launch_id = self.launchpad.reserve_fw(fworker, "/")
                 return found and found.fw_id, launch_id
-            case "end", (how,) if self.running:
-                return self._end(self.running.pop(0), how)
-            case "do", (verb, fw_id):
-                done = getattr(self.launchpad, verb)(fw_id)
-                return plain(done) if isinstance(done, dict) else done
-        return None
+            case "end", (how,):
+                return self._end(self.running.pop(0), how) if self.running else None
+            case "do", (verb, *arguments):
+                done = getattr(self.launchpad, verb)(*arguments)
+            case _, (options,):
+                done = getattr(self.launchpad, what)(expiration_secs=-60, **options)
+        return plain(done) if isinstance(done, dict) else done
 
     def _launch(self, fworker: FWorker, fw_id: int | None, how: str) -> Any:
         found, launch_id = self.launchpad.checkout_fw(fworker, "/", fw_id)

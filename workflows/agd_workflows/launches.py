@@ -8,7 +8,6 @@ import copy
 import threading
 import time
 from collections import deque
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -52,7 +51,7 @@ class Launches:
         self._pool = launchpad.connection.pool
         self._under_way: dict[int, _UnderWay] = {}
         self._over: deque[int] = deque(maxlen=_REMEMBERED)
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
 
     def claim(
         self, fworker: FWorker, launch_dir: str, fw_id: int | None, host: str | None, ip: str | None, state: str
@@ -153,10 +152,11 @@ class Launches:
 
     def note(self, launch_id: int, *, is_over: bool) -> None:
         """Know that a launch began or ended; after a reset of the queue its number may be one that was known before."""
-        with suppress(ValueError):
-            self._over.remove(launch_id)
-        if is_over:
-            self._over.append(launch_id)
+        with self._guard:
+            if launch_id in self._over:
+                self._over.remove(launch_id)
+            if is_over:
+                self._over.append(launch_id)
 
     def _shelf(self) -> Shelf | None:
         """The collections, None where they have unique indexes that FireWorks does not declare."""
