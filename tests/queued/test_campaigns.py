@@ -86,6 +86,7 @@ def test_the_same_rows_as_by_the_local_engine(
     assert capsys.readouterr().out.strip() == str(n_steps)
 
 
+@pytest.mark.slow
 def test_every_firework_bears_a_second_run(queue: Any, make_spec: MakeSpec, expected: Expected) -> None:
     resolved = make_spec()
     queue.submit(resolved)
@@ -99,6 +100,7 @@ def test_every_firework_bears_a_second_run(queue: Any, make_spec: MakeSpec, expe
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_processes_of_a_crew_give_the_same_rows(queue: Any, make_spec: MakeSpec, expected: Expected) -> None:
     resolved = make_spec()
     campaign = open_campaign(queue.workspace, resolved)
@@ -140,6 +142,7 @@ def test_labels_from_outside_are_waited_for(queue: Any, make_spec: MakeSpec) -> 
     assert queue.scalar("SELECT count(*) FROM suggestion WHERE label_id IS NOT NULL") >= len(owed)
 
 
+@pytest.mark.slow
 def test_what_may_pass_is_tried_again_and_what_may_not_is_parked(
     queue: Any, make_spec: MakeSpec, expected: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -175,6 +178,7 @@ def test_what_fails_again_and_again_is_parked(queue: Any, make_spec: MakeSpec, m
     assert "disk full" in str(queue.scalar("SELECT parked_reason FROM campaign"))
 
 
+@pytest.mark.slow
 def test_one_composition_without_an_answer_stops_nothing(
     queue: Any, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +201,7 @@ def test_one_composition_without_an_answer_stops_nothing(
     assert queue.scalar("SELECT count(*) FROM v_suggestion WHERE outcome = 'new' AND value IS NULL") == 0
 
 
+@pytest.mark.slow
 def test_a_lost_run_is_found_and_done_again_and_its_ghost_writes_nothing(
     queue: Any, make_spec: MakeSpec, expected: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -254,6 +259,7 @@ def test_a_firework_whose_worker_died_is_queued_again(queue: Any, make_spec: Mak
     assert queue.hash() == expected(resolved)
 
 
+@pytest.mark.slow
 def test_a_wiped_queue_is_rebuilt_and_gives_no_id_again(queue: Any, make_spec: MakeSpec, expected: Expected) -> None:
     resolved = make_spec()
     queue.submit(resolved)
@@ -364,6 +370,7 @@ def test_a_campaign_that_cannot_be_read_is_no_other_ones_trouble(queue: Any, mak
     assert "small: encode" in queue.states()
 
 
+@pytest.mark.slow
 def test_a_long_campaign_begins_new_workflows(
     queue: Any, make_spec: MakeSpec, expected: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:

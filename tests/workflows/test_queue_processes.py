@@ -72,6 +72,7 @@ def lines(processes: list["subprocess.Popen[str]"]) -> list[str]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_eight_workers_launch_each_firework_once(launchpad: LaunchPad, start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
     tasks = (PyTask(func="queue_worker.note", args=[str(log), number]) for number in range(N_FIREWORKS))
