@@ -2,7 +2,8 @@
 
 Both do what is usual and refuse the rest, for FireWorks' own general way to do: a firework that was launched before, is
 compared with others or watched, a workflow where something failed, an action that changes other fireworks. Rows are
-locked in one order (firework, workflow, counter), and nobody who holds the counter waits for another row.
+locked in one order (firework, workflow, counter), and who holds the counter waits for no other row, unless it could not
+draw its numbers aside: in a deadlock with such a transaction the server undoes one side.
 """
 
 from collections.abc import Mapping, Sequence
