@@ -1,4 +1,7 @@
-"""A pytest plugin for FireWorks' own tests: whatever launchpad they ask for, they get the one at AGD_TEST_QUEUE_URL."""
+"""A pytest plugin for FireWorks' own tests: whatever launchpad they ask for, they get ours at AGD_TEST_QUEUE_URL.
+
+With AGD_TEST_PLAIN it is FireWorks' own launchpad on our client, as in FireWorks' commands.
+"""
 
 import os
 import sys
@@ -29,5 +32,7 @@ for _module in (fireworks.fw_config, fireworks.core.launchpad, fireworks.utiliti
     _module.MongoClient = _connect
 _plain = fireworks.core.launchpad.LaunchPad
 for _name, _module in list(sys.modules.items()):
-    if _name.partition(".")[0] == "fireworks" and getattr(_module, "LaunchPad", None) is _plain:
+    if "AGD_TEST_PLAIN" in os.environ or _name.partition(".")[0] != "fireworks":
+        continue
+    if getattr(_module, "LaunchPad", None) is _plain:
         _module.LaunchPad = WholeLaunchPad
