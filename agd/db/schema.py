@@ -10,7 +10,7 @@ from agd.db import queue_tables
 from agd.db.removals import open_removal
 from agd.errors import BusyError, DatabaseError, SchemaError
 
-SCHEMA_REVISION = "0009"
+SCHEMA_REVISION = "0010"
 
 _LOCK = 0x6167640001
 _CLEAR_PATIENCE_S = 10

@@ -105,6 +105,22 @@ def test_each_claim_is_one_process_s_and_the_highest_priority_goes_first(client:
         assert priorities == sorted(priorities, reverse=True)
 
 
+def test_what_was_undone_overwrites_nothing(client: QueueClient, database_url: str) -> None:
+    things, other = client["agd"]["things"], QueueClient(database_url)
+    things.insert_one({"_id": 1, "mine": 0, "theirs": 0})
+
+    def work() -> None:
+        things.update_one({"_id": 1}, {"$inc": {"mine": 1}})
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        client.pool.whole(work)
+    other["agd"]["things"].update_one({"_id": 1}, {"$inc": {"theirs": 1}})
+    things.update_one({"_id": 1}, {"$inc": {"mine": 1}})
+    assert things.find_one() == {"_id": 1, "mine": 1, "theirs": 1}
+    other.close()
+
+
 def test_one_upsert_inserts(client: QueueClient, start: Start) -> None:
     lines([start("upsert", "50") for _ in range(4)])
     assert list(client["agd"]["things"].find()) == [{"_id": "one", "n": 200}]
