@@ -35,13 +35,15 @@ QUEUE = "fireworks"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a run ended: the campaign's end, labels that somebody outside owes it, or a request to stop before."""
+    """How a run ended: the campaign's end, what somebody outside owes it, or a request to stop before."""
 
     is_ended: bool
     is_waiting: bool
     is_stopped: bool
     n_steps: int
     seconds: float
+    kept_back: str | None = None
+    """Which step the campaign waits for because it is held or cancelled, and the cure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +62,8 @@ class Mended:
 class WorkerPlan:
     """How a worker works: what it takes from the queue, where that is done, and when it leaves.
 
-    Work of one campaign or all, of some categories or all. `n_processes` of this machine do it, or jobs of the
+    Work of one campaign or all, of some categories or all, and what needs no more than `n_cores`, `hours` and
+    `programs`, where they are given. `n_processes` of this machine do it, or jobs of the
     `cluster`; with `is_offline` steps go to folders under `folder`, for nodes that cannot reach the record. Jobs, or
     folders, are at most `max_jobs` at a time.
     """
@@ -75,6 +78,9 @@ class WorkerPlan:
     qadapter: Path | None = None
     max_jobs: int = 4
     is_quiet: bool = False
+    n_cores: int | None = None
+    hours: float | None = None
+    programs: tuple[str, ...] = ()
 
 
 Queued: TypeAlias = Mapping[str, Mapping[str, int]]

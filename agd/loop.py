@@ -13,7 +13,7 @@ from agd.engines import LOCAL, Engine, Outcome
 from agd.errors import DatabaseError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
-from agd.steps import AWAIT, next_step, perform
+from agd.steps import AWAIT, perform, what_comes_next
 from agd.steps.campaign.campaigns import Campaign, Step
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
@@ -32,7 +32,9 @@ class LocalEngine(Engine):
         progress: Progress = silent,
         before: Collection[str] = (),
     ) -> Outcome:
-        """Do what the record says comes next until the campaign ends, waits for labels, or somebody asks to stop.
+        """Do what the record says comes next until the campaign ends, has to wait, or somebody asks to stop.
+
+        It waits for labels that somebody outside owes it, and for steps that are held or cancelled.
 
         A step of a kind in `before` is not begun either, unless it is the first.
 
@@ -52,8 +54,9 @@ class LocalEngine(Engine):
                 activities.bury_lost(tx, campaign.id)
                 campaigns.begin(tx, campaign.id, LOCAL, asked_before)
             with kept_hash(workspace, campaign), limited_threads(campaign.spec.threads):
-                while (step := next_step(workspace, campaign)) is not None and not is_stopped():
-                    if step.kind == AWAIT or (n_steps and step.kind in before):
+                while not is_stopped():
+                    step, kept = what_comes_next(workspace, campaign)
+                    if step is None or kept is not None or step.kind == AWAIT or (n_steps and step.kind in before):
                         break
                     assert_held()
                     on_step(step)
@@ -64,10 +67,10 @@ class LocalEngine(Engine):
                     if is_asked_to_stop:
                         break
                 is_asked_to_stop |= is_stopped()
-            step = next_step(workspace, campaign)
-        is_waiting = step is not None and step.kind == AWAIT
+            step, kept = what_comes_next(workspace, campaign)
+        is_waiting = kept is not None or (step is not None and step.kind == AWAIT)
         is_cut_short = is_asked_to_stop and step is not None
-        return Outcome(step is None, is_waiting, is_cut_short, n_steps, time.monotonic() - started)
+        return Outcome(step is None, is_waiting, is_cut_short, n_steps, time.monotonic() - started, kept)
 
 
 @contextmanager

@@ -355,7 +355,8 @@ def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> "tuple[R
         )
     code = 0
     if outcome.is_waiting:
-        show.say_aside(f"waiting for labels: `agd ask {campaign.name}` lists them, `agd tell` takes them")
+        owed = f"labels: `agd ask {campaign.name}` lists them, `agd tell` takes them"
+        show.say_aside(f"waiting for {owed}" if outcome.kept_back is None else f"waiting: {outcome.kept_back}")
         code = EXIT_WAITING
     elif not outcome.is_ended:
         show.say_aside(f"stopped; go on with `agd resume {campaign.name}`")

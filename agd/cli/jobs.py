@@ -11,7 +11,8 @@ from agd.cli.show import Json, console
 from agd.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from agd.db.connection import AnyRow, Transaction
+    from agd.db.connection import Transaction
+    from agd.views import Job, JobAttempt, JobWithAttempts
 
 
 class _ListsByDefault(TyperGroup):
@@ -47,53 +48,50 @@ def list_(
     """List the jobs, the latest first."""
     from agd.db import jobs
     from agd.registry import suggestion
+    from agd.steps import overviews
     from agd.steps.campaign.campaigns import campaign_row
+    from agd.views import as_json
 
     with show.workspace() as workspace:
         if campaign is not None:
             campaign_row(workspace, campaign)
         wanted: dict[str, Any] = {"campaign": campaign, "kinds": kind and [kind], "states": state and [state]}
         with workspace.database.read() as tx:
-            rows = jobs.overview(tx, **wanted, n_latest=limit)
+            found = overviews.latest_jobs(tx, limit, **wanted)
             counts = jobs.count_by_state(tx, **wanted)
             known = jobs.kinds_there(tx)
     if kind is not None and kind not in known:
         raise NotFoundError(f"no job of kind {kind!r}{suggestion(kind, known)}")
     if json:
-        show.print_json([row._asdict() for row in rows])
+        show.print_json([as_json(one) for one in found])
         return
-    if not rows:
+    if not found:
         show.say("no such jobs" if known else "no jobs yet: what is imported, trained or run is one")
         return
-    console.print(_table(rows))
+    console.print(_table(found))
     n = sum(counts.values())
     listed = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    older = f"; the latest {len(rows):,} are shown, --limit shows more" if n > len(rows) else ""
+    older = f"; the latest {len(found):,} are shown, --limit shows more" if n > len(found) else ""
     show.say(f"{n:,} job{'' if n == 1 else 's'}: {listed}{older}")
 
 
 @app.command("show")
 def show_(job_id: Id, json: Json = False) -> None:
     """Show one job: what it asks for, what it waits for, every attempt at it."""
-    from agd.db import jobs
+    from agd.steps import overviews
+    from agd.views import as_json
 
     with show.workspace() as workspace, workspace.database.read() as tx:
-        found = jobs.overview(tx, ids=[job_id])
-        if not found:
-            raise NotFoundError(f"no job {job_id}: see `agd jobs`")
-        kept = jobs.find(tx, job_id)
-        assert kept is not None  # noqa: S101  jobs are never deleted
-        before, attempts = jobs.waits_for(tx, job_id), jobs.attempts(tx, job_id)
+        job = overviews.job(tx, job_id)
     if json:
-        details = {"waits_for": [row._asdict() for row in before], "attempts": [row._asdict() for row in attempts]}
-        show.print_json({**found[0]._asdict(), "request": kept.request, **details})
+        show.print_json(as_json(job))
         return
-    _say_job(found[0], kept.request, before)
-    if attempts:
-        console.print(_attempts(attempts))
-    for row in attempts:
-        if row.error:
-            show.say(f"attempt {row.activity_id}: {row.error}")
+    _say_job(job)
+    if job.attempts:
+        console.print(_attempts(job.attempts))
+    for attempt in job.attempts:
+        if attempt.error:
+            show.say(f"attempt {attempt.activity_id}: {attempt.error}")
 
 
 @app.command()
@@ -130,39 +128,40 @@ def release(job_ids: Ids, json: Json = False) -> None:
 
 def _turn(job_ids: Sequence[int], how: Callable[["Transaction", int], None], *, json: bool) -> None:
     """Change how jobs stand, all of them or none, and show how they do."""
-    from agd.db import jobs
+    from agd.steps import overviews
+    from agd.views import as_json
 
     with show.workspace() as workspace, workspace.database.transaction() as tx:
         for job_id in sorted(set(job_ids)):
             how(tx, job_id)
-        rows = jobs.overview(tx, ids=job_ids)
+        jobs = overviews.some_jobs(tx, job_ids)
     if json:
-        show.print_json([row._asdict() for row in rows])
+        show.print_json([as_json(job) for job in jobs])
     else:
-        console.print(_table(rows))
+        console.print(_table(jobs))
 
 
 def _reason(why: str | None) -> str | None:
     return why.strip() or None if why else None
 
 
-def _table(rows: Sequence["AnyRow"]) -> Any:
+def _table(jobs: Sequence["Job"]) -> Any:
     return show.table(
         ["job", "title", "state", "tries", "who, or why"],
-        ([row.id, row.title, row.state, row.n_attempts, _shortened(_note(row))] for row in rows),
+        ([job.id, job.title, job.state, job.n_attempts, _shortened(_note(job))] for job in jobs),
     )
 
 
-def _note(row: "AnyRow") -> str | None:
+def _note(job: "Job") -> str | None:
     """What there is to say about how a job stands."""
-    if row.state == "running":
-        firework = "" if row.fw_id is None else f", firework {row.fw_id}"
-        return f"{row.host}, process {row.pid}{firework}, since {show.text(row.since)}"
-    if row.state == "done":
+    if job.state == "running":
+        firework = "" if job.fw_id is None else f", firework {job.fw_id}"
+        return f"{job.host}, process {job.pid}{firework}, since {show.text(job.since)}"
+    if job.state == "done":
         return None
-    words: str | None = row.reason or row.last_error
-    if row.state == "open" and row.not_before is not None and row.n_attempts:
-        return f"again from {show.text(row.not_before)}: {words}"
+    words = job.reason or job.last_error
+    if job.state == "open" and job.not_before is not None and job.n_attempts:
+        return f"again from {show.text(job.not_before)}: {words}"
     return words
 
 
@@ -173,38 +172,38 @@ def _shortened(words: str | None) -> str | None:
     return line if len(line) <= _NOTE_WIDTH else f"{line[: _NOTE_WIDTH - 4].rstrip()} ..."
 
 
-def _say_job(row: "AnyRow", request: dict[str, Any], before: Sequence["AnyRow"]) -> None:
-    show.say(f"job {row.id}: {row.title}")
-    show.say(f"     kind  {row.kind}" + (f", of campaign {row.campaign}" if row.campaign else ""))
-    note = _note(row)
-    show.say(f"    state  {row.state}" + (f": {note}" if note else ""))
-    show.say(f"     made  {show.text(row.made_at)}, priority {row.priority}")
-    needs = [f"{row.n_cores} core{'' if row.n_cores == 1 else 's'}", *row.programs]
-    if row.hours is not None:
-        needs.append(f"at most {row.hours:g} h")
+def _say_job(job: "JobWithAttempts") -> None:
+    show.say(f"job {job.id}: {job.title}")
+    show.say(f"     kind  {job.kind}" + (f", of campaign {job.campaign}" if job.campaign else ""))
+    note = _note(job)
+    show.say(f"    state  {job.state}" + (f": {note}" if note else ""))
+    show.say(f"     made  {show.text(job.made_at)}, priority {job.priority}")
+    needs = [f"{job.n_cores} core{'' if job.n_cores == 1 else 's'}", *job.programs]
+    if job.hours is not None:
+        needs.append(f"at most {job.hours:g} h")
     show.say(f"    needs  {', '.join(needs)}")
-    for one in before:
+    for one in job.waits_for:
         show.say(f"    after  job {one.id}, {one.title}: {one.state}")
-    for name, value in request.items():
+    for name, value in job.request.items():
         show.say(f"  request  {name} {value}")
-    lost = f", {row.n_lost} lost" if row.n_lost else ""
-    show.say(f"    tries  {row.n_attempts}" + (f", {row.n_failed} failed{lost}" if row.n_attempts else ""))
+    lost = f", {job.n_lost} lost" if job.n_lost else ""
+    show.say(f"    tries  {job.n_attempts}" + (f", {job.n_failed} failed{lost}" if job.n_attempts else ""))
 
 
-def _attempts(rows: Sequence["AnyRow"]) -> Any:
+def _attempts(attempts: Sequence["JobAttempt"]) -> Any:
     columns = ["attempt", "outcome", "began", "took", "host", "process", "firework"]
     return show.table(
         columns,
         (
             [
-                row.activity_id,
-                row.outcome if row.error_class is None else f"{row.outcome}, {row.error_class}",
-                row.started_at,
-                None if row.ended_at is None else row.ended_at - row.started_at,
-                row.host,
-                str(row.pid),
-                row.fw_id,
+                one.activity_id,
+                one.outcome if one.error_class is None else f"{one.outcome}, {one.error_class}",
+                one.started_at,
+                None if one.ended_at is None else one.ended_at - one.started_at,
+                one.host,
+                str(one.pid),
+                one.fw_id,
             ]
-            for row in rows
+            for one in attempts
         ),
     )

@@ -23,6 +23,15 @@ def worker(
         list[str] | None,
         typer.Option(help=f"Only work of this category: {', '.join(CATEGORIES)}; repeatable."),
     ] = None,
+    cores: Annotated[int | None, typer.Option(min=1, metavar="N", help="Only work that needs no more cores.")] = None,
+    hours: Annotated[
+        float | None,
+        typer.Option(min=0.0, metavar="H", help="Only work that takes no longer, or nobody knows how long."),
+    ] = None,
+    program: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Only work that needs no other program; repeatable."),
+    ] = None,
     until_idle: Annotated[
         float | None, typer.Option(min=0.0, metavar="SECONDS", help="Leave when nothing was ready for so long.")
     ] = None,
@@ -60,6 +69,9 @@ def worker(
         qadapter=qadapter,
         max_jobs=max_jobs,
         is_quiet=quiet,
+        n_cores=cores,
+        hours=hours,
+        programs=tuple(program or ()),
     )
     if queue is not None or offline:
         check_folder(plan.folder)

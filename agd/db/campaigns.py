@@ -8,7 +8,7 @@ import numpy as np
 from sqlalchemy import Boolean, case, column, func, insert, literal, literal_column, select, table, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
-from agd.db import latents
+from agd.db import jobs, latents
 from agd.db.connection import AnyRow, Transaction
 from agd.db.standing import stands, teaches
 from agd.db.tables import (
@@ -134,10 +134,14 @@ def request_stop(tx: Transaction, campaign_id: int) -> None:
 
 
 def begin(tx: Transaction, campaign_id: int, engine: str, before: datetime) -> None:
-    """Hand the campaign to an engine: a request to stop from before this time, and failures so far, are forgiven."""
+    """Hand the campaign to an engine: a request to stop from before this time, and failures so far, are forgiven.
+
+    Its parked steps are open again; those that somebody holds or has cancelled are not.
+    """
     one = update(campaign).where(campaign.c.id == campaign_id)
     tx.execute(one.values(engine=engine, retries_from=func.clock_timestamp(), parked_reason=None))
     tx.execute(one.where(campaign.c.stop_requested_at < before).values(stop_requested_at=None))
+    jobs.reopen_steps(tx, campaign_id)
 
 
 def park(tx: Transaction, campaign_id: int, reason: str) -> None:
@@ -157,9 +161,10 @@ def is_stop_requested(tx: Transaction, campaign_id: int) -> bool:
 
 
 def end(tx: Transaction, campaign_id: int, reason: str) -> None:
-    """Close the campaign."""
+    """Close the campaign; the steps that it does not come to any more are cancelled."""
     statement = update(campaign).where(campaign.c.id == campaign_id, campaign.c.ended_at.is_(None))
-    tx.execute(statement.values(ended_at=func.now(), end_reason=reason))
+    if tx.execute(statement.values(ended_at=func.now(), end_reason=reason)).rowcount:
+        jobs.cancel_steps(tx, campaign_id, f"the campaign has ended: {reason}")
 
 
 def last_iteration(tx: Transaction, campaign_id: int) -> AnyRow | None:

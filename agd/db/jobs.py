@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db import activities
 from agd.db.connection import AnyRow, Transaction
-from agd.db.tables import activity, job, job_after
+from agd.db.tables import activity, campaign, job, job_after
 from agd.errors import BusyError, InputError, NotFoundError, StepError
 
 
@@ -78,6 +78,15 @@ _OVERVIEW = text(f"SELECT * {_WANTED} ORDER BY id")
 _LATEST = text(f"SELECT * {_WANTED} ORDER BY id DESC LIMIT :n_latest")
 _COUNTS = text(f"SELECT state, count(*) AS n {_WANTED} GROUP BY state ORDER BY n DESC, state")
 
+_STEPS_OF = text("""
+UPDATE job j SET state = CAST(:state AS text), reason = CAST(:reason AS text), not_before = NULL,
+       retries_from = CASE CAST(:state AS text) WHEN 'open' THEN clock_timestamp() ELSE j.retries_from END
+FROM campaign k
+WHERE k.id = :campaign AND j.campaign_id = k.id AND j.state = ANY (CAST(:of AS text[]))
+  AND j.key_sha256 = agd_step_key(k.name, j.kind, j.iteration)
+  AND NOT EXISTS (SELECT FROM activity a WHERE a.job_id = j.id AND a.outcome = 'running')
+""")
+
 
 def key_of(*parts: object) -> str:
     """The key of work that these parts tell from all other: values of JSON, in their order."""
@@ -117,9 +126,47 @@ def ensure(tx: Transaction, new: NewJob) -> int:
     return made
 
 
+def ask(
+    tx: Transaction,
+    kind: str,
+    title: str,
+    request: Mapping[str, object],
+    *,
+    campaign_id: int | None = None,
+    needs: Needs = Needs(),
+    after: Collection[int] = (),
+) -> int:
+    """The id of a job that does what is asked for, made where none is left to do it.
+
+    What was done before is done again, for the record may hold more by now; what was set aside is taken up.
+    """
+    done = select(func.count()).where(job.c.kind == kind, job.c.request == dict(request), job.c.state == "done")
+    key_sha256 = key_of("request", kind, request, tx.execute(done).scalar_one())
+    job_id = ensure(tx, NewJob(kind, title, key_sha256, campaign_id, None, request, 0, needs, tuple(after)))
+    take_up(tx, job_id)
+    return job_id
+
+
 def find(tx: Transaction, job_id: int) -> AnyRow | None:
     """A job by its id."""
     return tx.execute(select(job).where(job.c.id == job_id)).one_or_none()
+
+
+def some(tx: Transaction, job_ids: Collection[int]) -> Sequence[AnyRow]:
+    """Those jobs, each with the name of its `campaign`, in the order of their ids."""
+    found = select(job, campaign.c.name.label("campaign")).outerjoin(campaign, campaign.c.id == job.c.campaign_id)
+    return tx.execute(found.where(job.c.id.in_(list(job_ids))).order_by(job.c.id)).all()
+
+
+def kept_back(tx: Transaction, keys: Collection[str]) -> dict[str, AnyRow]:
+    """The jobs of these keys that are held, parked or cancelled, by key."""
+    found = select(job).where(job.c.key_sha256.in_(list(keys)), job.c.state.in_(("held", "parked", "cancelled")))
+    return {row.key_sha256: row for row in tx.execute(found)}
+
+
+def standing(row: AnyRow) -> str:
+    """How a job stands, with what changes that: for a person."""
+    return f"job {row.id} ({row.title}) {_STANDING[row.state].format(id=row.id, reason=row.reason)}"
 
 
 def take(
@@ -147,7 +194,7 @@ def take(
     if row.state == "done":
         return None
     if row.state != "open":
-        raise StepError(_said(row))
+        raise StepError(standing(row))
     new = upsert(activity).values(
         kind=row.kind,
         job_id=job_id,
@@ -240,6 +287,17 @@ def take_up(tx: Transaction, job_id: int) -> None:
         retry(tx, job_id)
 
 
+def reopen_steps(tx: Transaction, campaign_id: int) -> None:
+    """Have the parked steps of a campaign tried again; their failures are forgiven."""
+    tx.execute(_STEPS_OF, {"campaign": campaign_id, "of": ["parked"], "state": "open", "reason": None})
+
+
+def cancel_steps(tx: Transaction, campaign_id: int, reason: str) -> None:
+    """Do without the steps of a campaign that are left, but for those that somebody is at."""
+    left = ["open", "held", "parked"]
+    tx.execute(_STEPS_OF, {"campaign": campaign_id, "of": left, "state": "cancelled", "reason": reason})
+
+
 def overview(
     tx: Transaction,
     *,
@@ -310,7 +368,7 @@ def _turn(
     """
     row = _locked(tx, job_id)
     if row.state not in of:
-        raise InputError(f"{_said(row)}; it cannot be {verb}")
+        raise InputError(f"{standing(row)}; it cannot be {verb}")
     if is_idle and _at_work(tx, job_id, is_live=True) is not None:
         raise _busy(tx, row)
     tx.execute(update(job).where(job.c.id == job_id).values(**values))
@@ -338,7 +396,3 @@ def _busy(tx: Transaction, row: AnyRow) -> BusyError:
     return BusyError(
         f"job {row.id} ({row.title}) is being done by {who}: it is free when that ends, or its lease has run out"
     )
-
-
-def _said(row: AnyRow) -> str:
-    return f"job {row.id} ({row.title}) {_STANDING[row.state].format(id=row.id, reason=row.reason)}"

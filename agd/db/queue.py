@@ -41,12 +41,16 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document on its way out; `is_odd` where SQL cannot tell its place in the order asked for."""
+    """A document on its way out: fields in `newer`, as JSON, go over those in `bson`.
+
+    `is_odd` where SQL cannot tell its place in the order asked for.
+    """
 
     position: int
     id_key: str
     revision: int
     bson: bytes
+    newer: dict[str, Any] | None = None
     is_odd: bool = False
 
     def after(self, new: Stored) -> "Found":
@@ -168,7 +172,8 @@ def find(
     bound = Bound({"collection": collection_id})
     where, pin = bound.where(condition)
     odd, by = bound.order(order, pin)
-    sql = f"SELECT d.position, d.id_key, d.revision, d.bson, {odd} FROM queue.document d WHERE {where} ORDER BY {by}"
+    fields = f"d.position, d.id_key, d.revision, d.base_bson, d.newer, {odd}"
+    sql = f"SELECT {fields} FROM queue.document d WHERE {where} ORDER BY {by}"
     if limit:
         sql += f" LIMIT {bound.bind(limit)}"
     if skip:
@@ -196,7 +201,7 @@ def insert(session: Session, collection: Collection, documents: Sequence[Stored]
     try:
         row = session.execute(
             "WITH fresh AS (SELECT id FROM queue.collection WHERE id = %s AND version = %s),"
-            " added AS (INSERT INTO queue.document (collection_id, id_key, body, bson)"
+            " added AS (INSERT INTO queue.document (collection_id, id_key, body, base_bson)"
             "  SELECT fresh.id, n.id_key, n.body::jsonb, n.bson FROM fresh, unnest(%s::text[], %s::text[], %s::bytea[])"
             "  WITH ORDINALITY AS n (id_key, body, bson, number) ORDER BY n.number RETURNING id_key),"
             " keyed AS (INSERT INTO queue.unique_key (collection_id, id_key, index_name, key)"
@@ -220,7 +225,7 @@ def insert(session: Session, collection: Collection, documents: Sequence[Stored]
 
 
 _UPDATE = (
-    "UPDATE queue.document SET body = %s::jsonb, bson = %s, revision = revision + 1"
+    "UPDATE queue.document SET body = %s::jsonb, base_bson = %s, newer = NULL, revision = revision + 1"
     " WHERE collection_id = %s AND position = %s AND revision = %s"
     " AND (SELECT version FROM queue.collection WHERE id = %s) = %s"
 )

@@ -85,6 +85,17 @@ def _pin(condition: Condition) -> int:
             return _BY_NOTHING
 
 
+def paths(condition: Condition) -> set[tuple[str, ...]]:
+    """The fields beside `_id` that the condition names."""
+    match condition:
+        case Holds(path=path) | Exists(path=path):
+            return {path}
+        case All(parts=parts) | AnyOf(parts=parts):
+            return set().union(*map(paths, parts))
+        case _:
+            return set()
+
+
 def is_impossible(condition: Condition) -> bool:
     """Whether no document at all can meet the condition."""
     match condition:
@@ -150,6 +161,12 @@ class Bound:
     def _unfolding(self, path: tuple[str, ...]) -> list[str]:
         """True where a list lies on the way to the field: Mongo looks into its members, the caller must."""
         return [f"jsonb_typeof(d.body #> {self.bind(list(path[:n]))}::text[]) = 'array'" for n in range(1, len(path))]
+
+    def has_lists(self, condition: Condition) -> str:
+        """True where a list lies on the way to a field that the condition names, which it may then not meet."""
+        on_the_way = sorted({path[:n] for path in paths(condition) for n in range(1, len(path))})
+        lists = (f"jsonb_typeof(d.body #> {self.bind(list(path))}::text[]) = 'array'" for path in on_the_way)
+        return f"coalesce({' OR '.join((*lists, 'false'))}, false)"
 
     def order(self, keys: tuple[SortKey, ...], pin: int) -> tuple[str, str]:
         """What tells that SQL cannot order a row, and the order, such rows first."""

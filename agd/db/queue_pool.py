@@ -7,7 +7,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 
 import psycopg
 from psycopg import errors, pq
@@ -22,11 +22,27 @@ from agd.waiting import waiting
 __all__ = ["QueuePool", "Session"]
 
 _T = TypeVar("_T")
+_Idle: TypeAlias = dict[bool, deque[Session]]
+"""Sessions that no thread is using: those that wait for locks as long as it takes, and those that do not."""
 
-# One plan per statement serves all values, and no plan made while the queue was empty reads all of a full one.
-_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+# One plan per statement serves all values, and no plan made while the queue was empty reads or sorts all of a full one.
+_SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "enable_sort": "off"}
 _NAME = "the URL of the queue (AGD_LAUNCHPAD_URL)"
 _ATTEMPTS = 6
+_UNDONE = (errors.DeadlockDetected, errors.SerializationFailure)
+_PATIENCE = {"lock_timeout": "1s"}
+"""Of what is done aside: as long as a server waits, unless told otherwise, before it looks for a deadlock."""
+
+
+class _Whole(threading.local):
+    """The transaction that a thread is in."""
+
+    session: Session | None = None
+    is_aside = False
+    """Whether the thread is out of it for a moment."""
+
+    is_alone = False
+    """Whether all that was to be done aside is done in it."""
 
 
 class QueuePool:
@@ -45,40 +61,42 @@ class QueuePool:
         given = {key: value for key, value in (("user", user), ("password", password)) if value}
         self._address = resolve(url, heeds_shell=heeds_shell, name=_NAME, what="the queue", given=given)
         self.where = self._address.where
-        self._idle: deque[Session] = deque()
-        self._inherited: list[deque[Session]] = []
+        self.era = object()
+        """Another one whenever a transaction was undone: what was learnt in it may be wrong."""
+        self._idle = _none()
+        self._inherited: list[_Idle] = []
         self._pid = os.getpid()
-        self._whole = threading.local()
+        self._whole = _Whole()
         self._finalizer = weakref.finalize(self, _close_all, self._idle, self._pid)
 
     def close(self) -> None:
         """Close what no thread is using; a later call opens anew."""
         _close_all(self._idle, self._pid)
 
-    def run(self, work: Callable[[Session], _T], *, is_reading: bool = False) -> _T:
+    def run(self, work: Callable[[Session], _T], *, is_repeatable: bool = False) -> _T:
         """Call `work` with each of its statements a transaction, of which at most the last may write.
 
-        It is called again where the server is told to go away, and a reader wherever it went away.
+        It is called again where the server is told to go away, and wherever it went away if that does no harm.
 
         Raises:
             DatabaseError: the server does not answer, or refuses.
             SchemaError: it has no queue yet.
         """
-        if (session := self._opened) is not None:
+        if (session := self._whole.session) is not None:
             return work(session)
         with _explained(self.where):
             with self._lent() as session:
                 try:
                     return work(session)
                 except psycopg.OperationalError as error:
-                    if not isinstance(error, errors.AdminShutdown) and not (is_reading and session.broken):
+                    if not isinstance(error, errors.AdminShutdown) and not (is_repeatable and session.broken):
                         raise
             with self._lent() as session:
                 return work(session)
 
     def transact(self, work: Callable[[Session], _T]) -> _T:
         """Call `work` in a transaction, again where a deadlock or a lost connection undid it before its end."""
-        if (session := self._opened) is not None:
+        if (session := self._whole.session) is not None:
             return work(session)
         with _explained(self.where):
             for left in reversed(range(_ATTEMPTS)):
@@ -86,7 +104,7 @@ class QueuePool:
                     try:
                         session.execute("BEGIN")
                         done = work(session)
-                    except (errors.DeadlockDetected, errors.SerializationFailure):
+                    except _UNDONE:
                         if not left:
                             raise
                         continue
@@ -103,7 +121,7 @@ class QueuePool:
 
         `work` is called again where a deadlock undid it.
         """
-        if self._opened is not None:
+        if self.is_whole:
             return work()
 
         def opened(session: Session) -> _T:
@@ -111,30 +129,42 @@ class QueuePool:
             try:
                 return work()
             except Exception as error:
-                if session.pgconn.transaction_status == pq.TransactionStatus.INERROR and _is_undone(error):
+                if session.pgconn.transaction_status == pq.TransactionStatus.INERROR and _lies_behind(error, *_UNDONE):
                     raise errors.DeadlockDetected("undone by a deadlock") from error
                 raise
             finally:
-                self._whole.session = None
+                self._whole.session, self._whole.is_alone = None, False
 
         return self.transact(opened)
 
     def aside(self, work: Callable[[], _T]) -> _T:
-        """Let what is done in `work` stand by itself, whatever becomes of the transaction around it."""
-        around, self._whole.session = self._opened, None
+        """Let what is done in `work` stand by itself, whatever becomes of the transaction around it.
+
+        Where it is not given a lock soon, it is called again and done in the transaction after all, as is all that
+        follows: who has the lock may be waiting for this transaction, or be this transaction, and no server sees that.
+        """
+        around = self._whole.session
+        if around is None or self._whole.is_alone:
+            return work()
+        self._whole.session, self._whole.is_aside = None, True
         try:
             return work()
+        except Exception as error:
+            if not _lies_behind(error, errors.LockNotAvailable):
+                raise
+            self._whole.is_alone = True
         finally:
-            self._whole.session = around
+            self._whole.session, self._whole.is_aside = around, False
+        return work()
 
     @property
-    def _opened(self) -> Session | None:
-        session: Session | None = getattr(self._whole, "session", None)
-        return session
+    def is_whole(self) -> bool:
+        """Whether this thread is in a transaction that `whole` opened."""
+        return self._whole.session is not None
 
     @contextmanager
     def _lent(self) -> Iterator[Session]:
-        session = self._take()
+        idle, session = self._take(is_patient=not self._whole.is_aside)
         pid = session.info.backend_pid
 
         def words() -> str | None:
@@ -146,36 +176,39 @@ class QueuePool:
             with waiting(words, is_urgent=True):
                 yield session
         finally:
-            if not session.closed and session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+            if session.closed or session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
+                self.era = object()
                 with suppress(psycopg.Error):
                     session.execute("ROLLBACK")
             if session.closed or session.pgconn.transaction_status != pq.TransactionStatus.IDLE:
                 session.close()
             else:
-                self._idle.append(session)
+                idle.append(session)
 
-    def _take(self) -> Session:
+    def _take(self, *, is_patient: bool) -> tuple[deque[Session], Session]:
+        """A session, and where it goes afterwards."""
         if self._pid != os.getpid():
             self._inherited.append(self._idle)  # the parent's: neither used nor closed here
-            self._idle = deque()
+            self._idle = _none()
             self._pid = os.getpid()
             self._finalizer.detach()
             self._finalizer = weakref.finalize(self, _close_all, self._idle, self._pid)
-        while self._idle:
+        idle, more = self._idle[is_patient], _SETTINGS if is_patient else _SETTINGS | _PATIENCE
+        while idle:
             try:
-                session = self._idle.pop()
+                session = idle.pop()
             except IndexError:
                 break  # another thread was faster
             if _is_quiet(session):
-                return session
+                return idle, session
             session.close()
-        return connect(self._address, application_name="agd queue", more=_SETTINGS, prepare_threshold=1)
+        return idle, connect(self._address, application_name="agd queue", more=more, prepare_threshold=1)
 
 
-def _is_undone(error: BaseException | None) -> bool:
-    """Whether a deadlock lies behind the error, which FireWorks may have caught and raised as another."""
+def _lies_behind(error: BaseException | None, *kinds: type[BaseException]) -> bool:
+    """Whether one of these is the cause of an error, which FireWorks may have caught and raised as another."""
     while error is not None:
-        if isinstance(error, (errors.DeadlockDetected, errors.SerializationFailure)):
+        if isinstance(error, kinds):
             return True
         error = error.__cause__ or error.__context__
     return False
@@ -190,10 +223,15 @@ def _is_quiet(session: Session) -> bool:
     return not poll.poll(0)
 
 
-def _close_all(idle: deque[Session], pid: int) -> None:
-    while idle and pid == os.getpid():
-        with suppress(IndexError):
-            idle.pop().close()
+def _none() -> _Idle:
+    return {True: deque(), False: deque()}
+
+
+def _close_all(idle: _Idle, pid: int) -> None:
+    for each in idle.values():
+        while each and pid == os.getpid():
+            with suppress(IndexError):
+                each.pop().close()
 
 
 @contextmanager

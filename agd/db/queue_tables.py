@@ -48,7 +48,8 @@ document = Table(
     Column("position", BigInteger, Identity(always=True), nullable=False, comment="natural order"),
     Column("revision", BigInteger, nullable=False, server_default="0", comment="grows with each write"),
     Column("body", JSONB, nullable=False, comment="what filters see; without _id"),
-    Column("bson", LargeBinary, nullable=False, comment="the document, exactly; without _id"),
+    Column("base_bson", LargeBinary, nullable=False, comment="as last written whole, exactly; without _id"),
+    Column("newer", JSONB, comment="fields that SQL has set since: they go over base_bson, and are in body"),
     *(
         CheckConstraint(f"jsonb_typeof(body -> '{field}') IS DISTINCT FROM 'array'", name=f"{field}_is_no_list")
         for field in ("state", *SCALAR_FIELDS)

@@ -2,12 +2,12 @@
 
 from typing import Any
 
-from agd.db import activities, campaigns, hashes
+from agd.db import activities, campaigns, hashes, jobs
 from agd.db.connection import AnyRow, Transaction
 from agd.errors import StepError
 from agd.protocols import Progress, silent
 from agd.steps.asking import awaited
-from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, take
+from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, kept_back, take
 from agd.steps.kinds import ENCODING, ITERATION, LABELLING, STEPS, TRAININGS
 from agd.work.work import Work
 from agd.work.workspace import Workspace
@@ -18,8 +18,19 @@ AWAIT = "await labels"
 
 def next_step(workspace: Workspace, campaign: Campaign) -> Step | None:
     """Read from the record what comes next; None when the campaign has ended."""
+    return what_comes_next(workspace, campaign)[0]
+
+
+def what_comes_next(workspace: Workspace, campaign: Campaign) -> tuple[Step | None, str | None]:
+    """What comes next, and where that is held, parked or cancelled, how its job stands, with the cure.
+
+    Of several steps it is the first that may be taken, and the first of all where none may.
+    """
     with workspace.database.read() as tx:
-        return next(iter(due_steps(tx, campaign)), None)
+        due = due_steps(tx, campaign)
+        kept = kept_back(tx, campaign, due)
+    step = next((step for step in due if step not in kept), next(iter(due), None))
+    return step, jobs.standing(kept[step]) if step in kept else None
 
 
 def due_steps(tx: Transaction, campaign: Campaign) -> list[Step]:

@@ -1,7 +1,9 @@
 """What the record holds, as it is shown."""
 
+from collections.abc import Collection
+
 from agd import registry
-from agd.db import activities, datasets, generations, models, progress, screenings
+from agd.db import activities, datasets, generations, jobs, models, progress, screenings
 from agd.db.connection import Transaction
 from agd.errors import NotFoundError
 from agd.views import (
@@ -10,6 +12,10 @@ from agd.views import (
     DatasetWithRefused,
     Generation,
     IterationProgress,
+    Job,
+    JobAttempt,
+    JobBefore,
+    JobWithAttempts,
     ModelVersion,
     RefusedRow,
     Screening,
@@ -68,3 +74,34 @@ def all_generations(tx: Transaction, name: str | None = None) -> list[Generation
     """Every generation, oldest first, or the one of that name."""
     rows = generations.overview(tx, name)
     return [of_row(Generation, row, stages=generations.stages(tx, row.dataset_id)) for row in rows]
+
+
+def some_jobs(tx: Transaction, ids: Collection[int]) -> list[Job]:
+    """The jobs of these ids, oldest first."""
+    return of_rows(Job, jobs.overview(tx, ids=ids))
+
+
+def latest_jobs(
+    tx: Transaction,
+    n: int,
+    *,
+    campaign: str | None = None,
+    kinds: Collection[str] | None = None,
+    states: Collection[str] | None = None,
+) -> list[Job]:
+    """So many jobs at most, of a campaign, of some kinds, in some states; the latest first."""
+    return of_rows(Job, jobs.overview(tx, campaign=campaign, kinds=kinds, states=states, n_latest=n))
+
+
+def job(tx: Transaction, job_id: int) -> JobWithAttempts:
+    """The job of that id; raises NotFoundError where there is none."""
+    kept, found = jobs.find(tx, job_id), jobs.overview(tx, ids=[job_id])
+    if kept is None:
+        raise NotFoundError(f"no job {job_id}: see `agd jobs`")
+    return of_row(
+        JobWithAttempts,
+        found[0],
+        request=kept.request,
+        waits_for=of_rows(JobBefore, jobs.waits_for(tx, job_id)),
+        attempts=of_rows(JobAttempt, jobs.attempts(tx, job_id)),
+    )

@@ -63,6 +63,11 @@ class ScreenerChoice:
     held_out: float = HELD_OUT
     threads: int | None = None
 
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> Self:
+        """The choice that plain values of JSON stand for."""
+        return cls(**{**request, "options": tuple(request.get("options", ()))})
+
     def recipe(self, campaign: Campaign) -> Recipe:
         """The recipe of the campaign's screeners; they know the same least value as the campaign's oracle."""
         known = plugin_options.shared(campaign.spec.oracle.options(), {"minimum"})
@@ -102,9 +107,8 @@ class ScreeningPlan:
     @classmethod
     def of_request(cls, request: Mapping[str, Any]) -> Self:
         """The plan that such values stand for."""
-        choice = dict(request["choice"])
-        chosen = ScreenerChoice(**{**choice, "options": tuple(choice.get("options", ()))})
-        return cls(**{**request, "roles": tuple(request["roles"]), "choice": chosen})
+        choice = ScreenerChoice.of_request(request["choice"])
+        return cls(**{**request, "roles": tuple(request["roles"]), "choice": choice})
 
     def criteria(self, campaign: Campaign) -> Criteria:
         """What a composition must be to be picked; raises InputError where the target is another property's."""
@@ -247,7 +251,7 @@ def _screen(
     """Read the pool, let the screeners pick, store; how many rows were read, None where others did it meanwhile."""
     threads = campaign.spec.threads
     key = jobs.key_of("screen", *(recipes[role] for role in screeners))
-    new = jobs.NewJob("screen", f"screen {pool.source} for {campaign.name}", key, campaign.id)
+    new = jobs.NewJob("screen", f"{campaign.name}: screen {pool.source}", key, campaign.id)
     with performed(workspace, new, threads=threads) as activity_id:
         if activity_id is None:
             return None

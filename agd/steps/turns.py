@@ -9,12 +9,14 @@ from agd.db.connection import Transaction
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, due_steps, perform, work_of
-from agd.steps.campaign.campaigns import Campaign, Step, as_campaign, campaign_row
+from agd.steps.campaign.campaigns import Campaign, Step, as_campaign, campaign_row, kept_back
 from agd.work.workspace import Workspace
 
-Standing: TypeAlias = Literal["due", "done", "ended", "waiting", "stopped", "parked", "elsewhere", "not due"]
+Standing: TypeAlias = Literal[
+    "due", "done", "ended", "waiting", "stopped", "parked", "held", "cancelled", "elsewhere", "not due"
+]
 """What the record says of a step: to be done, done, in a campaign that is over, waits for labels, was stopped or given
-up, is run by another engine; or its turn has not come."""
+up, is held or cancelled by itself, is run by another engine; or its turn has not come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,8 @@ def standing_of(tx: Transaction, campaign: Campaign, step: Step, engine: str) ->
     elif row.stop_requested_at is not None:
         standing = "stopped"
     elif step in due:
-        standing = "due"
+        kept = kept_back(tx, campaign, [step]).get(step)
+        standing = "due" if kept is None else kept.state
     elif [one.kind for one in due] == [AWAIT]:
         standing = "waiting"
     else:

@@ -7,6 +7,7 @@ have their zone. A field is None where the record has nothing to say.
 from agd.views.campaigns import CampaignProgress, IterationProgress, RunPlan, RunProgress, Status, StepAtWork, Suggested
 from agd.views.datasets import Dataset, DatasetWithRefused, RefusedRow
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
+from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
 from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
 from agd.views.lineage import (
     Composition,
@@ -35,6 +36,10 @@ __all__ = [
     "Generation",
     "Hit",
     "IterationProgress",
+    "Job",
+    "JobAttempt",
+    "JobBefore",
+    "JobWithAttempts",
     "Label",
     "Lineage",
     "ListedIn",

@@ -21,11 +21,15 @@ def performed(workspace: Workspace, new: NewJob, *, seed: int | None = None, thr
 
     The lease is renewed meanwhile, an error is kept in the activity's row and raised again. While somebody else is at
     the job, this waits; what is left of a process that died is free at once on its host, elsewhere when the lease has
-    run out. Who asks for a job by hand that was parked or cancelled asks for it again; a firework does not.
+    run out. Who asks for a job by hand that was parked or cancelled asks for it again; a firework does not. Where the
+    workspace has an attempt of this kind, this is part of that one.
 
     Raises:
         StepError: the job is held; or parked or cancelled, and this is a firework.
     """
+    if workspace.attempt is not None and workspace.attempt[0] == new.kind:
+        yield workspace.attempt[1]
+        return
     activity_id = _taken(workspace, new, seed=seed, threads=threads)
     if activity_id is None:
         yield None

@@ -14,13 +14,15 @@ from agd.work.shelf import Shelf, model_ref
 class Workspace:
     """An open record, the model files beside it, and how work is watched.
 
-    `launch` is FireWorks' fw_id and launch_id, where it is FireWorks that does the work.
+    `launch` is FireWorks' fw_id and launch_id, where it is FireWorks that does the work. `attempt` is the kind of a job
+    and the activity that has leased it, where this is done for that.
     """
 
     database: Database
     artifacts: Path
     pace: Pace = field(default_factory=Pace)
     launch: tuple[int, int] | None = None
+    attempt: tuple[str, int] | None = None
     _loaded: dict[str, Any] = field(default_factory=dict, repr=False)
 
     @property

@@ -28,6 +28,7 @@ class TestMatgan(FormulaGeneratorContract):
     }
 
 
+@pytest.mark.slow
 class TestMatganPaper(FormulaGeneratorContract):
     plugin = "matgan-paper"
     options = {"iterations": 3, "batch": 16}  # noqa: RUF012  # same

@@ -16,6 +16,7 @@ class TestSet(AutoencoderContract):
     brief = {"epochs": 1, "min_rows": 1}  # noqa: RUF012  # same
 
 
+@pytest.mark.slow
 class TestPaper(AutoencoderContract):
     plugin = "paper"
     options = {  # noqa: RUF012  # same

@@ -544,6 +544,7 @@ def test_six_processes_start_one_server(home: Path) -> None:
         assert "lock file" not in log
 
 
+@pytest.mark.slow
 def test_no_client_meets_a_server_that_is_being_stopped(home: Path) -> None:
     for pause_ms in range(0, 200, 20):
         with EmbeddedServer(home, linger_s=0.05) as url:
@@ -621,6 +622,7 @@ def test_pinned_server_stays_until_stop(home: Path) -> None:
     assert (server.status().state, server.status().is_pinned) == ("stopped", False)
 
 
+@pytest.mark.slow
 def test_killed_while_making_the_cluster(open_folder: Path, template: Path) -> None:
     home = open_folder / "half"
     with client(home) as process:
@@ -699,6 +701,7 @@ def test_other_user_is_refused(home: Path) -> None:
 
 
 @root_only
+@pytest.mark.slow
 def test_home_that_the_server_user_cannot_enter(tmp_path: Path) -> None:
     closed = tmp_path / "closed"
     closed.mkdir(mode=0o700)

@@ -248,6 +248,7 @@ def test_the_engine_stops_where_labels_are_awaited(starter: Workspace, make_spec
         assert progress.campaigns(tx, "lab")[0]["state"] == "waiting for labels"
 
 
+@pytest.mark.slow
 def test_the_same_rows_after_a_kill(lab: Callable[..., Campaign], starter: Workspace, tmp_path: Path) -> None:
     program = tmp_path / "loop.py"
     program.write_text(

@@ -72,6 +72,7 @@ def test_the_budget_is_spent_on_distinct_compositions(starter: Workspace, make_s
     assert scalar(starter, "SELECT options ->> 'minimum' FROM model_version WHERE kind = 'oracle'") == "0.0"
 
 
+@pytest.mark.slow
 def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeSpec) -> None:
     resolved = make_spec()
     run(starter, resolved)
@@ -102,6 +103,7 @@ def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeS
     assert content_hash(starter) == first
 
 
+@pytest.mark.slow
 def test_a_run_broken_at_every_step_gives_the_same_rows(
     starter: Workspace, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -198,6 +198,7 @@ def test_a_home_that_cannot_be_written(cli: Cli, tmp_path: Path) -> None:
     fails(cli("list", AGD_HOME=str(tmp_path / "file" / "home")), 2, "cannot write", "AGD_HOME")
 
 
+@pytest.mark.slow
 def test_a_campaign_from_file_to_why(imported: Cli, tmp_path: Path, environment: dict[str, str]) -> None:
     (tmp_path / "c.toml").write_text(SPEC_TEXT)
     plan = imported("run", "c.toml", "--dry-run", "--json")

@@ -260,6 +260,7 @@ def test_one_line_before_a_row(fresh_database: FreshDatabase, tmp_path: Path, se
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_no_variable_counts_for_the_embedded_server(calm: str, short_folder: Path) -> None:
     """Every variable that the installed libpq reads, and every one that it does not read yet."""
     read = [one.envvar.decode() for one in pq.Conninfo.get_defaults() if one.envvar]

@@ -68,6 +68,7 @@ def test_a_sound_installation() -> None:
     assert CliRunner().invoke(app, ["doctor", "--quiet"]).output == ""
 
 
+@pytest.mark.slow
 def test_damaged_and_unknown_model_files(searched: Workspace) -> None:
     first, second = sorted(searched.artifacts.rglob("*.npz"))
     content = bytearray(first.read_bytes())
@@ -93,6 +94,7 @@ def test_damaged_and_unknown_model_files(searched: Workspace) -> None:
     assert CliRunner().invoke(app, ["doctor", "--quick", "--json"]).exit_code == 1
 
 
+@pytest.mark.slow
 def test_steps_of_dead_processes(installed: Workspace, make_spec: MakeSpec) -> None:
     campaign = open_campaign(installed, make_spec(more=RANDOM))
     step = next_step(installed, campaign)

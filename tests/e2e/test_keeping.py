@@ -289,6 +289,7 @@ def older_server() -> Iterator[str]:
         shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_a_backup_moves_to_an_older_server_and_back(
     halfway: Workspace, elsewhere: Workspace, older_server: str, tmp_path: Path
 ) -> None:

@@ -104,6 +104,7 @@ def test_real_rows_come_with_their_real_labels(starter: Workspace, make_spec: Ma
     assert why(starter, formulas[0]).suggestions[0].proposed == "composition"
 
 
+@pytest.mark.slow
 def test_a_broken_run_in_another_record_has_the_same_hash(
     starter: Workspace, other_record: Workspace, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:

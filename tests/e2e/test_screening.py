@@ -354,6 +354,7 @@ def test_killed_in_the_middle_leaves_no_half_screening(
     assert len(told.screenings) == 2
 
 
+@pytest.mark.slow
 def test_a_killed_process_leaves_nothing(workspace: Workspace, database_url: str, tmp_path: Path) -> None:
     """No signal handler helps against SIGKILL: the record alone must be whole, and the next one says what was lost."""
     rng = np.random.default_rng(0)

@@ -50,6 +50,7 @@ def campaign(starter: Workspace, make_spec: MakeSpec) -> None:
 
 
 @pytest.mark.usefixtures("campaign")
+@pytest.mark.slow
 def test_streams_that_are_closed_full_or_gone(shell: Shell) -> None:
     lost = "agd: standard output cannot be written"
     for line, code, words in (

@@ -155,7 +155,14 @@ def test_there_and_back(record: Callable[[str], Workspace]) -> None:
         assert {name: inventory.content_hashes(tx, name) for name in hashes_} == hashes_
 
 
-@pytest.mark.parametrize(("revision", "name"), [(one, name) for one in REVISIONS for name in told(one)["resumed"]])
+@pytest.mark.parametrize(
+    ("revision", "name"),
+    [
+        pytest.param(one, name, marks=() if name == "cut" else pytest.mark.slow)
+        for one in REVISIONS
+        for name in told(one)["resumed"]
+    ],
+)
 def test_a_cut_campaign_goes_on_to_the_rows_of_its_release(
     record: Callable[[str], Workspace], revision: str, name: str, fresh_database: FreshDatabase, backup: Backup
 ) -> None:

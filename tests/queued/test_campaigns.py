@@ -1,6 +1,5 @@
 """Campaigns through the queue: the same rows as in one process, whatever is killed, wiped or done twice."""
 
-import json
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,21 +24,18 @@ from agd.steps import next_step, perform
 from agd.steps.asking import awaited, tell
 from agd.steps.campaign.campaigns import CampaignStep, Step, take
 from agd.steps.data.compositions import counts_of
-from agd.steps.generating import GenerationPlan
 from agd.steps.kinds import STEPS
 from agd.steps.labelling import Measurement
 from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, ScreeningPlan
-from agd.steps.tallying import Keeping
 from agd.steps.turns import take_turn
 from agd.work.kinds import Kind
+from agd.work.retrying import MAX_TRANSIENT
 from agd_workflows import hands
-from agd_workflows.build import OF_STEP
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import Share, open_queue
 from agd_workflows.passing import run_lpad
-from agd_workflows.reconciling import MAX_TRANSIENT, Reconciler
-from agd_workflows.tasks import generation_plan, screening_plan
+from agd_workflows.reconciling import Reconciler
+from agd_workflows.tasks import Job
 
 PACE = Pace(heartbeat_s=0.5, lease_s=30.0, reconcile_s=0.01)
 MakeSpec = Callable[..., ResolvedSpec]
@@ -58,12 +54,8 @@ is_neutral_in_common_states = false
 """
 
 
-def test_every_step_has_a_task_of_a_lasting_name(queue: Any) -> None:  # noqa: ARG001  it makes our tasks known
-    assert OF_STEP.keys() == STEPS.keys()
-    for kind, task in OF_STEP.items():
-        name = f"agd.{kind.replace(' ', '_')}"
-        assert task._fw_name == name
-        assert type(load_object({"_fw_name": name, "campaign": "x", "iteration": 1})) is task
+def test_the_task_has_a_lasting_name(queue: Any) -> None:  # noqa: ARG001  it makes our task known
+    assert type(load_object({"_fw_name": "agd.job", "job": 1})) is Job
 
 
 def test_the_same_rows_as_by_the_local_engine(
@@ -90,6 +82,7 @@ def test_the_same_rows_as_by_the_local_engine(
     assert capsys.readouterr().out.strip() == str(n_steps)
 
 
+@pytest.mark.slow
 def test_every_firework_bears_a_second_run(queue: Any, make_spec: MakeSpec, expected: Expected) -> None:
     resolved = make_spec()
     queue.submit(resolved)
@@ -103,6 +96,7 @@ def test_every_firework_bears_a_second_run(queue: Any, make_spec: MakeSpec, expe
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 def test_processes_of_a_crew_give_the_same_rows(queue: Any, make_spec: MakeSpec, expected: Expected) -> None:
     resolved = make_spec()
     campaign = open_campaign(queue.workspace, resolved)
@@ -144,6 +138,7 @@ def test_labels_from_outside_are_waited_for(queue: Any, make_spec: MakeSpec) -> 
     assert queue.scalar("SELECT count(*) FROM suggestion WHERE label_id IS NOT NULL") >= len(owed)
 
 
+@pytest.mark.slow
 def test_what_may_pass_is_tried_again_and_what_may_not_is_parked(
     queue: Any, make_spec: MakeSpec, expected: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,6 +174,7 @@ def test_what_fails_again_and_again_is_parked(queue: Any, make_spec: MakeSpec, m
     assert "disk full" in str(queue.scalar("SELECT parked_reason FROM campaign"))
 
 
+@pytest.mark.slow
 def test_one_composition_without_an_answer_stops_nothing(
     queue: Any, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -201,6 +197,7 @@ def test_one_composition_without_an_answer_stops_nothing(
     assert queue.scalar("SELECT count(*) FROM v_suggestion WHERE outcome = 'new' AND value IS NULL") == 0
 
 
+@pytest.mark.slow
 def test_a_lost_run_is_found_and_done_again_and_its_ghost_writes_nothing(
     queue: Any, make_spec: MakeSpec, expected: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -258,6 +255,15 @@ def test_a_firework_whose_worker_died_is_queued_again(queue: Any, make_spec: Mak
     assert queue.hash() == expected(resolved)
 
 
+def test_a_firework_that_a_job_of_the_cluster_was_sent_for_is_left_alone(queue: Any, make_spec: MakeSpec) -> None:
+    queue.submit(make_spec())
+    queue.work(2)
+    firework, _ = queue.launchpad.reserve_fw(Share().fworker(), "here")
+    assert queue.states()[firework.name] == "RESERVED"
+    assert not queue.reconcile()
+
+
+@pytest.mark.slow
 def test_a_wiped_queue_is_rebuilt_and_gives_no_id_again(queue: Any, make_spec: MakeSpec, expected: Expected) -> None:
     resolved = make_spec()
     queue.submit(resolved)
@@ -348,9 +354,12 @@ def test_a_parked_campaign_is_resumed_as_often_as_it_takes(
         with failing(monkeypatch, "encode", ValueError("no such thing")):
             queue.work()
             assert "parked" in str(reconciled(queue)[0])
-            assert "ValueError" in str(queue.scalar("SELECT parked_reason FROM campaign"))
+            reason = queue.scalar("SELECT parked_reason FROM campaign")
+            assert reason == "encode: ValueError: no such thing"
+            assert queue.scalar("SELECT reason FROM job WHERE title = 'small: encode' AND state = 'parked'") == reason
         queue.submit(resolved)
         assert queue.states()["small: encode"] in {"READY", "ARCHIVED"}
+        assert queue.scalar("SELECT count(*) FROM job WHERE state = 'parked'") == 0
     queue.work_through()
     assert queue.hash() == expected(resolved)
 
@@ -368,6 +377,7 @@ def test_a_campaign_that_cannot_be_read_is_no_other_ones_trouble(queue: Any, mak
     assert "small: encode" in queue.states()
 
 
+@pytest.mark.slow
 def test_a_long_campaign_begins_new_workflows(
     queue: Any, make_spec: MakeSpec, expected: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -431,44 +441,6 @@ def test_a_step_is_leased_once(queue: Any, make_spec: MakeSpec) -> None:
             activities.finish(tx, first)
         activities.finish(tx, second)
     assert take(queue.workspace, campaign, step, seed=1, lease_s=60.0) is None
-
-
-def test_a_screening_goes_through_the_queue(queue: Any, make_spec: MakeSpec) -> None:
-    queue.submit(make_spec())
-    queue.work_through()
-    choice = ScreenerChoice(options=("n_trees=5",))
-    plan = ScreeningPlan("small", "starter", choice=choice, max_elements=4)
-    assert len(FireWorksEngine().submit(queue.workspace, plan)) == 3
-    assert queue.work() == 3
-    assert queue.scalar("SELECT count(*) FROM screening") == 2
-    assert queue.scalar("SELECT count(*) FROM activity WHERE kind = 'screen' AND fw_id IS NOT NULL") == 1
-
-
-def test_a_request_of_the_release_before_is_understood() -> None:
-    """Fireworks that were queued then say in parameters of their own what is one request today."""
-    choice = {"kind": "random_forest", "options": ["n_trees=5"], "seed": 1, "held_out": 0.1, "threads": None}
-    options = {"rules": {"max_elements": 4}, "roles": ["al"], "target": None, "formula_column": None}
-    asked = {"campaign": "small", "choice": choice}
-    screen = load_object({"_fw_name": "agd.screen", "pool": "starter", "options": options, **asked})
-    learner = ScreenerChoice(options=("n_trees=5",), seed=1)
-    assert screening_plan(screen) == ScreeningPlan("small", "starter", ("al",), learner, max_elements=4)
-    train = screening_plan(load_object({"_fw_name": "agd.train_screener", "role": "al", **asked}))
-    assert (train.campaign, train.choice) == ("small", learner)
-    keeping = {"keep": "valid", "max_elements": None, "max_atoms": None, "max_count": 2}
-    drawn = {"n": 30, "seed": 0, "start": 7, "threads": 1}
-    generate = {"_fw_name": "agd.generate", "generation": "g", "generator": 3, "keeping": keeping, "options": drawn}
-    assert generation_plan(load_object(generate)) == GenerationPlan("g", 3, 30, 0, 7, Keeping("valid", max_count=2))
-
-
-@pytest.mark.parametrize(
-    "plan",
-    [
-        ScreeningPlan("small", "starter", ("al",), ScreenerChoice(options=("n_trees=5",)), limit=3),
-        GenerationPlan("g", 3, 30, keeping=Keeping("valid", max_count=2)),
-    ],
-)
-def test_a_request_is_plain_and_whole(plan: ScreeningPlan | GenerationPlan) -> None:
-    assert type(plan).of_request(json.loads(json.dumps(plan.as_request()))) == plan
 
 
 def test_a_lease_must_outlast_heartbeats(monkeypatch: pytest.MonkeyPatch) -> None:

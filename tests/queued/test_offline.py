@@ -120,6 +120,7 @@ def test_a_campaign_computed_elsewhere_has_the_same_rows(
     assert steps == 0
 
 
+@pytest.mark.slow
 def test_nothing_but_the_folder_is_needed_to_compute(queue: Any, campaign: Campaign, tmp_path: Path) -> None:
     step = advance(queue.workspace, campaign, "suggest")
     assert prepare(queue.workspace, campaign, step, tmp_path / "job", 3600.0)
@@ -168,6 +169,7 @@ def test_who_took_the_step_over_keeps_it(queue: Any, campaign: Campaign, tmp_pat
         ingest(queue.workspace, tmp_path / "one")
 
 
+@pytest.mark.slow
 def test_an_answer_to_another_question_is_refused(queue: Any, campaign: Campaign, tmp_path: Path) -> None:
     step = advance(queue.workspace, campaign, "suggest")
     prepare(queue.workspace, campaign, step, tmp_path / "one", 0.0)
@@ -380,6 +382,7 @@ def test_what_may_pass_is_tried_again(
 
 
 @pytest.mark.parametrize("part", ["spool", "model"])
+@pytest.mark.slow
 def test_a_damaged_spool_is_set_aside_and_the_step_done_again(
     queue: Any, make_spec: MakeSpec, tmp_path: Path, part: str
 ) -> None:

@@ -30,6 +30,33 @@ def test_what_holds_a_campaign(queue: Any, make_spec: Callable[..., ResolvedSpec
     assert (idle(), idle()) == ("nothing is queued: waiting for work", None), "said once"
 
 
+def test_a_worker_takes_no_more_than_it_has_room_for(queue: Any, make_spec: Callable[..., ResolvedSpec]) -> None:
+    queue.submit(make_spec())
+    fireworks = queue.launchpad.fireworks
+    needs = {"spec.n_cores": 4, "spec.hours": 3.0, "spec.programs": ["vasp", "lobster"]}
+    fireworks.update_one({"name": "small: train oracle"}, {"$set": needs})
+
+    def taken(**limits: Any) -> list[str]:
+        share = Share(**limits)
+        assert Share.of(share.words()) == share
+        ready = {**share.fworker().query, "state": "READY"}
+        return sorted(row["name"].removeprefix("small: train ") for row in fireworks.find(ready))
+
+    both, small = ["autoencoder", "oracle"], ["autoencoder"]
+    assert taken() == both
+    assert (taken(n_cores=4), taken(n_cores=3)) == (both, small)
+    assert (taken(hours=3.0), taken(hours=2.5)) == (both, small)
+    assert (taken(programs=("vasp", "lobster", "orca")), taken(programs=("vasp",))) == (both, small)
+    fireworks.update_one({"name": "small: train autoencoder"}, {"$unset": dict.fromkeys(needs, "")})
+    assert taken(n_cores=1, hours=1.0, programs=("orca",)) == small, "what says nothing of its needs is taken"
+    why = why_idle(queue.launchpad, Share(n_cores=3))() or ""
+    assert "needs more cores, hours or programs than this worker has: firework 2 (small: train oracle)" in why
+    assert "needs more" not in (why_idle(queue.launchpad, Share(n_cores=4))() or "")
+    launched, _ = queue.launchpad.checkout_fw(Share(n_cores=3, programs=("vasp",)).fworker(), "here")
+    assert launched.name == "small: train autoencoder"
+    assert queue.launchpad.checkout_fw(Share(n_cores=3).fworker(), "here") == (None, None)
+
+
 def test_a_lease_is_named_with_its_holder(queue: Any, make_spec: Callable[..., ResolvedSpec]) -> None:
     campaign = queue.submit(make_spec())
     with queue.workspace.database.transaction() as tx:

@@ -47,6 +47,7 @@ def cli(environment: dict[str, str], tmp_path: Path) -> Cli:
     return call
 
 
+@pytest.mark.slow
 def test_submitted_worked_and_looked_at(cli: Cli, make_spec: Callable[..., object], tmp_path: Path) -> None:
     make_spec(budget=10)
     left = cli("run", "small.toml", "--engine", "fireworks", "--detach")

@@ -98,6 +98,7 @@ def test_a_model_is_judged_on_what_reaches_the_target(make_study: MakeStudy) -> 
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_a_search_and_its_controls_are_campaigns(make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(searches, "SPECIFICATION", SMALL)
     monkeypatch.setattr(Study, "corpus", lambda study: study.dataset("Exp3 BS"))  # the whole one takes a minute
@@ -161,6 +162,7 @@ def test_a_generator_that_makes_no_formula_is_a_row_of_dashes(make_study: MakeSt
     assert "<svg" in as_svg(drawing.name, drawing.says, drawing.draw, drawing.size)
 
 
+@pytest.mark.slow
 def test_quick_table_names_its_protocol(make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paper, "ROWS", ("Exp3 BS", "Exp3 AL"))
     monkeypatch.setattr(table1, "TREES", ())

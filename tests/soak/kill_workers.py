@@ -3,9 +3,10 @@
     python tests/soak/kill_workers.py [--kills 200] [--workers 4] [--budget 240] [--seed 0] [--thread-variable N]
                                       [--data FOLDER]
 
-Campaigns go through the queue one after another, each with a seed of its own, while somebody kills, stops and
-interrupts and an operator restarts what has to be restarted by hand. Each must give the content hash of an undisturbed
-run of the local engine, and no minute may go by in which nothing is recorded.
+Campaigns go through the queue one after another, each with a seed of its own, beside a generation of formulas and a
+screening by the campaign before, while somebody kills, stops and interrupts and an operator restarts what has to be
+restarted by hand. Each must give the content hash that it has when nobody disturbs it and this process does it, and no
+minute may go by in which nothing is recorded.
 """
 
 import argparse
@@ -135,8 +136,8 @@ def weather(storm: Storm, name: str, strikes: int) -> tuple[int, float]:
         time.sleep(storm.chance.uniform(1.0, 9.0) if n < strikes else 0.5)
         storm.wake()
         [row] = storm.made.rows(
-            "SELECT ended_at, parked_reason, (SELECT count(*) FROM activity WHERE campaign_id = k.id"
-            f" AND outcome = 'done') AS n_done FROM campaign k WHERE name = '{name}'"
+            "SELECT ended_at, parked_reason, (SELECT count(*) FROM activity WHERE outcome = 'done') AS n_done"
+            f" FROM campaign WHERE name = '{name}'"
         )
         longest_s = max(longest_s, time.monotonic() - moved)
         if row.n_done != n_done:
@@ -152,12 +153,84 @@ def weather(storm: Storm, name: str, strikes: int) -> tuple[int, float]:
             raise SystemExit(f"{name} does not come to its end: {storm.ask('status', name, '--json')}")
 
 
+class Beside:
+    """What is generated and screened beside the campaigns: once calm, once in the queue of the storm."""
+
+    GENERATOR = ("-o", "warm_up_epochs=3", "-o", "iterations=5", "-o", "critic_head_start=5")
+    SCREENER = ("-o", "n_trees=20")
+
+    def __init__(self, calm: Installation, storm: Storm, n_samples: int) -> None:
+        self.calm, self.storm, self.n_samples = calm, storm, n_samples
+        for installation in (calm, storm.made):
+            installation.call("train", "generator", "--dataset", "gaps", *self.GENERATOR)
+        self.generations: list[str] = []
+        self.screened: list[str] = []
+        self.ended: list[str] = []
+
+    def generate(self, name: str, seed: int) -> None:
+        """Draw a data set of that name here, and leave it to the workers there."""
+        words = ("generate", name, "-n", str(self.n_samples), "--seed", str(seed))
+        self.calm.call(*words)
+        self.storm.ask(*words, "--detach")
+        self.generations.append(name)
+
+    def screen(self, campaign: str) -> None:
+        """Screen a pool by a campaign that has ended here, and leave it to the workers there."""
+        words = ("screen", campaign, "--pool", "gaps", *self.SCREENER)
+        self.calm.call(*words)
+        self.storm.ask(*words, "--detach")
+        self.screened.append(campaign)
+
+    def wait(self) -> int:
+        """Until the storm has done them all, for so long at most; how many are lacking."""
+        end = time.monotonic() + LONGEST_S
+        while (n_lacking := self._n_lacking()) and time.monotonic() < end:
+            self.storm.keep_up()
+            self.storm.wake()
+            time.sleep(1)
+        return n_lacking
+
+    def _n_lacking(self) -> int:
+        query = "SELECT (SELECT count(*) FROM generation) + (SELECT count(DISTINCT campaign_id) FROM screening) AS n"
+        return len(self.generations) + len(self.screened) - int(self.storm.made.rows(query)[0].n)
+
+    def differing(self) -> list[str]:
+        """Names of what came out otherwise in the storm."""
+        query = "SELECT d.name, h.sha256 FROM dataset_hash h JOIN dataset d ON d.id = h.dataset_id"
+        expected, found = (
+            {row.name: row.sha256 for row in installation.rows(query)} for installation in (self.calm, self.storm.made)
+        )
+        differing = [name for name in self.generations if expected[name] != found.get(name)]
+        for name in self.screened:
+            words = ("hash", name, "--with-later")
+            if self.calm.call(*words).strip() != self.storm.ask(*words).strip():
+                differing.append(f"screening of {name}")
+        return differing
+
+
+def campaign_in_the_storm(beside: Beside, seed: int, budget: int, strikes: int) -> tuple[int, float, bool]:
+    """Strikes at a campaign of that seed, the longest standstill in seconds, and whether its rows are right."""
+    name, calm, storm = f"storm-{seed}", beside.calm, beside.storm
+    spec = calm.home.parent / f"{name}.toml"
+    spec.write_text(SPEC.format(name=name, seed=seed, budget=budget))
+    calm.call("run", str(spec), "--quiet")
+    storm.ask("run", str(spec), "--engine", "fireworks", "--detach")
+    beside.generate(f"drawn-{seed}", seed)
+    for before in beside.ended:
+        beside.screen(before)
+    beside.ended = []
+    n, standstill_s = weather(storm, name, strikes)
+    beside.ended.append(name)
+    return n, standstill_s, calm.call("hash", name) == storm.ask("hash", name)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--per-campaign", type=int, default=20)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--budget", type=int, default=240)
+    parser.add_argument("--samples", type=int, default=60_000, help="of each generation beside a campaign")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--standstill", type=float, default=60.0, help="seconds that may go by with nothing recorded")
     parser.add_argument("--thread-variable", type=int, metavar="N", help="what the shell says of threads")
@@ -170,21 +243,19 @@ def main() -> None:
         stormy = Installation(Path(folder, "stormy"), **PACE, **thread_variables(chosen.thread_variable))
         stormy.import_gaps(chosen.data)
         storm = Storm(stormy, chosen.workers, random.Random(chosen.seed))
+        beside = Beside(calm, storm, chosen.samples)
         n_kills, seed, differ, longest_s = 0, 5, 0, 0.0
         try:
             while n_kills < chosen.kills:
-                name, seed = f"storm-{seed}", seed + 1
-                spec = Path(folder, f"{name}.toml")
-                spec.write_text(SPEC.format(name=name, seed=seed, budget=chosen.budget))
-                calm.call("run", str(spec), "--quiet")
-                storm.ask("run", str(spec), "--engine", "fireworks", "--detach")
-                n, standstill_s = weather(storm, name, min(chosen.per_campaign, chosen.kills - n_kills))
-                n_kills, longest_s = n_kills + n, max(longest_s, standstill_s)
-                expected, found = calm.call("hash", name).strip(), storm.ask("hash", name).strip()
-                differ += found != expected
-                verdict = "the same rows" if found == expected else f"{found} instead of {expected}"
+                seed += 1
+                n, standstill_s, is_same = campaign_in_the_storm(
+                    beside, seed, chosen.budget, min(chosen.per_campaign, chosen.kills - n_kills)
+                )
+                n_kills, longest_s, differ = n_kills + n, max(longest_s, standstill_s), differ + (not is_same)
+                verdict = "the same rows" if is_same else "OTHER rows than undisturbed"
                 how = f"{n} kills, longest standstill {standstill_s:.0f} s"
-                print(f"[{time.monotonic() - started:6.0f} s] {name}: {how}, {verdict}", flush=True)
+                print(f"[{time.monotonic() - started:6.0f} s] storm-{seed}: {how}, {verdict}", flush=True)
+            n_lacking, differing = beside.wait(), beside.differing()
         finally:
             storm.end()
         counts = {title: stormy.rows(query)[0][0] for title, query in CHECKS.items()}
@@ -199,7 +270,9 @@ def main() -> None:
     for title, n in counts.items():
         print(f"{n:>6} {title}")
     print(f"{differ:>6} campaigns with other rows than undisturbed")
-    if differ or any(counts.values()):
+    print(f"{n_lacking:>6} of {len(beside.generations)} generations and {len(beside.screened)} screenings not done")
+    print(f"{len(differing):>6} of them with other rows than undisturbed{''.join(f', {name}' for name in differing)}")
+    if differ or n_lacking or differing or any(counts.values()):
         raise SystemExit("rows were lost, doubled or changed")
     if longest_s > chosen.standstill:
         raise SystemExit(f"nothing was recorded for {longest_s:.0f} s")

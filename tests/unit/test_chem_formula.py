@@ -43,6 +43,7 @@ def test_elements_are_in_order() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:No Pauling electronegativity")
+@pytest.mark.slow
 def test_names_are_those_of_pymatgen_on_real_formulas(real_data: Path) -> None:
     pool = column(real_data / "pool" / "oqmd_formulas.csv.gz", "formula")
     formulas = sorted(

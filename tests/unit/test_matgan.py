@@ -196,6 +196,7 @@ def test_the_published_rule_reads_a_matrix() -> None:
     assert np.count_nonzero(counts, axis=1).tolist() == [2, 2, 0, 0, 2, 8]
 
 
+@pytest.mark.slow
 def test_the_published_network_samples_in_blocks() -> None:
     network = drawn(published_generator())
     with torch.no_grad():
@@ -407,6 +408,7 @@ def test_a_contest_that_diverges_is_told() -> None:
         )
 
 
+@pytest.mark.slow
 def test_the_contest_alone_teaches() -> None:
     """Without a warm-up the writer learns from the critic which elements there are."""
     counts, _ = parse_formulas(["NaCl", "KCl", "NaBr", "KBr", "LiCl", "LiBr"])
@@ -468,6 +470,7 @@ def test_an_unknown_generator_is_told_in_plain_words() -> None:
         registry.load("agd.formula_generators", "matgam")
 
 
+@pytest.mark.slow
 def test_two_threads_train_the_same_weights_each_time() -> None:
     options = MatganOptions(
         warm_up_epochs=1, iterations=4, critic_head_start=2, critic_hidden=64, batch=256, only_valid=False

@@ -72,6 +72,7 @@ def lines(processes: list["subprocess.Popen[str]"]) -> list[str]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_eight_workers_launch_each_firework_once(launchpad: LaunchPad, start: Start, tmp_path: Path) -> None:
     log = tmp_path / "log"
     tasks = (PyTask(func="queue_worker.note", args=[str(log), number]) for number in range(N_FIREWORKS))
@@ -102,6 +103,22 @@ def test_each_claim_is_one_process_s_and_the_highest_priority_goes_first(client:
     for each in claims:
         priorities = [priority for _, priority in each]
         assert priorities == sorted(priorities, reverse=True)
+
+
+def test_what_was_undone_overwrites_nothing(client: QueueClient, database_url: str) -> None:
+    things, other = client["agd"]["things"], QueueClient(database_url)
+    things.insert_one({"_id": 1, "mine": 0, "theirs": 0})
+
+    def work() -> None:
+        things.update_one({"_id": 1}, {"$inc": {"mine": 1}})
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        client.pool.whole(work)
+    other["agd"]["things"].update_one({"_id": 1}, {"$inc": {"theirs": 1}})
+    things.update_one({"_id": 1}, {"$inc": {"mine": 1}})
+    assert things.find_one() == {"_id": 1, "mine": 1, "theirs": 1}
+    other.close()
 
 
 def test_one_upsert_inserts(client: QueueClient, start: Start) -> None:

@@ -1,49 +1,50 @@
-"""Workflows: one firework per step, one iteration at a time, so that the queue holds little."""
+"""Workflows: one firework per job, one iteration at a time, so that the queue holds little."""
 
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
 
-from fireworks import FiretaskBase, Firework, Workflow
+from fireworks import Firework, Workflow
 
-from agd.steps.campaign.campaigns import Step
-from agd.steps.generating import GenerationPlan
+from agd.db import jobs
+from agd.db.connection import AnyRow, Transaction
+from agd.steps.campaign.campaigns import Campaign, Step, job_of
 from agd.steps.kinds import CATEGORY, ENCODING, ITERATION, STEPS
-from agd.steps.screening import ScreeningPlan
-from agd_workflows import tasks
-
-OF_STEP = {kind: task for kind, task in tasks.OF_KIND.items() if kind in STEPS}
+from agd.work.workspace import Workspace
+from agd_workflows.tasks import Job
 
 
-def campaign_workflow(name: str, due: Sequence[Step], *, has_latents: bool = True) -> Workflow:
-    """What a campaign does from the steps that are due to the end of their iteration."""
-    steps = [*due, *_after(due[-1], has_latents=has_latents)]
-    made = [_step(name, step) for step in reversed(steps)][::-1]  # FireWorks counts the last made first
-    return _linked(name, made[: len(due)], made[len(due) :])
+def campaign_workflow(workspace: Workspace, campaign: Campaign, due: Sequence[Step]) -> Workflow:
+    """What a campaign does from the steps that are due to the end of their iteration; each is a job of the record."""
+    with workspace.database.transaction() as tx:
+        ids = [jobs.ensure(tx, job_of(campaign, step)) for step in due]
+        before = list(ids)
+        for step in _after(due[-1], has_latents=campaign.spec.autoencoder is not None):
+            before = [jobs.ensure(tx, job_of(campaign, step, before))]
+            ids += before
+        made = _fireworks(tx, ids)
+    return _linked(campaign.name, made[: len(due)], made[len(due) :])
 
 
-def screening_workflow(plan: ScreeningPlan) -> Workflow:
-    """Train the screener of each role, then screen."""
-    name, request = plan.campaign, plan.as_request()
-    trained = [
-        _firework(name, f"{name}: train {role} screener", tasks.TrainScreener(role=role, request=request))
-        for role in plan.roles
-    ]
-    screen = _firework(name, f"{name}: screen {plan.pool}", tasks.Screen(request=request))
-    return _linked(name, trained, [screen])
+def request_workflow(workspace: Workspace, job_ids: Sequence[int]) -> Workflow:
+    """What somebody asked for; the last of the jobs comes after the others."""
+    with workspace.database.read() as tx:
+        made = _fireworks(tx, job_ids)
+    return _linked(made[-1].spec["campaign"] or made[-1].name, made[:-1], made[-1:])
 
 
-def generation_workflow(plan: GenerationPlan) -> Workflow:
-    """One firework."""
-    task = tasks.Generate(request=plan.as_request())
-    return _linked(plan.name, [_firework(plan.name, f"generate {plan.name}", task)], [])
-
-
-def step_of(document: Mapping[str, Any]) -> Step | None:
+def step_of(workspace: Workspace, document: Mapping[str, Any]) -> Step | None:
     """The step of a campaign that a firework of the queue stands for, None where it is none."""
-    first = (document["spec"].get("_tasks") or [{"_fw_name": ""}])[0]
-    kind = tasks.kind_of(first["_fw_name"])
-    return Step(kind, first.get("iteration")) if kind in STEPS else None
+    return steps_of(workspace, [document])[0]
+
+
+def steps_of(workspace: Workspace, documents: Sequence[Mapping[str, Any]]) -> list[Step | None]:
+    """The same of each of several fireworks: the record says it by the job that a firework names."""
+    ids = [document["spec"].get("job") for document in documents]
+    with workspace.database.read() as tx:
+        rows = jobs.some(tx, [job_id for job_id in ids if isinstance(job_id, int)])
+    steps = {(row.id, row.campaign): Step(row.kind, row.iteration) for row in rows if row.kind in STEPS}
+    return [steps.get((document["spec"].get("job"), document["spec"].get("campaign"))) for document in documents]
 
 
 def _after(step: Step, *, has_latents: bool) -> list[Step]:
@@ -55,16 +56,24 @@ def _after(step: Step, *, has_latents: bool) -> list[Step]:
     return [*encode, *(Step(kind, 1) for kind in kinds)]
 
 
-def _step(name: str, step: Step) -> Firework:
-    parameters = {"campaign": name} | ({} if step.iteration is None else {"iteration": step.iteration})
-    return _firework(name, f"{name}: {step}", OF_STEP[step.kind](parameters))
+def _fireworks(tx: Transaction, job_ids: Sequence[int]) -> list[Firework]:
+    """A firework for each job, numbered in their order: FireWorks counts the last made first."""
+    rows = {row.id: row for row in jobs.some(tx, job_ids)}
+    return [_firework(rows[job_id]) for job_id in reversed(job_ids)][::-1]
 
 
-def _firework(owner: str, title: str, task: FiretaskBase) -> Firework:
-    """A firework of one task; its owner is a campaign, or a generation."""
-    category = CATEGORY[tasks.kind_of(task.fw_name)]
-    spec = {"campaign": owner, "_category": category, "_add_launchpad_and_fw_id": True}
-    return Firework([task], spec=spec, name=title)
+def _firework(row: AnyRow) -> Firework:
+    """A job's firework: what a worker may be limited by stands in its spec."""
+    spec = {
+        "campaign": row.campaign,
+        "job": row.id,
+        "n_cores": row.n_cores,
+        "hours": row.hours,
+        "programs": list(row.programs),
+        "_category": CATEGORY[row.kind],
+        "_add_launchpad_and_fw_id": True,
+    }
+    return Firework([Job(job=row.id)], spec=spec, name=row.title)
 
 
 def _linked(name: str, first: list[Firework], chain: list[Firework]) -> Workflow:

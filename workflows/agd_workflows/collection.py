@@ -92,7 +92,7 @@ class QueueCollection(MongoCollection):  # type: ignore[misc]  # same
             wanted, known = translate(without_zones(filter)), self._store.known()
             if wanted.is_exact:
                 return self._store.pool.run(
-                    lambda session: queue.count(session, known.id, wanted.condition), is_reading=True
+                    lambda session: queue.count(session, known.id, wanted.condition), is_repeatable=True
                 )
         counted: int = super().count_documents(filter, **options)
         return counted
@@ -117,12 +117,12 @@ class QueueCollection(MongoCollection):  # type: ignore[misc]  # same
                 lambda session: queue.find(
                     session, known.id, wanted.condition, order, skip=skipped, limit=skip + limit - skipped
                 ),
-                is_reading=True,
+                is_repeatable=True,
             )
             documents = [load(one) for one in found]
             if not any(one.is_odd for one in found) and all(is_match(wanted, spec, one) for one in documents):
                 return documents[skip - skipped :]
-        found = pool.run(lambda session: queue.find(session, known.id, wanted.condition), is_reading=True)
+        found = pool.run(lambda session: queue.find(session, known.id, wanted.condition), is_repeatable=True)
         documents = ordered(matching(wanted, spec, map(load, found)), sort)
         return documents[skip : skip + limit if limit else None]
 

@@ -41,7 +41,8 @@ def store(document: Mapping[str, Any], keys: tuple[tuple[str, str], ...] = ()) -
 
 def load(found: Found) -> dict[str, Any]:
     """Decode a document, anew at each call."""
-    return {"_id": _read_id(found.id_key), **bson.decode(found.bson)}
+    newer = {name: _read_json(value) for name, value in (found.newer or {}).items()}
+    return {"_id": _read_id(found.id_key), **bson.decode(found.bson), **newer}
 
 
 def as_json(value: object) -> str:
@@ -104,7 +105,14 @@ def _read_id(key: str) -> Any:
         return content
     if _EXACT in content:
         return bson.decode(base64.b64decode(content[_EXACT]))[""]
-    return _EPOCH.replace(tzinfo=None) + timedelta(milliseconds=content["$date"])
+    return _read_json(content)
+
+
+def _read_json(value: Any) -> Any:
+    """A value of the queue's JSON, of those that SQL writes."""
+    if isinstance(value, dict) and set(value) == {"$date"}:
+        return _EPOCH.replace(tzinfo=None) + timedelta(milliseconds=value["$date"])
+    return value
 
 
 def _extended(value: object) -> object:

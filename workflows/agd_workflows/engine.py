@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from fireworks import LaunchPad
 
-from agd.db import activities, campaigns
+from agd.db import activities, campaigns, jobs
 from agd.db.connection import Transaction
 from agd.db.schema import server_time
 from agd.engines import Mended, Outcome, QueueEngine, WorkerPlan
@@ -16,7 +16,7 @@ from agd.errors import AgdError, InputError, StepError
 from agd.loop import stop_signals
 from agd.protocols import Progress, silent
 from agd.steps import AWAIT, due_steps
-from agd.steps.campaign.campaigns import Campaign, Step
+from agd.steps.campaign.campaigns import Campaign, Step, kept_back
 from agd.steps.examining import Finding, Site
 from agd.steps.generating import GenerationPlan
 from agd.steps.offline import Ingested
@@ -24,7 +24,6 @@ from agd.steps.screening import ScreeningPlan
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
 from agd_workflows import offline
-from agd_workflows.build import generation_workflow, screening_workflow
 from agd_workflows.examining import queue_against_record
 from agd_workflows.hands import ENGINE, queued
 from agd_workflows.launching import Share, open_queue
@@ -51,9 +50,10 @@ class FireWorksEngine(QueueEngine):
             BusyError: a process runs the campaign by itself.
         """
         if isinstance(work, Campaign):
-            return sorted(document["fw_id"] for _, document in queued(self._hand_over(workspace, work), work.name))
-        workflow = screening_workflow(work) if isinstance(work, ScreeningPlan) else generation_workflow(work)
-        return sorted(open_queue(workspace).add_wf(workflow).values())
+            return sorted(
+                document["fw_id"] for _, document in queued(workspace, self._hand_over(workspace, work), work.name)
+            )
+        return Reconciler(workspace, open_queue(workspace)).leave(work)
 
     def _hand_over(self, workspace: Workspace, campaign: Campaign) -> LaunchPad:
         with workspace.database.read() as tx:
@@ -74,7 +74,7 @@ class FireWorksEngine(QueueEngine):
         on_step: Callable[[Step], object] = id,
         progress: Progress = silent,  # noqa: ARG002  the crew's steps are seen from outside
     ) -> Outcome:
-        """Submit the campaign and work the queue until it ends, waits for labels, or somebody asks to stop.
+        """Submit the campaign and work the queue until it ends, has to wait, or somebody asks to stop.
 
         Ctrl-C or SIGTERM let the steps at hand finish; a second one ends them at once, and they are done again later.
 
@@ -112,9 +112,11 @@ class FireWorksEngine(QueueEngine):
                 f"campaign {campaign.name!r} is parked: {watch.parked_reason}. What its workers said is in {log}; "
                 f"`agd resume {campaign.name}` tries again"
             )
-        is_waiting = [step.kind for step in watch.due] == [AWAIT]
+        is_waiting = watch.kept_back is not None or [step.kind for step in watch.due] == [AWAIT]
         is_cut_short = bool(watch.due) and not is_waiting
-        return Outcome(not watch.due, is_waiting, is_cut_short, watch.n_steps, time.monotonic() - started)
+        return Outcome(
+            not watch.due, is_waiting, is_cut_short, watch.n_steps, time.monotonic() - started, watch.kept_back
+        )
 
     def status(self, workspace: Workspace, names: Sequence[str]) -> Mapping[str, Mapping[str, int]]:
         """How many fireworks of these campaigns are in each state."""
@@ -178,6 +180,7 @@ class _Watch:
     on_step: Callable[[Step], object]
     due: Sequence[Step] = ()
     parked_reason: str | None = None
+    kept_back: str | None = None
     n_steps: int = 0
     _n_before: int | None = None
 
@@ -187,6 +190,8 @@ class _Watch:
             row = campaigns.find(tx, self.campaign.name)
             due = due_steps(tx, self.campaign)
             n_done = activities.n_steps_done(tx, self.campaign.id)
+            kept = kept_back(tx, self.campaign, due)
+            is_at_work = bool(activities.leases(tx, self.campaign.id))
         assert row is not None  # noqa: S101  campaigns are never removed
         self._n_before = n_done if self._n_before is None else self._n_before
         self.n_steps = n_done - self._n_before
@@ -194,5 +199,7 @@ class _Watch:
             if step not in self.due and step.kind != AWAIT:
                 self.on_step(step)
         self.due, self.parked_reason = due, row.parked_reason
+        is_kept_back = bool(due) and len(kept) == len(due) and not is_at_work
+        self.kept_back = jobs.standing(kept[due[0]]) if is_kept_back else None
         is_ours = row.engine == ENGINE and row.stop_requested_at is None and row.parked_reason is None
-        return is_ours and bool(due) and due[0].kind != AWAIT
+        return is_ours and bool(due) and due[0].kind != AWAIT and self.kept_back is None

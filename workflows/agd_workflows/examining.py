@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from agd.db import campaigns
 from agd.db.connection import Transaction
 from agd.errors import AgdError
+from agd.steps import requests
 from agd.steps.examining import Finding, Site
 from agd.work.workspace import Workspace
 from agd_workflows.hands import ENGINE
@@ -13,9 +14,9 @@ from agd_workflows.reconciling import Reconciler
 
 
 def queue_against_record(site: Site, tx: Transaction) -> Iterator[Finding]:
-    """Everything that a pass of `agd reconcile` would mend; nothing is opened where no campaign is the queue's."""
+    """Everything that a pass of `agd reconcile` would mend; nothing is opened where there is nothing for the queue."""
     rows = campaigns.open_on(tx, ENGINE)
-    if not rows:
+    if not rows and not requests.left(tx):
         return
     workspace = Workspace(site.database, site.artifacts, site.settings.pace)
     try:

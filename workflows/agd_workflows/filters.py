@@ -6,19 +6,24 @@ from typing import Any
 
 import bson
 
-from agd.db.queue_conditions import ANYTHING, All, AnyOf, Condition, Exists, Holds, Ids, SortKey
+from agd.db.queue_conditions import ANYTHING, All, AnyOf, Condition, Exists, Holds, Ids, SortKey, paths
 from agd_workflows.documents import id_key, scalar_json
 
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A condition, and whether it finds exactly what the Mongo filter finds."""
+    """A condition, and whether all of the Mongo filter is in it."""
 
     condition: Condition
-    is_exact: bool
+    is_whole: bool
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether it finds exactly what the filter finds, even in documents with lists on the way to a field."""
+        return self.is_whole and all(len(path) == 1 for path in paths(self.condition))
 
 
-_UNKNOWN = Filter(ANYTHING, is_exact=False)
+_UNKNOWN = Filter(ANYTHING, is_whole=False)
 
 
 def translate(mongo: Mapping[str, Any]) -> Filter:
@@ -43,7 +48,7 @@ def _all(filters: Iterable[Filter]) -> Filter:
     if len(each) == 1:
         return each[0]
     parts = tuple(one.condition for one in each if one.condition != ANYTHING)
-    return Filter(All(parts), all(one.is_exact for one in each))
+    return Filter(All(parts), all(one.is_whole for one in each))
 
 
 def _field(key: str, wanted: Any) -> Filter:
@@ -53,7 +58,7 @@ def _field(key: str, wanted: Any) -> Filter:
             return _all(each)
         if any(one.condition == ANYTHING for one in each):
             return _UNKNOWN
-        return Filter(AnyOf(tuple(one.condition for one in each)), all(one.is_exact for one in each))
+        return Filter(AnyOf(tuple(one.condition for one in each)), all(one.is_whole for one in each))
     path = _path(key)
     if path is None:
         return _UNKNOWN
@@ -69,7 +74,7 @@ def _operator(path: tuple[str, ...], name: str, operand: Any) -> Filter:
         case "$in" if isinstance(operand, (list, tuple)):
             return _equal(path, operand)
         case "$exists" if path != ("_id",):
-            return Filter(Exists(path, bool(operand)), len(path) == 1)
+            return Filter(Exists(path, bool(operand)), is_whole=True)
         case _:
             return _UNKNOWN
 
@@ -83,7 +88,7 @@ def _equal(path: tuple[str, ...], wanted: Iterable[Any]) -> Filter:
         if alternatives is None:
             return _UNKNOWN
         values += alternatives
-    return Filter(Holds(path, tuple(values)), len(path) == 1)
+    return Filter(Holds(path, tuple(values)), is_whole=True)
 
 
 def _identical(wanted: Iterable[Any]) -> Filter:
@@ -95,7 +100,7 @@ def _identical(wanted: Iterable[Any]) -> Filter:
             keys += [id_key(one), id_key(bool(one))] if one in {0, 1} else [id_key(one)]
         else:
             return _UNKNOWN
-    return Filter(Ids(tuple(keys)), is_exact=True)
+    return Filter(Ids(tuple(keys)), is_whole=True)
 
 
 def _path(key: Any) -> tuple[str, ...] | None:

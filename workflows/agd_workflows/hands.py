@@ -11,10 +11,12 @@ from typing import Any
 from fireworks import FiretaskBase, FWAction, LaunchPad
 
 from agd.config import load_settings
-from agd.db import hashes
-from agd.db.connection import open_database
-from agd.steps.campaign.campaigns import Step, campaign_row
-from agd.steps.kinds import ITERATION
+from agd.db import hashes, jobs
+from agd.db.connection import AnyRow, open_database
+from agd.errors import NotFoundError, StepError
+from agd.steps import requests
+from agd.steps.campaign.campaigns import Step, campaign_row, get_campaign
+from agd.steps.kinds import ITERATION, STEPS
 from agd.steps.turns import Turn
 from agd.steps.turns import take_turn as take
 from agd.work.workspace import Workspace
@@ -62,17 +64,42 @@ def launch_of(task: FiretaskBase) -> tuple[int, int] | None:
     return fw_id, found["launches"][-1]
 
 
-def take_turn(task: FiretaskBase) -> FWAction:
-    """Take the turn of a campaign's step that the task stands for."""
-    from agd_workflows.build import step_of
+def do_job(task: FiretaskBase) -> FWAction:
+    """Do the job of the record that the task names: a request, or a step of a campaign, whose turn is taken.
 
-    name, step = task["campaign"], step_of({"spec": {"_tasks": [task]}})
-    assert step is not None  # noqa: S101  only tasks of steps come here
-    _campaigns.add(name)
-    with workspace(task) as lent, told(f"{name}: {step}") as outcome:
-        turn = take(lent, name, step, ENGINE)
+    Raises:
+        NotFoundError: the record has no such job.
+        StepError: it is of no kind that this release does.
+    """
+    with workspace(task) as lent:
+        with lent.database.read() as tx:
+            row = next(iter(jobs.some(tx, [task["job"]])), None)
+        if row is None:
+            raise NotFoundError(f"no job {task['job']}: the queue is not of this record")
+        if row.kind in requests.KINDS:
+            return _fulfil(lent, row)
+        if row.kind in STEPS:
+            return _step(lent, task.launchpad, row)
+        raise StepError(f"job {row.id} ({row.title}): {row.kind} is a kind of job that this release does not do")
+
+
+def _fulfil(workspace: Workspace, row: AnyRow) -> FWAction:
+    """Do what was asked for, or call off what waits for it where it is held, parked or cancelled."""
+    standing = row.state
+    with told(row.title) as outcome:
+        if standing == "open":
+            standing = "due" if requests.fulfil(workspace, row) else "done"
+        outcome.append(STANDINGS.get(standing, standing))
+    return FWAction(stored_data={"standing": standing}, defuse_workflow=standing not in STANDINGS)
+
+
+def _step(workspace: Workspace, launchpad: LaunchPad, row: AnyRow) -> FWAction:
+    step = Step(row.kind, row.iteration)
+    _campaigns.add(row.campaign)
+    with told(row.title) as outcome:
+        turn = take(workspace, row.campaign, step, ENGINE)
         outcome.append(STANDINGS.get(turn.standing, turn.standing))
-    return follow_up(task.launchpad, name, step, turn)
+    return follow_up(workspace, launchpad, row.campaign, step, turn)
 
 
 def leave(workspace: Workspace) -> None:
@@ -95,7 +122,7 @@ def told(title: str) -> Iterator[list[str]]:
     log.info("%s %s in %.1f s", title, outcome[-1] or "done", time.monotonic() - started)
 
 
-def follow_up(launchpad: LaunchPad, name: str, step: Step, turn: Turn) -> FWAction:
+def follow_up(workspace: Workspace, launchpad: LaunchPad, name: str, step: Step, turn: Turn) -> FWAction:
     """What a firework does after its turn: append the next iteration, go on, or call off the rest of the workflow."""
     from agd_workflows.build import campaign_workflow
 
@@ -104,23 +131,30 @@ def follow_up(launchpad: LaunchPad, name: str, step: Step, turn: Turn) -> FWActi
         return FWAction(stored_data=told, defuse_workflow=True)
     is_last = step.kind == ITERATION[-1].name
     new = [one for one in turn.due if one.kind == ITERATION[0].name and one.number == (step.iteration or 0) + 1]
-    if is_last and new and not is_queued(launchpad, name, new[0]):
+    if is_last and new and not is_queued(workspace, launchpad, name, new[0]):
+        workflow = campaign_workflow(workspace, get_campaign(workspace, name), new)
         if new[0].number % ITERATIONS_PER_WORKFLOW != 1:
-            return FWAction(stored_data=told, additions=campaign_workflow(name, new))
-        launchpad.add_wf(campaign_workflow(name, new))
+            return FWAction(stored_data=told, additions=workflow)
+        launchpad.add_wf(workflow)
     return FWAction(stored_data=told, defuse_workflow=not turn.due and not is_last)
 
 
-def is_queued(launchpad: LaunchPad, name: str, step: Step) -> bool:
+def is_queued(workspace: Workspace, launchpad: LaunchPad, name: str, step: Step) -> bool:
     """Whether a firework that is not settled stands for the step."""
-    return any(found == step for found, _ in queued(launchpad, name))
+    return any(found == step for found, _ in queued(workspace, launchpad, name))
 
 
-def queued(launchpad: LaunchPad, name: str) -> list[tuple[Step, dict[str, Any]]]:
+def queued(workspace: Workspace, launchpad: LaunchPad, name: str) -> list[tuple[Step, dict[str, Any]]]:
     """The steps of a campaign that fireworks not settled stand for, with those, oldest first."""
-    from agd_workflows.build import step_of
+    from agd_workflows.build import steps_of
 
-    wanted = {"fw_id": 1, "state": 1, "launches": 1, "archived_launches": 1, "spec._tasks": 1}
-    found = launchpad.fireworks.find({"spec.campaign": name, "state": {"$in": list(UNSETTLED)}}, wanted)
-    steps = [(step_of(document), document) for document in sorted(found, key=lambda document: document["fw_id"])]
+    rows = unsettled(launchpad, {"spec.campaign": name})
+    steps = zip(steps_of(workspace, rows), rows, strict=True)
     return [(step, document) for step, document in steps if step is not None]
+
+
+def unsettled(launchpad: LaunchPad, query: dict[str, Any]) -> list[dict[str, Any]]:
+    """The fireworks of a query that may still do their jobs, as far as one has to know them, oldest first."""
+    told = ("fw_id", "state", "created_on", "updated_on", "launches", "archived_launches", "spec.job", "spec.campaign")
+    found = launchpad.fireworks.find({**query, "state": {"$in": list(UNSETTLED)}}, dict.fromkeys(told, 1))
+    return sorted(found, key=lambda document: document["fw_id"])

@@ -23,9 +23,10 @@ from agd.db import activities
 from agd.db.connection import open_database
 from agd.errors import AgdError, DatabaseError
 from agd.work.workspace import Workspace
-from agd_workflows import hands, tasks
+from agd_workflows import hands
 from agd_workflows.cluster import this_job
 from agd_workflows.launchpad import open_launchpad
+from agd_workflows.tasks import Job
 
 PACKAGE = "agd_workflows"
 
@@ -37,24 +38,47 @@ POLL_S = 0.3
 class Share:
     """What a worker takes from the queue, and when it leaves.
 
-    Fireworks of one campaign or all; of some categories or all; `until_idle_s` after the last one, or never.
+    Fireworks of one campaign or all; of some categories or all; `until_idle_s` after the last one, or never. Those that
+    need more cores, hours or other programs are left to others; None and no programs stand for no limit. What says
+    nothing of its needs is taken.
     """
 
     campaign: str | None = None
     categories: tuple[str, ...] = ()
     until_idle_s: float | None = None
     is_quiet: bool = False
+    n_cores: int | None = None
+    hours: float | None = None
+    programs: tuple[str, ...] = ()
 
     def fworker(self) -> FWorker:
         """Who checks fireworks out, by FireWorks' rules; each launch keeps host, process and cluster job."""
-        query = {} if self.campaign is None else {"spec.campaign": self.campaign}
+        query = self._limits() | ({} if self.campaign is None else {"spec.campaign": self.campaign})
         category: Any = list(self.categories) if self.categories else ""
         return FWorker(f"{os.uname().nodename}:{os.getpid()}", category, query, this_job())
+
+    @property
+    def is_limited(self) -> bool:
+        """Whether something may need more than this."""
+        return bool(self._limits())
+
+    def _limits(self) -> dict[str, Any]:
+        query: dict[str, Any] = {}
+        if self.n_cores is not None:
+            query["spec.n_cores"] = {"$not": {"$gt": self.n_cores}}
+        if self.hours is not None:
+            query["spec.hours"] = {"$not": {"$gt": self.hours}}
+        if self.programs:
+            query["spec.programs"] = {"$not": {"$elemMatch": {"$nin": list(self.programs)}}}
+        return query
 
     def words(self) -> list[str]:
         """The same as arguments of this module."""
         words = [f"--category={category}" for category in self.categories]
         words += [] if self.campaign is None else [f"--campaign={self.campaign}"]
+        words += [] if self.n_cores is None else [f"--cores={self.n_cores}"]
+        words += [] if self.hours is None else [f"--hours={self.hours}"]
+        words += [f"--program={program}" for program in self.programs]
         words += [] if self.until_idle_s is None else [f"--until-idle={self.until_idle_s}"]
         return words + (["--quiet"] if self.is_quiet else [])
 
@@ -68,10 +92,21 @@ class Share:
         parser = argparse.ArgumentParser()
         parser.add_argument("--campaign")
         parser.add_argument("--category", action="append", default=[])
+        parser.add_argument("--cores", type=int)
+        parser.add_argument("--hours", type=float)
+        parser.add_argument("--program", action="append", default=[])
         parser.add_argument("--until-idle", type=float)
         parser.add_argument("--quiet", action="store_true")
         given = parser.parse_args(words)
-        return cls(given.campaign, tuple(given.category), given.until_idle, given.quiet)
+        return cls(
+            given.campaign,
+            tuple(given.category),
+            given.until_idle,
+            given.quiet,
+            n_cores=given.cores,
+            hours=given.hours,
+            programs=tuple(given.program),
+        )
 
 
 def open_queue(workspace: Workspace, settings: Settings | None = None) -> LaunchPad:
@@ -102,7 +137,7 @@ def prepare_fireworks(pace: Pace) -> None:
     if PACKAGE not in fw_config.USER_PACKAGES:
         fw_config.USER_PACKAGES.append(PACKAGE)
     # FireWorks looks for a task by its name and would import all that it ships on the way, its tests included.
-    fw_serializers.SAVED_FW_MODULES.update(dict.fromkeys(map(tasks.name_of, tasks.OF_KIND), tasks.__name__))
+    fw_serializers.SAVED_FW_MODULES[Job._fw_name] = Job.__module__  # noqa: SLF001  FireWorks' own convention
     rocket.PING_TIME_SECS = pace.heartbeat_s
     rocket.do_ping = _ping
     rocket.PRINT_FW_JSON = False

@@ -95,7 +95,7 @@ class Sender:
             found = self.launchpad._get_a_fw_to_run(fworker.query, checkout=False)  # noqa: SLF001  FireWorks' own look ahead
             if found is None:
                 return False
-            step = step_of(found.to_dict())
+            step = step_of(self.workspace, found.to_dict())
             if step is None or not self._is_sent(found.spec["campaign"], step):
                 return launch_one(self.launchpad, fworker, found.fw_id)
             name = found.spec["campaign"]
@@ -135,7 +135,7 @@ class Sender:
             if self.qadapter is not None:
                 self._submit(self.qadapter, folder)
         else:
-            action = follow_up(self.launchpad, name, step, Turn(standing, due))
+            action = follow_up(self.workspace, self.launchpad, name, step, Turn(standing, due))
             self.launchpad.complete_launch(launch[1], action, "COMPLETED")
 
     def _submit(self, qadapter: CommonAdapter, folder: Path) -> bool:
@@ -234,7 +234,7 @@ def ingest(workspace: Workspace, launchpad: LaunchPad, folder: Path) -> Ingested
             launchpad.mark_fizzled(launch[1])
             launchpad._refresh_wf(launch[0])  # noqa: SLF001  what mark_fizzled leaves to its caller
         else:
-            action = follow_up(launchpad, campaign.name, ingested.step, Turn(standing, due))
+            action = follow_up(workspace, launchpad, campaign.name, ingested.step, Turn(standing, due))
             launchpad.complete_launch(launch[1], action, "COMPLETED")
     (folder / _DONE).touch()
     if ingested.what != "failed":

@@ -6,29 +6,29 @@ done where the record does not, the campaign's next steps are queued again.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
 from fireworks import LaunchPad
 
 from agd.db import activities, campaigns
-from agd.db.connection import AnyRow, locked_campaigns
+from agd.db.connection import AnyRow, Transaction, locked_campaigns
 from agd.engines import Mended
 from agd.errors import DatabaseError
-from agd.steps import AWAIT, due_steps
-from agd.steps.campaign.campaigns import Campaign, Step, as_campaign
+from agd.steps import AWAIT, due_steps, requests
+from agd.steps.campaign.campaigns import Campaign, Step, as_campaign, kept_back, park
+from agd.steps.generating import GenerationPlan
+from agd.steps.screening import ScreeningPlan
 from agd.steps.turns import is_done
+from agd.work.retrying import MAX_LOST
 from agd.work.workspace import Workspace
+from agd_workflows import former
 from agd_workflows.build import campaign_workflow, step_of
-from agd_workflows.cluster import blame
-from agd_workflows.hands import ENGINE, queued
-
-MAX_LOST = 10
-MAX_TRANSIENT = 6
-"""How many attempts of one step may be lost, or fail for what may pass, before its campaign is parked."""
+from agd_workflows.hands import ENGINE, UNSETTLED, queued
+from agd_workflows.mending import PARKED, Mender, Work, seconds_since
+from agd_workflows.request_queue import RequestQueue
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +67,24 @@ class Reconciler:
     def start_afresh(self, campaign: Campaign) -> None:
         """Take the failed fireworks of a campaign out of the queue, with those that wait for them, and look."""
         with self.workspace.database.reconcile_lock(waits=True):
-            if any(document["state"] == "FIZZLED" for _, document in queued(self.launchpad, campaign.name)):
+            if any(
+                document["state"] == "FIZZLED" for _, document in queued(self.workspace, self.launchpad, campaign.name)
+            ):
                 self._retire(campaign.name)
             list(self._pass())
+
+    def leave(self, plan: ScreeningPlan | GenerationPlan) -> list[int]:
+        """Leave to the queue what a plan asks for; the ids of its fireworks."""
+        with self.workspace.database.reconcile_lock(waits=True):
+            return self._requests.leave(plan)
+
+    @property
+    def _mender(self) -> Mender:
+        return Mender(self.workspace, self.launchpad, self.is_dry)
+
+    @property
+    def _requests(self) -> RequestQueue:
+        return RequestQueue(self._mender)
 
     @property
     def has_locks(self) -> bool:
@@ -79,24 +94,23 @@ class Reconciler:
     def _pass(self) -> Iterator[Mended]:
         with self.workspace.database.read() as tx:
             rows, alone = campaigns.open_on(tx, ENGINE), locked_campaigns(tx, alone=True)
+            asked = requests.left(tx)
         yield from self._locks()
-        yield from self._strangers({row.name for row in rows})
+        yield from self._former()
+        yield from self._strangers({row.name for row in rows}, {one.job_id for one in asked})
+        there = self._requests.documents([one.job_id for one in asked])
+        for one in asked:
+            if (one.campaign or one.title) not in self._locked.values():
+                yield from _guarded(one.campaign, self._requests.look(one, there.get(one.job_id, ())))
         for row in rows:
             if row.id not in alone and row.name not in self._locked.values():
-                yield from self._guarded(row)
+                yield from _guarded(row.name, self._look_at(row))
 
-    def _guarded(self, row: AnyRow) -> Iterator[Mended]:
-        """A pass over one campaign, which keeps its trouble to itself."""
-        try:
-            campaign = as_campaign(row)
-            yield from self._bury(campaign)
-            if row.parked_reason is None and row.stop_requested_at is None:
-                yield from self._campaign(campaign)
-        except DatabaseError:
-            raise
-        except Exception as error:  # noqa: BLE001  whatever FireWorks or the specification raises: others go on
-            words = str(error).strip().partition("\n")[0]
-            yield Mended(row.name, None, f"cannot be looked at ({type(error).__name__}: {words})")
+    def _look_at(self, row: AnyRow) -> Iterator[Mended]:
+        campaign = as_campaign(row)
+        yield from self._bury(campaign)
+        if row.parked_reason is None and row.stop_requested_at is None:
+            yield from self._campaign(campaign)
 
     def _bury(self, campaign: Campaign) -> Iterator[Mended]:
         with self.workspace.database.transaction() as tx:
@@ -111,92 +125,60 @@ class Reconciler:
         with self.workspace.database.read() as tx:
             view = _View(
                 campaign,
-                due_steps(tx, campaign),
+                _open_steps(tx, campaign),
                 activities.attempts(tx, campaign.id),
                 {Step(row.step, row.iteration) for row in activities.leases(tx, campaign.id) if not row.is_expired},
             )
         if not view.due or view.due[0].kind == AWAIT:
             return
         is_parked = False
-        for step, document in queued(self.launchpad, campaign.name):
-            if document["state"] == "RUNNING":
-                found = self._running(view, step, document)
-            elif document["state"] == "FIZZLED":
-                found = self._fizzled(view, step, document)
-            elif document["state"] == "RESERVED":
-                found = self._reserved(view, step, document)
-            else:
-                continue
+        for step, document in queued(self.workspace, self.launchpad, campaign.name):
+            found = self._mender.look_at(self._work(view, step), document)
             if found is not None:
                 yield found
-                is_parked |= found.what.startswith(_PARKED)
+                is_parked |= found.what.startswith(PARKED)
         if not is_parked:
             yield from self._missing(view)
 
-    def _running(self, view: _View, step: Step, document: Mapping[str, Any]) -> Mended | None:
-        """A firework that somebody should be at."""
-        fw_id = document["fw_id"]
-        launch = self.launchpad.launches.find_one({"launch_id": (document["launches"] or [None])[-1]})
-        if launch is not None and launch["state"] != "RUNNING":
-            return self._mend(view.campaign, fw_id, f"{step}: ended, which the queue had not taken in", self._refresh)
-        silent_s = self.workspace.pace.lease_s if launch is None else _seconds_since(launch)
-        if step in view.leased or silent_s < self.workspace.pace.lease_s:
-            return None
-        n_lost = sum(row.outcome == "lost" for row in view.tries(step))
-        if n_lost > MAX_LOST and step in view.due:
-            return self._park(view.campaign, fw_id, f"{step} was lost {n_lost} times")
-        job = blame(launch["fworker"].get("env") or {}) if launch is not None and launch.get("fworker") else ""
-        why = f" ({job})" if job else ""
-        return self._mend(view.campaign, fw_id, f"{step}: lost by its worker{why}, queued again", self._rerun)
+    def _work(self, view: _View, step: Step) -> Work:
+        return Work(
+            owner=view.campaign.name,
+            what=str(step),
+            is_due=step in view.due,
+            is_leased=step in view.leased,
+            tries=view.tries(step),
+            is_done=partial(self._is_done, view.campaign, step),
+            park=partial(self._park, view.campaign, step),
+            cure=f"agd resume {view.campaign.name}",
+        )
 
-    def _fizzled(self, view: _View, step: Step, document: Mapping[str, Any]) -> Mended | None:
-        """A firework that failed: run again at once, later, or not at all."""
-        fw_id = document["fw_id"]
+    def _is_done(self, campaign: Campaign, step: Step) -> bool:
         with self.workspace.database.read() as tx:
-            if is_done(tx, view.campaign, step):
-                return self._mend(view.campaign, fw_id, f"{step}: done by the record, queued to go on", self._rerun)
-        if step not in view.due or step in view.leased:
-            return None
-        tries = view.tries(step)
-        last = tries[-1] if tries else None
-        if last is not None and last.error_class == "permanent":
-            return self._park(view.campaign, fw_id, f"{step}: {last.error}")
-        n_failed = sum(row.outcome == "failed" for row in tries)
-        n = n_failed or len(document["archived_launches"]) + 1
-        error = "its worker failed before it began" if last is None else last.error or "lost"
-        if n > (MAX_TRANSIENT if n_failed else MAX_LOST):
-            return self._park(view.campaign, fw_id, f"{step} failed {n} times, at last: {error}")
-        launch = self.launchpad.launches.find_one({"launch_id": (document["launches"] or [None])[-1]})
-        if launch is not None and _seconds_since(launch) < self.workspace.pace.reconcile_s * 2.0 ** (n - 1):
-            return None
-        return self._mend(view.campaign, fw_id, f"{step}: failed ({error}), queued again", self._rerun)
+            return is_done(tx, campaign, step)
 
-    def _reserved(self, view: _View, step: Step, document: Mapping[str, Any]) -> Mended | None:
-        """A firework whose worker died between taking it and beginning; one that a job was sent for is left alone."""
-        launch = self.launchpad.launches.find_one({"launch_id": (document["launches"] or [None])[-1]})
-        silent_s = _seconds_since({"state_history": [document]})
-        if silent_s < self.workspace.pace.lease_s or (launch is not None and launch["state"] == "RESERVED"):
-            return None
-        return self._mend(view.campaign, document["fw_id"], f"{step}: taken and not begun, queued again", self._rerun)
+    def _park(self, campaign: Campaign, step: Step, reason: str) -> None:
+        with self.workspace.database.transaction() as tx:
+            park(tx, campaign, step, reason)
 
     def _missing(self, view: _View) -> Iterator[Mended]:
         """The steps that are due and that no firework will do."""
         if self._is_covered(view):
             return
         name = view.campaign.name
-        waiting = [document["fw_id"] for step, document in queued(self.launchpad, name) if step in view.due]
+        waiting = [
+            document["fw_id"] for step, document in queued(self.workspace, self.launchpad, name) if step in view.due
+        ]
         for fw_id in [] if self.is_dry else waiting:
-            self._refresh(fw_id)
+            self._mender.refresh(fw_id)
         if waiting and self._is_covered(view):
             yield Mended(name, waiting[0], f"{view.due[0]}: made ready")
             return
         with self.workspace.database.read() as tx:
-            if due_steps(tx, view.campaign) != view.due:  # it went on meanwhile
+            if _open_steps(tx, view.campaign) != view.due:  # it went on meanwhile
                 return
         if not self.is_dry:
             self._retire(name)
-            has_latents = view.campaign.spec.autoencoder is not None
-            self.launchpad.add_wf(campaign_workflow(name, view.due, has_latents=has_latents))
+            self.launchpad.add_wf(campaign_workflow(self.workspace, view.campaign, view.due))
         yield Mended(name, None, f"{', '.join(map(str, view.due))}: due and not in the queue, queued")
 
     def _is_covered(self, view: _View) -> bool:
@@ -205,29 +187,53 @@ class Reconciler:
         What runs need not be due: the record has a step before the queue hears of it and makes the next one ready.
         """
         states: dict[Step, set[str]] = {}
-        for step, document in queued(self.launchpad, view.campaign.name):
+        for step, document in queued(self.workspace, self.launchpad, view.campaign.name):
             states.setdefault(step, set()).add(document["state"])
         if view.leased or any("RUNNING" in found for found in states.values()):
             return True
         return all(states.get(step, set()) & {"READY", "RESERVED", "FIZZLED", "PAUSED"} for step in view.due)
 
-    def _strangers(self, names: set[str]) -> Iterator[Mended]:
-        """Lost runs of screenings, and of steps of campaigns that are over, stopped for good or another engine's."""
+    def _strangers(self, names: set[str], job_ids: set[int]) -> Iterator[Mended]:
+        """Lost runs of what is done, and of steps of campaigns that are over, stopped for good or another engine's.
+
+        Not those of campaigns of these names, nor of these jobs.
+        """
         for launch in self.launchpad.launches.find({"state": "RUNNING"}):
-            if _seconds_since(launch) < self.workspace.pace.lease_s:
+            if seconds_since(launch) < self.workspace.pace.lease_s:
                 continue
             document = self.launchpad.fireworks.find_one({"fw_id": launch["fw_id"], "state": "RUNNING"})
             if document is None or launch["launch_id"] not in document["launches"] or not is_ours(document):
                 continue
             name = document["spec"].get("campaign")
-            if step_of(document) is not None and (name in names or self._is_leased(name)):
+            if document["spec"].get("job") in job_ids:
+                continue
+            if step_of(self.workspace, document) is not None and (name in names or self._is_leased(name)):
                 continue
             fw_id, n = document["fw_id"], len(document["archived_launches"]) + 1
             if n <= MAX_LOST:
-                yield self._mended(name, fw_id, f"{document['name']}: lost by its worker, queued again", self._rerun)
+                again = f"{document['name']}: lost by its worker, queued again"
+                yield self._mender.mended(name, fw_id, again, self._mender.rerun)
             else:
                 give_up = f"{document['name']}: lost {n} times, given up; `agd lpad rerun_fws -i {fw_id}` tries again"
-                yield self._mended(name, fw_id, give_up, partial(self._fizzle, launch["launch_id"]))
+                yield self._mender.mended(name, fw_id, give_up, partial(self._fizzle, launch["launch_id"]))
+
+    def _former(self) -> Iterator[Mended]:
+        """Take out the fireworks of a release before, and have done what they stand for: due steps are queued anew."""
+        query = {"spec._tasks._fw_name": {"$in": former.NAMES}, "state": {"$in": list(UNSETTLED)}}
+        by_owner: dict[str, list[Mapping[str, Any]]] = {}
+        for document in self.launchpad.fireworks.find(query, {"fw_id": 1, "spec": 1}):
+            by_owner.setdefault(document["spec"]["campaign"], []).append(document)
+        for name, documents in by_owner.items():
+            if name not in self._locked.values():
+                yield from _guarded(name, self._replaced(name, documents))
+
+    def _replaced(self, name: str, documents: Sequence[Mapping[str, Any]]) -> Iterator[Mended]:
+        plans = [plan for document in documents if (plan := former.plan_of(document["spec"]["_tasks"][0])) is not None]
+        if not self.is_dry:
+            for plan in plans:
+                self._requests.leave(plan)
+            self._mender.archive([document["fw_id"] for document in documents])
+        yield Mended(name, None, f"{len(documents)} fireworks of a release before, taken out of the queue")
 
     def _is_leased(self, name: str) -> bool:
         """Whether somebody is at work on a step of that campaign."""
@@ -244,27 +250,8 @@ class Reconciler:
         self._locked = {node: (row.get("metadata") or {}).get("campaign") for node, row in rows.items()}
         for (node, _), since in self._since.items():
             if now - since >= self.workspace.pace.lease_s:
-                yield self._mended(self._locked.pop(node), node, "a workflow's stale lock, taken off", self._unlock)
-
-    def _mend(self, campaign: Campaign, fw_id: int, what: str, cure: Callable[[int], object]) -> Mended:
-        return self._mended(campaign.name, fw_id, what, cure)
-
-    def _mended(self, name: str | None, fw_id: int, what: str, cure: Callable[[int], object]) -> Mended:
-        if not self.is_dry:
-            cure(fw_id)
-        return Mended(name, fw_id, what)
-
-    def _park(self, campaign: Campaign, fw_id: int, reason: str) -> Mended:
-        if not self.is_dry:
-            with self.workspace.database.transaction() as tx:
-                campaigns.park(tx, campaign.id, reason)
-        return Mended(campaign.name, fw_id, f"{_PARKED}{reason}; `agd resume {campaign.name}` tries again")
-
-    def _rerun(self, fw_id: int) -> None:
-        self.launchpad.rerun_fw(fw_id)
-
-    def _refresh(self, fw_id: int) -> None:
-        self.launchpad._refresh_wf(fw_id)  # noqa: SLF001  FireWorks' way to take in what was killed half-way
+                taken_off = "a workflow's stale lock, taken off"
+                yield self._mender.mended(self._locked.pop(node), node, taken_off, self._unlock)
 
     def _fizzle(self, launch_id: int, _fw_id: int) -> None:
         self.launchpad.mark_fizzled(launch_id)
@@ -274,14 +261,7 @@ class Reconciler:
 
     def _retire(self, name: str) -> None:
         """Take what cannot go on out of the queue."""
-        ids = [document["fw_id"] for _, document in queued(self.launchpad, name)]
-        self.launchpad.fireworks.update_many({"fw_id": {"$in": ids}}, {"$set": {"state": "ARCHIVED"}})
-        changed = {"$set": {"state": "ARCHIVED", **{f"fw_states.{fw_id}": "ARCHIVED" for fw_id in ids}}}
-        for row in list(self.launchpad.workflows.find({"nodes": {"$in": ids}}, {"nodes": 1})):
-            mine = {
-                key: value for key, value in changed["$set"].items() if key == "state" or _fw_id(key) in row["nodes"]
-            }
-            self.launchpad.workflows.find_one_and_update({"nodes": row["nodes"][0]}, {"$set": mine})
+        self._mender.archive([document["fw_id"] for _, document in queued(self.workspace, self.launchpad, name)])
 
 
 def states(launchpad: LaunchPad, names: Sequence[str]) -> dict[str, dict[str, int]]:
@@ -296,23 +276,25 @@ def states(launchpad: LaunchPad, names: Sequence[str]) -> dict[str, dict[str, in
     return {name: counts for name, counts in found.items() if counts}
 
 
-_PARKED = "parked: "
+def _guarded(name: str | None, found: Iterator[Mended]) -> Iterator[Mended]:
+    """A look at one campaign or request, which keeps its trouble to itself."""
+    try:
+        yield from found
+    except DatabaseError:
+        raise
+    except Exception as error:  # noqa: BLE001  whatever FireWorks or the specification raises: others go on
+        words = str(error).strip().partition("\n")[0]
+        yield Mended(name, None, f"cannot be looked at ({type(error).__name__}: {words})")
+
+
+def _open_steps(tx: Transaction, campaign: Campaign) -> Sequence[Step]:
+    """The steps that are due and may be taken: not those whose jobs are held, parked or cancelled."""
+    due = due_steps(tx, campaign)
+    kept = kept_back(tx, campaign, due)
+    return [step for step in due if step not in kept]
 
 
 def is_ours(document: Mapping[str, Any]) -> bool:
     """Whether a firework is one of this program's, which say every heartbeat that they live."""
     tasks = document["spec"].get("_tasks") or [{}]
     return str(tasks[0].get("_fw_name", "")).startswith("agd.")
-
-
-def _fw_id(key: str) -> int:
-    return int(key.rpartition(".")[2])
-
-
-def _seconds_since(launch: Mapping[str, Any]) -> float:
-    """How long ago a launch was last heard of."""
-    last = max((entry.get("updated_on") or entry["created_on"] for entry in launch["state_history"]), default=None)
-    if last is None:
-        return float("inf")
-    when = datetime.fromisoformat(last) if isinstance(last, str) else last
-    return (datetime.now(UTC) - (when if when.tzinfo else when.replace(tzinfo=UTC))).total_seconds()

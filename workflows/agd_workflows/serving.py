@@ -37,7 +37,15 @@ def serve(workspace: Workspace, plan: WorkerPlan, say: Callable[[str], object]) 
         campaign_row(workspace, plan.campaign)
     if unknown := set(plan.categories) - set(CATEGORIES):
         raise InputError(f"--category {unknown.pop()}: there is {', '.join(CATEGORIES)}")
-    share = Share(plan.campaign, plan.categories, plan.until_idle_s, plan.is_quiet)
+    share = Share(
+        plan.campaign,
+        plan.categories,
+        plan.until_idle_s,
+        plan.is_quiet,
+        n_cores=plan.n_cores,
+        hours=plan.hours,
+        programs=plan.programs,
+    )
     adapter = None if plan.cluster is None else cluster.load_qadapter(plan.cluster, plan.qadapter, share.job_words())
     with stop_signals() as is_stopped, ExitStack() as said:
         launchpad = open_queue(workspace)

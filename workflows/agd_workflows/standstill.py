@@ -2,14 +2,15 @@
 
 import platform
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fireworks import LaunchPad
 
-from agd.db import activities
+from agd.db import activities, jobs
 from agd.db.connection import AnyRow
 from agd.steps import due_steps
-from agd.steps.campaign.campaigns import Campaign, Step
+from agd.steps.campaign.campaigns import Campaign, Step, kept_back
 from agd.work.workspace import Workspace
 from agd_workflows.hands import queued
 from agd_workflows.launching import Share
@@ -22,13 +23,15 @@ def why_still(workspace: Workspace, launchpad: LaunchPad, campaign: Campaign, ow
     """What the due steps of a campaign wait for; None where a process of ours, `own_pids`, is at one of them."""
     with workspace.database.read() as tx:
         due, leases = due_steps(tx, campaign), activities.leases(tx, campaign.id)
+        kept = kept_back(tx, campaign, due)
     is_here = [row for row in leases if row.host == platform.node() and row.pid in own_pids and not row.is_expired]
     if is_here:
         return None
     told = [_lease(row) for row in leases if Step(row.step, row.iteration) in due]
+    told += map(jobs.standing, kept.values())
     told += held(launchpad, {"spec.campaign": campaign.name})
-    there = {step for step, _ in queued(launchpad, campaign.name)}
-    missing = [str(step) for step in due if step not in there]
+    there = {step for step, _ in queued(workspace, launchpad, campaign.name)}
+    missing = [str(step) for step in due if step not in there and step not in kept]
     if missing and not leases:
         again = f"queued anew within {workspace.pace.reconcile_s:g} s"
         told.append(f"{', '.join(missing)}: not in the queue any more (archived, defused or deleted there), {again}")
@@ -44,6 +47,8 @@ def why_idle(launchpad: LaunchPad, share: Share) -> Callable[[], str | None]:
         nonlocal was_idle
         is_taken = (lambda category: category in share.categories) if share.categories else (lambda _: True)
         told = held(launchpad, query, is_taken=is_taken)
+        if share.is_limited and (large := _too_large(launchpad, share)):
+            told.append(f"ready, but needs more cores, hours or programs than this worker has: {_named(large)}")
         is_idle = not told and launchpad.fireworks.find_one({**query, "state": {"$in": ["READY", "RUNNING"]}}) is None
         was_idle, is_news = is_idle, is_idle and not was_idle
         if is_news and not share.is_quiet:
@@ -76,6 +81,17 @@ def held(
     if failed := by_state["FIZZLED"]:
         told.append(f"failed, and tried again later: {_named(failed)} ({_error(launchpad, failed[-1])})")
     return told
+
+
+def _too_large(launchpad: LaunchPad, share: Share) -> list[Mapping[str, Any]]:
+    """The ready fireworks of a share, but for what they need."""
+    unlimited = replace(share, n_cores=None, hours=None, programs=())
+    wanted = {"fw_id": 1, "name": 1}
+    ready, taken = (
+        list(launchpad.fireworks.find({**one.fworker().query, "state": "READY"}, wanted)) for one in (unlimited, share)
+    )
+    ids = {row["fw_id"] for row in taken}
+    return sorted((row for row in ready if row["fw_id"] not in ids), key=lambda row: int(row["fw_id"]))
 
 
 def _lease(row: AnyRow) -> str:

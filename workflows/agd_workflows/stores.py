@@ -35,7 +35,9 @@ class QueueServer:
 
     def list_created_database_names(self) -> list[str]:
         """Databases that have a collection."""
-        return list(dict.fromkeys(database for database, _ in self.pool.run(queue.collection_names, is_reading=True)))
+        return list(
+            dict.fromkeys(database for database, _ in self.pool.run(queue.collection_names, is_repeatable=True))
+        )
 
 
 class DatabaseStore:
@@ -63,7 +65,7 @@ class DatabaseStore:
 
     def list_created_collection_names(self) -> list[str]:
         """Collections that were created, indexed, or hold a document."""
-        known = self.pool.run(queue.collection_names, is_reading=True)
+        known = self.pool.run(queue.collection_names, is_repeatable=True)
         return [name for database, name in known if database == self.name]
 
     def create_collection(self, name: str) -> None:
@@ -87,20 +89,46 @@ class CollectionStore:
         self.name = name
         self._known: Collection | None = None
         self._unique: dict[str, dict[str, Any]] = {}
-        self.last: Found | None = None
+        self._last: Found | None = None
+        self._era = pool.era
+
+    @property
+    def last(self) -> Found | None:
         """What this process wrote last, if nothing else since: likely what it writes next, and likely still so."""
+        self._unlearn()
+        return self._last
+
+    @last.setter
+    def last(self, found: Found | None) -> None:
+        self._last = found
+
+    def _unlearn(self) -> None:
+        """Forget what is known from a transaction that may have been undone: others number their versions anew."""
+        if self._era is not self.pool.era:
+            self._era = self.pool.era
+            self.forget()
 
     def known(self) -> Collection:
         """The collection as it was when last looked at."""
+        self._unlearn()
         if self._known is None:
-            self._known = self.pool.run(self._open, is_reading=True)
+            self._known = self.pool.run(self._open, is_repeatable=True)
             indexes = _read_indexes(self._known)
             self._unique = {name: index for name, index in indexes.items() if index.get("unique")}
         return self._known
 
+    def unique_on(self, field: str) -> tuple[str, ...] | None:
+        """Names of the unique indexes, None where one is not on this field alone."""
+        self.known()
+        is_plain = all(
+            [name for name, _ in index["key"]] == [field] and "partialFilterExpression" not in index
+            for index in self._unique.values()
+        )
+        return tuple(self._unique) if is_plain else None
+
     def forget(self) -> None:
         """Look anew next time."""
-        self._known = self.last = None
+        self._known = self._last = None
 
     def _open(self, session: Session) -> Collection:
         return queue.open_collection(session, self._database, self.name)
@@ -153,7 +181,7 @@ class CollectionStore:
             stored = self.encode(new)
             if stored.keys != self.keys(old):
                 queue.rekey(session, known, stored)
-            if stored.bson != found.bson:
+            if stored.bson != found.bson or found.newer:
                 kept.append((found, stored))
         if gone:
             queue.delete(session, known.id, gone)
@@ -175,7 +203,7 @@ class CollectionStore:
     def is_empty(self) -> bool:
         """Whether it holds no document."""
         known = self.known()
-        return not self.pool.run(lambda session: queue.find(session, known.id, ANYTHING, limit=1), is_reading=True)
+        return not self.pool.run(lambda session: queue.find(session, known.id, ANYTHING, limit=1), is_repeatable=True)
 
     @property
     def documents(self) -> Iterator[dict[str, Any]]:

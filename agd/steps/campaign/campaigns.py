@@ -1,11 +1,13 @@
 """Campaigns as the record has them, and the steps that one of them needs."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from agd import registry
 from agd.db import campaigns, jobs
-from agd.db.connection import AnyRow
+from agd.db.connection import AnyRow, Transaction
+from agd.db.jobs import Needs, NewJob
 from agd.errors import NotFoundError
 from agd.spec import CampaignSpec
 from agd.work.workspace import Workspace
@@ -74,6 +76,26 @@ class CampaignStep:
         return self.step.number
 
 
+def job_of(campaign: Campaign, step: Step, after: Sequence[int] = ()) -> NewJob:
+    """The job that a step of a campaign is; it waits for those in `after`."""
+    new = jobs.of_step(campaign.id, campaign.name, step.kind, step.iteration)
+    return replace(new, needs=Needs(n_cores=campaign.spec.threads), after=tuple(after))
+
+
+def kept_back(tx: Transaction, campaign: Campaign, steps: Sequence[Step]) -> dict[Step, AnyRow]:
+    """The jobs of those steps that are held, parked or cancelled, by step."""
+    keys = {jobs.step_key(campaign.name, step.kind, step.iteration): step for step in steps}
+    return {keys[key]: row for key, row in jobs.kept_back(tx, keys).items()}
+
+
+def park(tx: Transaction, campaign: Campaign, step: Step, reason: str) -> None:
+    """Try no step of the campaign again before somebody says so, for what became of this one."""
+    campaigns.park(tx, campaign.id, reason)
+    job_id = jobs.ensure(tx, job_of(campaign, step))
+    if not jobs.kept_back(tx, [jobs.step_key(campaign.name, step.kind, step.iteration)]):
+        jobs.park(tx, job_id, reason)
+
+
 def take(workspace: Workspace, campaign: Campaign, step: Step, *, seed: int | None, lease_s: float) -> int | None:
     """Lease a step of a campaign, which is a job: the id of its new activity, None where the step is done.
 
@@ -85,7 +107,7 @@ def take(workspace: Workspace, campaign: Campaign, step: Step, *, seed: int | No
         iteration_id = None if step.iteration is None else campaigns.open_iteration(tx, campaign.id, step.iteration)
         return jobs.take(
             tx,
-            jobs.ensure(tx, jobs.of_step(campaign.id, campaign.name, step.kind, step.iteration)),
+            jobs.ensure(tx, job_of(campaign, step)),
             lease_s=lease_s,
             threads=campaign.spec.threads,
             seed=seed,

@@ -1,7 +1,7 @@
 """A search among formulas needs no latent point, and says what each suggestion was made from and what was known.
 
 Revision ID: 0011
-Revises: 0009
+Revises: 0010
 """
 
 from importlib import import_module
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0011"
-down_revision = "0009"
+down_revision = "0010"
 branch_labels = None
 depends_on = None
 

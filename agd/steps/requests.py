@@ -1,0 +1,129 @@
+"""Requests: screenings and generations that are left to others, each a job that keeps what was asked for."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from agd.db import activities, jobs
+from agd.db.connection import AnyRow, Transaction
+from agd.db.jobs import Needs, NewJob
+from agd.steps.campaign.campaigns import get_campaign
+from agd.steps.generating import GenerationPlan, generate
+from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen, train_role
+from agd.steps.training import training_of
+from agd.work.leases import performed
+from agd.work.workspace import Workspace
+
+_TRAIN = training_of("screener")
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How a kind of request is done, and the seed in it."""
+
+    do: Callable[[Workspace, Mapping[str, Any]], object]
+    seed: Callable[[Mapping[str, Any]], int | None] = lambda _: None
+
+
+def _train(workspace: Workspace, request: Mapping[str, Any]) -> None:
+    train_role(workspace, request["campaign"], request["role"], ScreenerChoice.of_request(request["choice"]))
+
+
+def _screen(workspace: Workspace, request: Mapping[str, Any]) -> None:
+    screen(workspace, ScreeningPlan.of_request(request), n_top=0)
+
+
+def _generate(workspace: Workspace, request: Mapping[str, Any]) -> None:
+    generate(workspace, GenerationPlan.of_request(request))
+
+
+KINDS: dict[str, _Kind] = {
+    _TRAIN: _Kind(_train, lambda request: int(request["choice"]["seed"])),
+    "screen": _Kind(_screen),
+    "generate": _Kind(_generate, lambda request: int(request["seed"])),
+}
+"""What can be asked for, by the kind of its job."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request that is left to do.
+
+    `is_ready` says whether what it waits for is done, `is_leased` whether somebody is at it; `tries` are the attempts
+    that did not succeed and are not forgiven, oldest first: rows of v_attempt.
+    """
+
+    job_id: int
+    title: str
+    campaign: str | None
+    is_ready: bool
+    is_leased: bool
+    tries: Sequence[AnyRow]
+
+
+def ask(workspace: Workspace, plan: ScreeningPlan | GenerationPlan) -> list[int]:
+    """The jobs that a plan comes to: before a screening the trainings of its screeners, which it waits for.
+
+    Raises:
+        NotFoundError: no such campaign.
+    """
+    if isinstance(plan, GenerationPlan):
+        needs = Needs(n_cores=plan.threads)
+        with workspace.database.transaction() as tx:
+            return [jobs.ask(tx, "generate", f"generate {plan.name}", plan.as_request(), needs=needs)]
+    campaign = get_campaign(workspace, plan.campaign)
+    threads = campaign.spec.threads
+    trained = Needs(n_cores=threads if plan.choice.threads is None else plan.choice.threads)
+    with workspace.database.transaction() as tx:
+        trainings = [
+            jobs.ask(
+                tx,
+                _TRAIN,
+                f"{campaign.name}: train {role} screener",
+                {"campaign": campaign.name, "role": role, "choice": asdict(plan.choice)},
+                campaign_id=campaign.id,
+                needs=trained,
+            )
+            for role in plan.roles
+        ]
+        title, needs = f"{campaign.name}: screen {plan.pool}", Needs(n_cores=threads)
+        request = plan.as_request()
+        return [
+            *trainings,
+            jobs.ask(tx, "screen", title, request, campaign_id=campaign.id, needs=needs, after=trainings),
+        ]
+
+
+def fulfil(workspace: Workspace, row: AnyRow) -> bool:
+    """Do what a job asks for; False where that is done.
+
+    Raises:
+        StepError: the job is held, parked or cancelled.
+        AgdError: what the work raised; the attempt keeps it.
+    """
+    kind, new = KINDS[row.kind], NewJob(row.kind, row.title, row.key_sha256)
+    with performed(workspace, new, seed=kind.seed(row.request), threads=row.n_cores) as activity_id:
+        if activity_id is None:
+            return False
+        kind.do(replace(workspace, attempt=(row.kind, activity_id)), row.request)
+        with workspace.database.transaction() as tx:
+            attempt = activities.find(tx, activity_id)
+            if attempt is not None and attempt.outcome != "done":  # its products were there before
+                activities.finish(tx, activity_id)
+    return True
+
+
+def left(tx: Transaction) -> list[Request]:
+    """The requests that are neither done nor held, parked or cancelled, oldest first."""
+    rows = jobs.overview(tx, kinds=KINDS, states=("open", "waiting", "running"))
+    asked = {row.id for row in jobs.some(tx, [row.id for row in rows]) if row.request}
+    leased = {row.job_id for row in activities.leases(tx) if not row.is_expired}
+    return [
+        Request(row.id, row.title, row.campaign, row.state != "waiting", row.id in leased, _tries(tx, row.id))
+        for row in rows
+        if row.id in asked
+    ]
+
+
+def _tries(tx: Transaction, job_id: int) -> list[AnyRow]:
+    return [row for row in jobs.attempts(tx, job_id) if row.is_counted and row.outcome in {"failed", "lost"}]
