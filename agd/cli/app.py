@@ -11,12 +11,12 @@ from agd.cli import (
     database,
     generate,
     jobs,
-    keeping,
     labels,
     report,
     reproduce,
     screen,
     train,
+    upkeep,
     why,
     worker,
 )
@@ -47,7 +47,7 @@ generate.register(app)
 why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")
-keeping.register(app)
+upkeep.register(app)
 app.command()(reproduce.reproduce)
 app.command()(demo)
 

@@ -41,8 +41,8 @@ def demo() -> None:
 
 
 def _best() -> str:
-    from agd.steps import overviews
     from agd.steps.campaign.campaigns import get_campaign
+    from agd.steps.reading import overviews
 
     with show.workspace() as workspace:
         found = get_campaign(workspace, NAME)
