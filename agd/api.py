@@ -17,10 +17,12 @@ from agd.engines import Outcome
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.protocols import Progress, silent
-from agd.steps import asking, explaining, next_step, overviews
-from agd.steps.kinds import LABELLING
-from agd.steps.labelling import AddedLabel, Measurement, whoami
-from agd.steps.opening import open_campaign, open_controls, reopen_campaign
+from agd.steps.campaign import asking
+from agd.steps.campaign.kinds import LABELLING
+from agd.steps.campaign.opening import open_campaign, open_controls, reopen_campaign
+from agd.steps.campaign.stepping import next_step
+from agd.steps.data.labelling import AddedLabel, Measurement, whoami
+from agd.steps.reading import explaining, overviews
 from agd.views import as_json
 from agd.work.workspace import Workspace
 

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from agd.db.connection import Transaction
     from agd.errors import AgdError
     from agd.steps.campaign.campaigns import Campaign, Step
-    from agd.steps.examining import Finding, Site
-    from agd.steps.generating import GenerationPlan
-    from agd.steps.offline import Ingested
-    from agd.steps.screening import ScreeningPlan
+    from agd.steps.campaign.offline import Ingested
+    from agd.steps.generation.generating import GenerationPlan
+    from agd.steps.screening.screening import ScreeningPlan
+    from agd.steps.upkeep.examining import Finding, Site
     from agd.work.workspace import Workspace
 
 GROUP = "agd.engines"

@@ -7,14 +7,14 @@ from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
-from agd.db import activities, campaigns, hashes
+from agd.db.record import activities, campaigns, hashes
 from agd.db.schema import server_time
 from agd.engines import LOCAL, Engine, Outcome
 from agd.errors import DatabaseError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
-from agd.steps import AWAIT, perform, what_comes_next
 from agd.steps.campaign.campaigns import Campaign, Step
+from agd.steps.campaign.stepping import AWAIT, perform, what_comes_next
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
 

@@ -14,11 +14,11 @@ from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from agd import spec
 from agd.db import schema
 from agd.db.connection import Database
-from agd.db.embedded import EmbeddedServer
+from agd.db.server.embedded import EmbeddedServer
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
-from agd.steps.cleaning import ImportRules
-from agd.steps.importing import import_dataset
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
 from agd.work.workspace import Workspace
 
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))

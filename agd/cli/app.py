@@ -11,13 +11,13 @@ from agd.cli import (
     database,
     generate,
     jobs,
-    keeping,
     labels,
     predict,
     report,
     reproduce,
     screen,
     train,
+    upkeep,
     why,
     worker,
 )
@@ -48,7 +48,7 @@ generate.register(app)
 why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")
-keeping.register(app)
+upkeep.register(app)
 app.command()(predict.predict)
 app.command()(reproduce.reproduce)
 app.command()(demo)

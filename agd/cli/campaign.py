@@ -68,7 +68,7 @@ def run(
     """
     from agd import engines
     from agd import spec as specification
-    from agd.steps.opening import open_campaign, plan
+    from agd.steps.campaign.opening import open_campaign, plan
     from agd.views import as_json
 
     resolved = specification.read(spec)
@@ -98,7 +98,7 @@ def resume(
 ) -> None:
     """Go on with a campaign where the record says it was, by the engine it was run with last."""
     from agd.steps.campaign.campaigns import campaign_row
-    from agd.steps.opening import reopen_campaign
+    from agd.steps.campaign.opening import reopen_campaign
 
     with show.workspace() as workspace:
         campaign = reopen_campaign(workspace, name)
@@ -109,8 +109,8 @@ def resume(
 def stop(name: Name) -> None:
     """Ask the process that runs a campaign to finish its step, commit and leave."""
     from agd import engines
-    from agd.db import campaigns
     from agd.db.connection import locked_campaigns
+    from agd.db.record import campaigns
     from agd.steps.campaign.campaigns import campaign_row
 
     with show.workspace() as workspace:
@@ -165,8 +165,8 @@ def top(
     json: Json = False,
 ) -> None:
     """Show the best compositions a campaign has found."""
-    from agd.steps import overviews
     from agd.steps.campaign.campaigns import get_campaign
+    from agd.steps.reading import overviews
 
     with show.workspace() as workspace:
         campaign = get_campaign(workspace, name)
@@ -185,7 +185,7 @@ def top(
 
 def models(json: Json = False) -> None:
     """List the model versions with what was measured of each."""
-    from agd.steps import overviews
+    from agd.steps.reading import overviews
 
     with show.workspace() as workspace, workspace.database.read() as tx:
         rows = overviews.model_versions(tx)
@@ -211,7 +211,7 @@ def retrain(
 ) -> None:
     """Make a lost or damaged model file again from its recorded recipe."""
     from agd.cli.live import training_bar
-    from agd.steps.training import retrain as make_again
+    from agd.steps.models.training import retrain as make_again
 
     with show.workspace() as workspace, training_bar("retrain") as progress:
         made = make_again(workspace, sha256, progress)
@@ -233,7 +233,7 @@ def hash_(
     A campaign begun before schema 0007 keeps its older hash, with its name and what came later; --json says what is
     covered.
     """
-    from agd.db import hashes
+    from agd.db.record import hashes
     from agd.steps.campaign.campaigns import get_campaign
 
     with show.workspace() as workspace:
@@ -290,7 +290,7 @@ def _how(engine: str, workers: int, detach: bool, twin: bool, quiet: bool, json:
 
 def _run(workspace: "Workspace", campaign: "Campaign", how: How) -> None:
     """Run a campaign, and its controls when asked to; leave with a code where one did not come to its end."""
-    from agd.steps.opening import open_controls
+    from agd.steps.campaign.opening import open_controls
 
     campaigns = [campaign, *(open_controls(workspace, campaign) if how.twin else [])]
     if how.is_detached:
@@ -314,7 +314,7 @@ def _run(workspace: "Workspace", campaign: "Campaign", how: How) -> None:
 def _submit(workspace: "Workspace", campaigns: Sequence["Campaign"], how: How) -> None:
     """Leave campaigns to the workers of the queue."""
     from agd import engines
-    from agd.steps import overviews
+    from agd.steps.reading import overviews
 
     engine = engines.load(how.engine)()
     rows = []
@@ -333,7 +333,7 @@ def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> "tuple[R
     """How the campaign stands after the run, and the exit code."""
     from agd import engines
     from agd.cli.live import Watcher, counters
-    from agd.steps import overviews
+    from agd.steps.reading import overviews
     from agd.views import RunProgress, as_json
 
     engine = engines.load(how.engine)()
@@ -365,8 +365,8 @@ def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> "tuple[R
 
 
 def _status(workspace: "Workspace", name: str | None, n_iterations: int) -> "Status":
-    from agd.steps import overviews
     from agd.steps.campaign.campaigns import campaign_row
+    from agd.steps.reading import overviews
     from agd.views import Status
 
     campaign_id = None if name is None else campaign_row(workspace, name).id

@@ -11,7 +11,7 @@ from agd.errors import InputError
 from agd.policies import DuplicatePolicy, NegativePolicy
 
 if TYPE_CHECKING:
-    from agd.steps.importing import ImportSummary
+    from agd.steps.data.importing import ImportSummary
 
 app = typer.Typer(no_args_is_help=True)
 
@@ -51,9 +51,9 @@ def import_(
     json: Json = False,
 ) -> None:
     """Import a table of formulas, with or without values: all good rows in one transaction, every other row named."""
-    from agd.steps.cleaning import ImportRules
-    from agd.steps.importing import import_dataset
-    from agd.steps.tabular import parse_where
+    from agd.steps.data.cleaning import ImportRules
+    from agd.steps.data.importing import import_dataset
+    from agd.steps.data.tabular import parse_where
 
     show.require_outputs(rejects, force=force, reads=[file])
     conditions = parse_where(where or ())
@@ -74,7 +74,7 @@ def enumerate_(
     json: Json = False,
 ) -> None:
     """Make charge-balanced formulas: a corpus for an autoencoder where no list of real ones is at hand."""
-    from agd.steps.importing import import_enumeration
+    from agd.steps.data.importing import import_enumeration
 
     with show.workspace() as workspace:
         summary = import_enumeration(workspace, name, n, seed=seed, max_elements=max_elements, max_count=max_count)
@@ -84,7 +84,7 @@ def enumerate_(
 @app.command("list")
 def list_(json: Json = False) -> None:
     """List the data sets."""
-    from agd.steps import overviews
+    from agd.steps.reading import overviews
 
     with show.workspace() as workspace, workspace.database.read() as tx:
         rows = overviews.all_datasets(tx)
@@ -117,7 +117,7 @@ def show_(
     json: Json = False,
 ) -> None:
     """Show a data set: origin, rules, size, value range, refused rows."""
-    from agd.steps import overviews
+    from agd.steps.reading import overviews
     from agd.views import as_json
 
     with show.workspace() as workspace, workspace.database.read() as tx:
@@ -147,7 +147,7 @@ def _words(choice: object) -> str:
 
 def _write_rejects(summary: "ImportSummary", wanted: Path | None, *, force: bool) -> Path | None:
     """Where the refused rows are; the data set is stored by now, so a full disk is no failure of the import."""
-    from agd.steps.importing import keep_rejects, write_rejects
+    from agd.steps.data.importing import keep_rejects, write_rejects
 
     if not summary.rejects:
         return None

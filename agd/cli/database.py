@@ -20,7 +20,7 @@ app = typer.Typer(no_args_is_help=True)
 def start() -> None:
     """Start the embedded server and keep it up until `agd db stop`."""
     settings = _embedded("start")
-    from agd.db.embedded import EmbeddedServer
+    from agd.db.server.embedded import EmbeddedServer
 
     EmbeddedServer(settings.require_home(), linger_s=settings.server_linger_s).start()
     show.say(f"the embedded server of {settings.home} is up and stays up; end it with `agd db stop`")
@@ -32,7 +32,7 @@ def stop(
 ) -> None:
     """Stop the embedded server."""
     settings = _embedded("stop")
-    from agd.db.embedded import EmbeddedServer
+    from agd.db.server.embedded import EmbeddedServer
 
     EmbeddedServer(settings.home, linger_s=settings.server_linger_s).stop(force=force)
     show.say("the embedded server is stopped")
@@ -45,7 +45,7 @@ def status(json: Json = False) -> None:
 
     settings = load_settings()
     if settings.database_url is None:
-        from agd.db.embedded import EmbeddedServer
+        from agd.db.server.embedded import EmbeddedServer
 
         found = EmbeddedServer(settings.home, linger_s=settings.server_linger_s).status()
         values: dict[str, object] = {
@@ -114,7 +114,7 @@ def grant_reader(
     """Let a role of the server read the record and the queue, and nothing else; again changes nothing."""
     from agd.config import load_settings
     from agd.db.connection import open_database
-    from agd.db.readers import grant_reader
+    from agd.db.upkeep.reader_roles import grant_reader
 
     with open_database(load_settings()) as database:
         with database.transaction() as tx:
@@ -141,9 +141,9 @@ def psql(
     import subprocess
 
     from agd.config import load_settings
-    from agd.db.clients import orders
     from agd.db.connection import open_database
-    from agd.db.embedded import binary
+    from agd.db.server.embedded import binary
+    from agd.db.upkeep.client_programs import orders
 
     more = {} if write else {"default_transaction_read_only": "on"}
     with open_database(load_settings(), check_schema=False) as database, orders(database.address, more=more) as told:

@@ -51,8 +51,8 @@ def demo(
 
 def _best(name: str) -> str:
     """The best find that nobody knew; the best of all where everything was known."""
-    from agd.steps import overviews
     from agd.steps.campaign.campaigns import get_campaign
+    from agd.steps.reading import overviews
 
     with show.workspace() as workspace:
         found = get_campaign(workspace, name)

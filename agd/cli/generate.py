@@ -9,7 +9,7 @@ from agd.cli.show import Json, console
 from agd.policies import KeepPolicy
 
 if TYPE_CHECKING:
-    from agd.steps.generating import GenerationPlan
+    from agd.steps.generation.generating import GenerationPlan
     from agd.views import ExpectedGeneration, FoundGeneration, Generation
     from agd.work.workspace import Workspace
 
@@ -47,9 +47,9 @@ def generate(
 ) -> None:
     """Draw samples from a generator and store their compositions, each with the number of its first sample."""
     from agd.cli.live import training_bar
-    from agd.steps.generating import GenerationPlan, choose_generator, estimate
-    from agd.steps.generating import generate as draw
-    from agd.steps.tallying import Keeping
+    from agd.steps.generation.generating import GenerationPlan, choose_generator, estimate
+    from agd.steps.generation.generating import generate as draw
+    from agd.steps.generation.tallying import Keeping
 
     keeping = Keeping(keep, max_elements, max_atoms, max_count)
     with show.workspace() as workspace:
@@ -72,8 +72,8 @@ def generations(
     json: Json = False,
 ) -> None:
     """List the generations, or show the stages of one."""
-    from agd.steps import overviews
-    from agd.steps.generating import describe
+    from agd.steps.generation.generating import describe
+    from agd.steps.reading import overviews
 
     with show.workspace() as workspace:
         if name is not None:

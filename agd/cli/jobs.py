@@ -46,10 +46,10 @@ def list_(
     json: Json = False,
 ) -> None:
     """List the jobs, the latest first."""
-    from agd.db import jobs
+    from agd.db.record import jobs
     from agd.registry import suggestion
-    from agd.steps import overviews
     from agd.steps.campaign.campaigns import campaign_row
+    from agd.steps.reading import overviews
     from agd.views import as_json
 
     with show.workspace() as workspace:
@@ -78,7 +78,7 @@ def list_(
 @app.command("show")
 def show_(job_id: Id, json: Json = False) -> None:
     """Show one job: what it asks for, what it waits for, every attempt at it."""
-    from agd.steps import overviews
+    from agd.steps.reading import overviews
     from agd.views import as_json
 
     with show.workspace() as workspace, workspace.database.read() as tx:
@@ -97,7 +97,7 @@ def show_(job_id: Id, json: Json = False) -> None:
 @app.command()
 def retry(job_ids: Ids, json: Json = False) -> None:
     """Have jobs tried at once that are parked, cancelled, or wait after a failure; their failures are forgiven."""
-    from agd.db import jobs
+    from agd.db.record import jobs
 
     _turn(job_ids, jobs.retry, json=json)
 
@@ -105,7 +105,7 @@ def retry(job_ids: Ids, json: Json = False) -> None:
 @app.command()
 def cancel(job_ids: Ids, why: Why = None, json: Json = False) -> None:
     """Do without jobs that nobody is at; `agd jobs retry` takes them up again."""
-    from agd.db import jobs
+    from agd.db.record import jobs
 
     _turn(job_ids, lambda tx, job_id: jobs.cancel(tx, job_id, _reason(why)), json=json)
 
@@ -113,7 +113,7 @@ def cancel(job_ids: Ids, why: Why = None, json: Json = False) -> None:
 @app.command()
 def hold(job_ids: Ids, why: Why = None, json: Json = False) -> None:
     """Keep jobs from being begun; who is at one goes on."""
-    from agd.db import jobs
+    from agd.db.record import jobs
 
     _turn(job_ids, lambda tx, job_id: jobs.hold(tx, job_id, _reason(why)), json=json)
 
@@ -121,14 +121,14 @@ def hold(job_ids: Ids, why: Why = None, json: Json = False) -> None:
 @app.command()
 def release(job_ids: Ids, json: Json = False) -> None:
     """Let held jobs go on."""
-    from agd.db import jobs
+    from agd.db.record import jobs
 
     _turn(job_ids, jobs.release, json=json)
 
 
 def _turn(job_ids: Sequence[int], how: Callable[["Transaction", int], None], *, json: bool) -> None:
     """Change how jobs stand, all of them or none, and show how they do."""
-    from agd.steps import overviews
+    from agd.steps.reading import overviews
     from agd.views import as_json
 
     with show.workspace() as workspace, workspace.database.transaction() as tx:

@@ -14,7 +14,7 @@ from agd.cli.show import Json, console
 from agd.errors import InputError
 
 if TYPE_CHECKING:
-    from agd.steps.labelling import AddedLabel
+    from agd.steps.data.labelling import AddedLabel
     from agd.views import Label, Resting, RestingCampaign, RestingModel
 
 app = typer.Typer(no_args_is_help=True)
@@ -49,7 +49,7 @@ def add(
     json: Json = False,
 ) -> None:
     """Record a measurement as a label of its own; the same again adds nothing."""
-    from agd.steps.labelling import Measurement, add_label, whoami
+    from agd.steps.data.labelling import Measurement, add_label, whoami
 
     measurement = Measurement(value, operator or whoami(), uncertainty, note, replicate)
     with show.workspace() as workspace:
@@ -74,7 +74,7 @@ def retract(
 
     Shows the label and what rests on it, and asks; leaves with 1 where the answer is no.
     """
-    from agd.steps.labelling import check_reason, retract_label, what_rests_on
+    from agd.steps.data.labelling import check_reason, retract_label, what_rests_on
     from agd.views import as_json
 
     check_reason(why)

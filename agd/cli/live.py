@@ -19,9 +19,9 @@ from rich.progress import (
 
 from agd.cli.show import duration, notices, text
 from agd.protocols import Progress as Reporter
-from agd.steps import overviews
 from agd.steps.campaign.campaigns import Campaign, Step
-from agd.steps.kinds import ITERATION, STEPS
+from agd.steps.campaign.kinds import ITERATION, STEPS
+from agd.steps.reading import overviews
 from agd.views import CampaignProgress
 from agd.waiting import waiting
 from agd.work.workspace import Workspace

@@ -20,7 +20,7 @@ def predict(
     What it learned from, it answers by models that had not seen it. The distance is to the nearest composition it
     learned from; beside it the share of those that lie nearer to their own nearest.
     """
-    from agd.steps.predicting import predict as ask
+    from agd.steps.models.predicting import predict as ask
 
     with show.workspace() as workspace:
         found = ask(workspace, model, formulas)

@@ -11,7 +11,7 @@ from agd.cli.show import Json, console
 from agd.errors import InputError
 
 if TYPE_CHECKING:
-    from agd.steps.screening import Role, ScreeningPlan
+    from agd.steps.screening.screening import Role, ScreeningPlan
     from agd.views import Screened, ScreeningWithHits, TrainedModel
     from agd.work.workspace import Workspace
 
@@ -65,8 +65,8 @@ def screen(
 ) -> None:
     """Screen a pool of formulas by models trained on the labels of a campaign, and store what they pick."""
     from agd.cli.live import training_bar
-    from agd.steps.screening import ScreenerChoice, ScreeningPlan
-    from agd.steps.screening import screen as screen_pool
+    from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan
+    from agd.steps.screening.screening import screen as screen_pool
 
     roles: tuple[Role, ...] = ("baseline", "al") if screener == "both" else (screener,)
     plan = ScreeningPlan(
@@ -103,8 +103,8 @@ def screens(
     json: Json = False,
 ) -> None:
     """List the screenings."""
-    from agd.steps import overviews
     from agd.steps.campaign.campaigns import get_campaign
+    from agd.steps.reading import overviews
 
     with show.workspace() as workspace:
         if campaign is not None:

@@ -11,7 +11,7 @@ from agd.cli.show import Json
 
 if TYPE_CHECKING:
     from agd.protocols import Progress
-    from agd.steps.training import Trained
+    from agd.steps.models.training import Trained
     from agd.work.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True)
@@ -38,9 +38,9 @@ def autoencoder(
     json: Json = False,
 ) -> None:
     """Train an autoencoder on the formulas of a data set."""
-    from agd.steps.drawing import corpus, find_dataset
-    from agd.steps.options import parse
-    from agd.steps.training import Recipe
+    from agd.steps.models.plugin_options import parse
+    from agd.steps.models.training import Recipe
+    from agd.steps.models.training_sets import corpus, find_dataset
 
     options = parse("agd.generators", kind, option or [])
     with show.workspace() as workspace:
@@ -63,9 +63,9 @@ def oracle(
     json: Json = False,
 ) -> None:
     """Train an oracle on the values of a data set."""
-    from agd.steps.drawing import find_dataset, labelled
-    from agd.steps.options import parse
-    from agd.steps.training import Recipe
+    from agd.steps.models.plugin_options import parse
+    from agd.steps.models.training import Recipe
+    from agd.steps.models.training_sets import find_dataset, labelled
 
     options = parse("agd.oracles", kind, option or [])
     with show.workspace() as workspace:
@@ -88,9 +88,9 @@ def generator(
     json: Json = False,
 ) -> None:
     """Train a generator on the formulas of a data set; see `agd generate`."""
-    from agd.steps.drawing import find_dataset, representable
-    from agd.steps.options import parse
-    from agd.steps.training import Recipe
+    from agd.steps.models.plugin_options import parse
+    from agd.steps.models.training import Recipe
+    from agd.steps.models.training_sets import find_dataset, representable
 
     options = parse("agd.formula_generators", kind, option or [])
     with show.workspace() as workspace:
@@ -117,7 +117,7 @@ def screener(
 ) -> None:
     """Train a screener on the labels of a campaign; a forest has 200 trees if nothing else is said."""
     from agd.steps.campaign.campaigns import get_campaign
-    from agd.steps.screening import ScreenerChoice, train_screener
+    from agd.steps.screening.screening import ScreenerChoice, train_screener
 
     choice = ScreenerChoice(kind, tuple(option or ()), seed, held_out, threads)
     with show.workspace() as workspace:
@@ -130,7 +130,7 @@ def screener(
 
 
 def _train(workspace: "Workspace", recipe: Any, parts: Any, *, dry_run: bool) -> tuple["Trained", float]:
-    from agd.steps.training import look_up, train_by_hand
+    from agd.steps.models.training import look_up, train_by_hand
 
     def train(progress: "Progress") -> "Trained":
         return look_up(workspace, recipe, parts) if dry_run else train_by_hand(workspace, recipe, parts, progress)

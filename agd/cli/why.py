@@ -23,7 +23,7 @@ def why(
     timing: Annotated[bool, typer.Option("--timing", help="Say how long the query took.")] = False,
 ) -> None:
     """Show everything that led to a composition: suggestions, labels, models and the rows they were trained on."""
-    from agd.steps.explaining import why as explain
+    from agd.steps.reading.explaining import why as explain
 
     with show.workspace() as workspace:
         found = explain(workspace, formula)

@@ -117,7 +117,7 @@ def lpad(context: typer.Context) -> None:
 def compute(folder: Annotated[Path, typer.Argument(help="Folder of a prepared step.")]) -> None:
     """Compute a prepared step where the database is not in reach; `agd ingest` records it later."""
     from agd.cli.live import training_bar
-    from agd.steps import offline
+    from agd.steps.campaign import offline
 
     with training_bar(f"compute {folder.name}") as progress:
         spool = offline.compute(folder, progress)

@@ -13,7 +13,7 @@ from agd.config import DRIVER, Settings
 from agd.db import causes, schema, session
 from agd.db.address import resolve
 from agd.db.blockers import BLOCKER, blocked_by
-from agd.db.embedded import EmbeddedServer
+from agd.db.server.embedded import EmbeddedServer
 from agd.errors import BusyError
 from agd.waiting import waiting
 

@@ -6,8 +6,8 @@ from typing import Any
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
-from agd.db import queue_tables
 from agd.db.removals import open_removal
+from agd.db.tables import queue
 from agd.errors import BusyError, DatabaseError, SchemaError
 
 SCHEMA_REVISION = "0011"
@@ -126,7 +126,7 @@ def clear(connection: Connection) -> None:
         return
     if found > SCHEMA_REVISION:
         raise _newer(found)
-    tables = queue_tables.document.metadata.tables
+    tables = queue.document.metadata.tables
     there = [name for name in tables if connection.scalar(text("SELECT to_regclass(:name)"), {"name": name})]
     open_removal(connection, "the record is cleared")
     connection.execute(text(f"SET LOCAL lock_timeout = '{_CLEAR_PATIENCE_S}s'"))
@@ -145,10 +145,10 @@ def differences(connection: Connection) -> list[str]:
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    ours = {None, queue_tables.SCHEMA}
+    ours = {None, queue.SCHEMA}
     options = {"include_schemas": True, "include_name": lambda name, kind, _: kind != "schema" or name in ours}
     context = MigrationContext.configure(connection, opts=options)
-    found = compare_metadata(context, queue_tables.document.metadata)
+    found = compare_metadata(context, queue.document.metadata)
     return [_told(change) for change in found]
 
 

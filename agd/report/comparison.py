@@ -6,15 +6,15 @@ from datetime import timedelta
 from typing import Any, Final
 
 from agd.chem import validity
-from agd.db import reports
 from agd.db.connection import Transaction
-from agd.db.reports import Rule
+from agd.db.reading import reports
+from agd.db.reading.reports import Rule
 from agd.errors import InputError
 from agd.report import words
 from agd.report.traces import Trace, trace_of
 from agd.spec import CONTROLS
-from agd.steps import overviews
 from agd.steps.campaign.campaigns import campaign_row
+from agd.steps.reading import overviews
 from agd.target import Bounds
 from agd.work.workspace import Workspace
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import IO, Any, Final, get_args
 
 from agd.chem import smact_validity, validity
-from agd.db import exports
-from agd.db.exports import Stream
+from agd.db.reading import exports
+from agd.db.reading.exports import Stream
 from agd.errors import InputError
 from agd.report.choices import Format, What
 from agd.steps.campaign.campaigns import campaign_row

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pandas as pd
 
-from agd.db import exports
+from agd.db.reading import exports
 from agd.report.exporting import rules
 from agd.steps.campaign.campaigns import campaign_row
 from agd.work.workspace import Workspace

@@ -6,13 +6,14 @@ from typing import Any, Final
 
 import numpy as np
 
-from agd.db import hashes, reports
 from agd.db.connection import Transaction
-from agd.db.hashes import ContentHash
+from agd.db.reading import reports
+from agd.db.record import hashes
+from agd.db.record.hashes import ContentHash
 from agd.report.comparison import RULE, Compared, gather
 from agd.report.traces import principal_plane
-from agd.steps import overviews
 from agd.steps.campaign.campaigns import campaign_row
+from agd.steps.reading import overviews
 from agd.types import Floats
 from agd.views import CampaignProgress
 from agd.work.workspace import Workspace
@@ -38,7 +39,7 @@ class Map:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """Rows as `agd.db.reports` gives them, and traces of the campaign and of its twins (`compared`, itself first)."""
+    """Rows as `reading.reports` gives them, and traces of the campaign and of its twins (`compared`, itself first)."""
 
     compared: Sequence[Compared]
     facts: Mapping[str, Any]

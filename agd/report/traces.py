@@ -72,7 +72,7 @@ class Trace:
 
 
 def trace_of(rows: Sequence[AnyRow], bounds: Bounds, property_name: str) -> Trace:
-    """Arrays of the rows of `agd.db.reports.trace`."""
+    """Arrays of the rows of `agd.db.reading.reports.trace`."""
     outcome = np.array([row.outcome or "" for row in rows], dtype=np.str_)
     told = _floats([row.value for row in rows])
     is_retracted = np.array([row.is_retracted for row in rows], dtype=np.bool_)

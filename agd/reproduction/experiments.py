@@ -30,7 +30,7 @@ from agd.reproduction.searches import (
     search,
 )
 from agd.reproduction.study import HIGH, Study, Wish, facts_of
-from agd.steps.training import Trained
+from agd.steps.models.training import Trained
 
 ARMS: Final = (DEFAULT, PAPER, RANDOM, SUBSTITUTION, GENERATED, KNOWN, REAL)
 _ROOST_ARMS: Final = (DEFAULT, PAPER, KNOWN)

@@ -9,13 +9,13 @@ from agd.errors import InputError
 from agd.filters import PUBLISHED_TRIMS
 from agd.reproduction import paper
 from agd.reproduction.study import Study
-from agd.steps import options as plugin_options
-from agd.steps.cleaning import ImportRules
-from agd.steps.drawing import find_dataset, representable
-from agd.steps.generating import GenerationPlan, generate
-from agd.steps.importing import import_once
-from agd.steps.tallying import Keeping
-from agd.steps.training import Recipe, Trained, train_by_hand
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_once
+from agd.steps.generation.generating import GenerationPlan, generate
+from agd.steps.generation.tallying import Keeping
+from agd.steps.models import plugin_options
+from agd.steps.models.training import Recipe, Trained, train_by_hand
+from agd.steps.models.training_sets import find_dataset, representable
 from agd.views import Generation
 
 DEFAULT: Final = "matgan"

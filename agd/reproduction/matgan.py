@@ -7,15 +7,15 @@ import numpy as np
 from matplotlib.figure import Figure as Canvas
 
 from agd.chem.elements import SYMBOLS
-from agd.db import datasets
+from agd.db.record import datasets
 from agd.report.drawing import BLUE, GREY, ORANGE
 from agd.reproduction import paper
 from agd.reproduction.generated import DEFAULT, PAPER, TRIMS, icsd, sampled, trained
 from agd.reproduction.outcome import Compared, Drawing, Figure, Line, Outcome, Part, Words
 from agd.reproduction.study import Study, Wish, facts_of
 from agd.steps.data.compositions import counts_of
-from agd.steps.drawing import find_dataset
-from agd.steps.training import Trained
+from agd.steps.models.training import Trained
+from agd.steps.models.training_sets import find_dataset
 from agd.types import Counts
 
 _SIZES: Final = (10_000, 100_000, 1_000_000)

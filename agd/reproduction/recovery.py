@@ -21,8 +21,8 @@ from agd.reproduction.authors import INVERSE_DESIGN, ORACLE_ROWS, AuthorsFiles
 from agd.reproduction.generated import generated
 from agd.reproduction.outcome import Compared, Figure, Line, Listed, Outcome, Part
 from agd.reproduction.study import HIGH, Screened, Study, Wish, facts_of
-from agd.steps.screening import ScreeningPlan
-from agd.steps.training import Trained
+from agd.steps.models.training import Trained
+from agd.steps.screening.screening import ScreeningPlan
 
 
 def recovery(study: Study, wish: Wish) -> Outcome:

@@ -11,7 +11,7 @@ from agd.reproduction.authors import SETS
 from agd.reproduction.generated import ABOUT_POOL, generated
 from agd.reproduction.outcome import Listed, Outcome, Part, Words
 from agd.reproduction.study import Study, Wish, facts_of
-from agd.steps.screening import ScreeningPlan
+from agd.steps.screening.screening import ScreeningPlan
 from agd.target import Target
 
 _LOW, _HIGH = paper.SEMICONDUCTOR_EV

@@ -7,8 +7,8 @@ from typing import Final
 
 import numpy as np
 
-from agd.db import models
-from agd.db.reports import charged
+from agd.db.reading.reports import charged
+from agd.db.record import models
 from agd.report.comparison import Compared as Gathered
 from agd.report.comparison import gather
 from agd.reproduction import paper
@@ -16,7 +16,7 @@ from agd.reproduction.authors import SETS, TEST_ROWS, Row, reduced
 from agd.reproduction.generated import generated
 from agd.reproduction.study import HIGH, Study
 from agd.steps.campaign.campaigns import Campaign
-from agd.steps.training import Trained
+from agd.steps.models.training import Trained
 from agd.types import Floats
 
 HIDDEN: Final = "agd-hidden-above-6ev"

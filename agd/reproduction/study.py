@@ -13,9 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd import spec as specification
-from agd.db import campaigns, datasets, models
 from agd.db.connection import AnyRow
-from agd.db.models import FromCampaign, FromDataset, Member, Part
+from agd.db.record import campaigns, datasets, models
+from agd.db.record.models import FromCampaign, FromDataset, Member, Part
 from agd.errors import InputError
 from agd.loop import LocalEngine
 from agd.protocols import Generator, Progress
@@ -23,16 +23,16 @@ from agd.report.words import counted
 from agd.reproduction import paper
 from agd.reproduction.authors import CORPUS, SETS, TEST_ROWS, AuthorsFiles
 from agd.spec import AutoencoderSpec
-from agd.steps import options as plugin_options
 from agd.steps.campaign.campaigns import Campaign
-from agd.steps.cleaning import ImportRules
-from agd.steps.drawing import corpus as drawn_corpus
-from agd.steps.drawing import find_dataset
-from agd.steps.evaluating import evaluate
-from agd.steps.importing import import_once
-from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreeningPlan, screen
-from agd.steps.training import Recipe, Trained, train_by_hand
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_once
+from agd.steps.models import plugin_options
+from agd.steps.models.evaluating import evaluate
+from agd.steps.models.training import Recipe, Trained, train_by_hand
+from agd.steps.models.training_sets import corpus as drawn_corpus
+from agd.steps.models.training_sets import find_dataset
+from agd.steps.screening.screening import ScreeningPlan, screen
 from agd.target import Target
 from agd.work.workspace import Workspace
 from agd.writing import write_text

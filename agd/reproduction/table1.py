@@ -10,7 +10,7 @@ from agd.reproduction.authors import AL_FROM_ID, SETS, TEST_ROWS
 from agd.reproduction.outcome import Compared, Figure, Line, Listed, Outcome, Part, Words
 from agd.reproduction.searches import DEFAULT, EXP2, EXP3, PAPER, screener, search
 from agd.reproduction.study import TREES, Split, Study, Wish, facts_of, numbers
-from agd.steps.training import Trained
+from agd.steps.models.training import Trained
 
 _METRICS: Final = ((paper.HOLD_OUT_R2, "r2"), (paper.MAE, "mae"), (paper.RMSE, "rmse"))
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from agd.db import activities, jobs
 from agd.db.connection import AnyRow, Transaction
-from agd.db.jobs import Needs, NewJob
+from agd.db.record import activities, jobs
+from agd.db.record.jobs import Needs, NewJob
 from agd.steps.campaign.campaigns import get_campaign
-from agd.steps.generating import GenerationPlan, generate
-from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen, train_role
-from agd.steps.training import training_of
+from agd.steps.generation.generating import GenerationPlan, generate
+from agd.steps.models.training import training_of
+from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen, train_role
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 

@@ -5,8 +5,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from agd.db import activities, jobs
-from agd.db.jobs import NewJob
+from agd.db.record import activities, jobs
+from agd.db.record.jobs import NewJob
 from agd.errors import BusyError, DatabaseError, is_transient
 from agd.waiting import waiting
 from agd.work.workspace import Workspace

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from agd import plugin_faults, registry
-from agd.db import models
 from agd.db.connection import Transaction
+from agd.db.record import models
 from agd.errors import ModelError, NotFoundError
 
 

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from agd.db import activities
 from agd.db.connection import Transaction
+from agd.db.record import activities
 from agd.protocols import Progress
 from agd.work.leases import heartbeat, kept_error
 from agd.work.shelf import Shelf

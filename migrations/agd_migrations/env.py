@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from agd.config import load_settings
 from agd.db.connection import open_database
-from agd.db.queue_tables import SCHEMA as QUEUE_SCHEMA
 from agd.db.tables import metadata
+from agd.db.tables.queue import SCHEMA as QUEUE_SCHEMA
 
 
 def _is_ours(name: str | None, kind: str, _parents: Any) -> bool:

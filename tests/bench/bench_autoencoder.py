@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from agd import registry
 from agd.chem.formula import parse_formulas
-from agd.plugins.measuring import measure
+from agd.plugins.autoencoders.measuring import measure
 from agd.protocols import Generator, Options
 from agd.types import Counts, TrainingTable
 

@@ -14,9 +14,9 @@ from support import DATA, alternate, copy_back, copy_out, empty_record, read_col
 
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities, identify
-from agd.db import activities, datasets
 from agd.db.connection import Database, Transaction
-from agd.db.datasets import CompositionRow
+from agd.db.record import activities, datasets
+from agd.db.record.datasets import CompositionRow
 from agd.db.removals import open_removal
 from agd.work import workspace
 

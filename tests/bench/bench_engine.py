@@ -18,13 +18,13 @@ from support import empty_record
 
 from agd import spec
 from agd.loop import LocalEngine
-from agd.steps.cleaning import ImportRules
-from agd.steps.importing import import_dataset
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
 from agd.work.workspace import Workspace
 from agd_workflows.engine import FireWorksEngine
-from agd_workflows.hands import lend
 from agd_workflows.launching import Share, launch_all, open_queue
+from agd_workflows.task_runs import lend
 
 if TYPE_CHECKING:
     from agd.db.connection import Database

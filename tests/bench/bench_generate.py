@@ -16,7 +16,7 @@ from agd import registry
 from agd.chem.enumeration import charge_balanced
 from agd.chem.identity import reduce_counts
 from agd.chem.validity import assess
-from agd.plugins.formula_vocabulary import is_representable
+from agd.plugins.formula_generators.vocabulary import is_representable
 from agd.protocols import FormulaGenerator
 from agd.types import TrainingTable
 

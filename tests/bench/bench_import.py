@@ -14,9 +14,9 @@ from sqlalchemy import text
 
 from agd.db import schema
 from agd.db.connection import Database
-from agd.db.embedded import EmbeddedServer
-from agd.steps.cleaning import ImportRules
-from agd.steps.importing import import_dataset
+from agd.db.server.embedded import EmbeddedServer
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
 from agd.work.workspace import Workspace
 
 TABLES = ("activity", "composition", "verdict_rule", "verdict", "dataset", "dataset_row", "label")

@@ -10,8 +10,8 @@ import numpy as np
 from sqlalchemy import select, text
 from support import alternate, copy_back, copy_out, empty_record, wall_seconds
 
-from agd.db import campaigns
 from agd.db.connection import Database, Transaction
+from agd.db.record import campaigns
 from agd.db.removals import open_removal
 from agd.db.tables import latent
 from agd.types import Latents

@@ -18,8 +18,8 @@ from bayes_opt import BayesianOptimization
 from bayes_opt.acquisition import AcquisitionFunction, ExpectedImprovement, UpperConfidenceBound
 
 from agd.nets.gp import GaussianProcess
-from agd.plugins.acquisition import Acquisition, Improvement, UpperBound
-from agd.plugins.samplers import Ei, EiOptions, Ucb, UcbOptions
+from agd.plugins.samplers.acquisition import Acquisition, Improvement, UpperBound
+from agd.plugins.samplers.gaussian_process import Ei, EiOptions, Ucb, UcbOptions
 from agd.types import Floats, History
 
 DATA = Path(__file__).parents[3] / "shared" / "data"

@@ -25,9 +25,9 @@ from agd.chem.elements import N_ELEMENTS, SYMBOLS
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
 from agd.chem.validity import assess
-from agd.plugins.formula_vocabulary import learnable
+from agd.plugins.formula_generators.vocabulary import learnable
 from agd.protocols import FormulaGenerator
-from agd.steps.options import parse
+from agd.steps.models.plugin_options import parse
 from agd.types import Counts, TrainingTable
 
 CHUNK = 32_768

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from agd.db import schema
 from agd.db.connection import Database, Transaction
-from agd.db.embedded import EmbeddedServer
+from agd.db.server.embedded import EmbeddedServer
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT.parent / "shared" / "data"

@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 
 from agd.chem.formula import parse_formula
 from agd.errors import InputError
-from agd.plugins import formula_vocabulary
+from agd.plugins.formula_generators import vocabulary
 from agd.protocols import Options
 from agd.testing import FormulaGeneratorContract
 from agd.testing.models import SEED, ModelContract, Told
@@ -41,7 +41,7 @@ CONTRACTS = (TestMatgan, TestMatganPaper)
 def few_are_measured() -> Iterator[None]:
     """Metrics of fewer samples than a user gets: the published network makes a thousand in a second."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(formula_vocabulary, "N_MEASURED", 200)
+        patch.setattr(vocabulary, "N_MEASURED", 200)
         yield
 
 

@@ -155,7 +155,7 @@ def latents_of(contract: type[Explorer], past: History, n: int) -> Floats:
 
 
 def test_ucb_finds_the_top_of_a_known_hill_and_moves_on_from_a_pending_point() -> None:
-    from agd.plugins.samplers import Ucb, UcbOptions
+    from agd.plugins.samplers.gaussian_process import Ucb, UcbOptions
 
     latents = np.random.default_rng(0).uniform(0.0, 1.0, (60, 2))
     top = np.array([0.3, 0.8])
@@ -174,7 +174,7 @@ def test_ucb_serves_bayesian_optimization_itself() -> None:
     from bayes_opt import BayesianOptimization
     from bayes_opt.acquisition import UpperConfidenceBound
 
-    from agd.plugins.samplers import BatchUcb
+    from agd.plugins.samplers.gaussian_process import BatchUcb
 
     values = []
     for acquisition in (UpperConfidenceBound(kappa=2.0), BatchUcb(kappa=2.0)):

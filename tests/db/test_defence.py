@@ -6,10 +6,13 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from agd.db import activities, campaigns, inventory, jobs, progress, schema
+from agd.db import schema
 from agd.db.connection import Database, Transaction
+from agd.db.reading import progress
+from agd.db.record import activities, campaigns, jobs
 from agd.db.removals import open_removal
 from agd.db.tables import metadata
+from agd.db.upkeep import inventory
 
 SETUP = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);

@@ -2,11 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from agd.db import dumps
 from agd.db.address import resolve
-from agd.db.clients import orders
 from agd.db.connection import Database
-from agd.db.embedded_place import MAJOR_VERSION
+from agd.db.server.place import MAJOR_VERSION
+from agd.db.upkeep import dumps
+from agd.db.upkeep.client_programs import orders
 from agd.errors import DatabaseError
 
 

@@ -18,8 +18,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from agd.db import embedded, embedded_cluster, embedded_door, embedded_limits, embedded_place, supervisor, waiting
-from agd.db.embedded import EmbeddedServer, binary
+from agd.db.server import database_cluster, embedded, shell_limits, socket_probe, supervisor, waiting
+from agd.db.server import place as embedded_place
+from agd.db.server.embedded import EmbeddedServer, binary
 from agd.errors import BusyError, DatabaseError, InputError
 
 linux_only = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -28,7 +29,7 @@ root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 CLIENT = """
 import sys
 from pathlib import Path
-from agd.db.embedded import EmbeddedServer
+from agd.db.server.embedded import EmbeddedServer
 print(EmbeddedServer(Path(sys.argv[1]), linger_s=1).acquire(), flush=True)
 sys.stdin.read()
 """
@@ -37,7 +38,7 @@ COUNTER = """
 import sys, time
 from pathlib import Path
 import psycopg
-from agd.db.embedded import EmbeddedServer
+from agd.db.server.embedded import EmbeddedServer
 server = EmbeddedServer(Path(sys.argv[1]), linger_s=1)
 start = last = time.monotonic()
 acknowledged = longest_gap_s = 0
@@ -354,7 +355,7 @@ def test_server_that_is_not_ready_is_left_alone(home: Path, monkeypatch: pytest.
 @linux_only
 def test_suspended_server_is_named(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(embedded, "_STALL_S", 1.0)
-    monkeypatch.setattr(embedded_door, "_ANSWER_S", 0.2)
+    monkeypatch.setattr(socket_probe, "_ANSWER_S", 0.2)
     server = EmbeddedServer(home, linger_s=1)
     with server:
         pid = server.status().pid
@@ -451,7 +452,7 @@ def test_limit_that_cannot_be_lifted_is_named(
 
     monkeypatch.setattr(resource, "getrlimit", limit)
     monkeypatch.setattr(resource, "setrlimit", refuse)
-    with embedded_limits.widest_limits():
+    with shell_limits.widest_limits():
         pass
     (message,) = caplog.messages
     assert ": `ulimit -u` 50. To be rid" in message
@@ -849,10 +850,10 @@ def test_log_is_bounded(tmp_path: Path) -> None:
 
 def test_progress_is_what_the_server_says_of_itself(tmp_path: Path) -> None:
     place = embedded_place.Place(tmp_path, tmp_path)
-    assert embedded_cluster.latest_message(place) == ""
+    assert database_cluster.latest_message(place) == ""
     lines = "t LOG:  redo in progress, elapsed time: 1.00 s\nt FATAL:  the database system is starting up\n"
     (tmp_path / supervisor.LOG).write_text(lines)
-    assert embedded_cluster.latest_message(place) == "redo in progress, elapsed time: 1.00 s"
+    assert database_cluster.latest_message(place) == "redo in progress, elapsed time: 1.00 s"
 
 
 def test_windows_is_sent_to_a_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from agd.db import checks, generations, lineage, stages
 from agd.db.connection import Database, Transaction
-from agd.db.generations import GeneratedRow
+from agd.db.reading import lineage
+from agd.db.record import generations, stages
+from agd.db.record.generations import GeneratedRow
 from agd.db.removals import open_removal
+from agd.db.upkeep import checks
 
 SETUP = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);

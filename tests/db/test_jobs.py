@@ -7,9 +7,11 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from agd.db import activities, checks, jobs, progress
 from agd.db.connection import Database, Transaction
-from agd.db.jobs import Needs, NewJob
+from agd.db.reading import progress
+from agd.db.record import activities, jobs
+from agd.db.record.jobs import Needs, NewJob
+from agd.db.upkeep import checks
 from agd.errors import BusyError, InputError, NotFoundError, StepError
 
 CAMPAIGN = """

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from agd.db import campaigns
 from agd.db.connection import Database, Transaction
+from agd.db.record import campaigns
 
 SETUP = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);

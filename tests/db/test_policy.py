@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from sqlalchemy import text
 
 from agd.accounting import CHARGED, LABELLED
-from agd.db import campaigns, models, progress, reports
 from agd.db.connection import AnyRow, Database, Transaction
+from agd.db.reading import progress, reports
+from agd.db.record import campaigns, models
 from agd.plausible import ANY, RANGES, SMALLEST, plausible_range
 from agd.report.comparison import RULE
 from agd.report.traces import Trace, trace_of

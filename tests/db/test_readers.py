@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 from agd.cli.app import app
 from agd.db import schema
 from agd.db.connection import Database
-from agd.db.readers import grant_reader
 from agd.db.tables import metadata
+from agd.db.upkeep.reader_roles import grant_reader
 from agd.errors import InputError
 
 

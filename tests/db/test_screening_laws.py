@@ -6,10 +6,12 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from agd.db import checks, lineage, models, screenings, stages
 from agd.db.connection import Database, Transaction
-from agd.db.models import FromCampaign, FromDataset, Member, Part
+from agd.db.reading import lineage
+from agd.db.record import models, screenings, stages
+from agd.db.record.models import FromCampaign, FromDataset, Member, Part
 from agd.db.removals import open_removal
+from agd.db.upkeep import checks
 
 SETUP = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);

@@ -8,7 +8,7 @@ from sqlalchemy import text
 
 from agd import waiting
 from agd.db.connection import Database
-from agd.db.queue_pool import QueuePool, Session
+from agd.db.queue.pool import QueuePool, Session
 
 
 @pytest.fixture

@@ -16,13 +16,14 @@ from sqlalchemy import text
 
 import agd.api
 from agd import Campaign
-from agd.db import campaigns, progress
+from agd.db.reading import progress
+from agd.db.record import campaigns
 from agd.errors import InputError, NotFoundError, SpecError, StepError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
-from agd.steps import AWAIT, next_step, perform
-from agd.steps.labelling import retract_label
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.campaign.stepping import AWAIT, next_step, perform
+from agd.steps.data.labelling import retract_label
 from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]

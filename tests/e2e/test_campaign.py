@@ -8,21 +8,22 @@ import pytest
 from sqlalchemy import text
 
 from agd import registry
-from agd.db import activities, campaigns, hashes, progress
+from agd.db.reading import progress
+from agd.db.record import activities, campaigns, hashes
 from agd.db.removals import open_removal
 from agd.errors import BusyError, DatabaseError, ModelError, SpecChangedError, SpecError
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
 from agd.protocols import Options
 from agd.spec import ResolvedSpec
-from agd.steps import next_step, perform
 from agd.steps.campaign.campaigns import Campaign, Step
-from agd.steps.cleaning import ImportRules
+from agd.steps.campaign.opening import open_campaign, plan, reopen_campaign
+from agd.steps.campaign.stepping import next_step, perform
+from agd.steps.data.cleaning import ImportRules
 from agd.steps.data.compositions import counts_of
-from agd.steps.explaining import why
-from agd.steps.importing import import_dataset
-from agd.steps.opening import open_campaign, plan, reopen_campaign
-from agd.steps.training import retrain
+from agd.steps.data.importing import import_dataset
+from agd.steps.models.training import retrain
+from agd.steps.reading.explaining import why
 from agd.types import History, Proposals
 from agd.work.workspace import Workspace
 
@@ -211,7 +212,8 @@ def test_a_name_taken_meanwhile_is_one_clear_line(
     starter: Workspace, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two processes that both saw nothing: the second is told, and nothing of it is kept."""
-    from agd.steps import importing, opening
+    from agd.steps.campaign import opening
+    from agd.steps.data import importing
 
     open_campaign(starter, make_spec())
     monkeypatch.setattr(opening.campaigns, "find", lambda *_: None)

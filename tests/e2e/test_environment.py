@@ -16,7 +16,7 @@ import psycopg
 import pytest
 from psycopg import pq
 
-from agd.db.embedded import EmbeddedServer
+from agd.db.server.embedded import EmbeddedServer
 
 AGD = Path(sys.executable).with_name("agd")
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))

@@ -6,13 +6,13 @@ import pytest
 from sqlalchemy import text
 
 from agd.errors import InputError, NotFoundError
-from agd.steps import options
-from agd.steps.cleaning import ImportRules
-from agd.steps.drawing import find_dataset, labelled
-from agd.steps.evaluating import evaluate
-from agd.steps.importing import import_dataset
-from agd.steps.labelling import retract_label
-from agd.steps.training import Recipe, train_by_hand
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
+from agd.steps.data.labelling import retract_label
+from agd.steps.models import plugin_options
+from agd.steps.models.evaluating import evaluate
+from agd.steps.models.training import Recipe, train_by_hand
+from agd.steps.models.training_sets import find_dataset, labelled
 from agd.target import Target
 from agd.work.workspace import Workspace
 
@@ -27,7 +27,7 @@ def forest(starter: Workspace, tmp_path: Path) -> int:
     import_dataset(starter, tmp_path / "judged.csv", "judged", ImportRules("formula", "eg", "band_gap", "eV"))
     with starter.database.read() as tx:
         parts = labelled(tx, find_dataset(tx, "starter"), share=0.2, seed=0)
-    chosen = options.parse("agd.oracles", "random_forest", ["n_trees=5"])
+    chosen = plugin_options.parse("agd.oracles", "random_forest", ["n_trees=5"])
     model_version_id = train_by_hand(
         starter, Recipe("oracle", "random_forest", "band_gap", chosen, 0), parts
     ).model_version_id

@@ -18,9 +18,10 @@ from agd.db.removals import open_removal
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
-from agd.steps import examining, next_step, perform
-from agd.steps.examining import Finding, examine
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.campaign.stepping import next_step, perform
+from agd.steps.upkeep import examining
+from agd.steps.upkeep.examining import Finding, examine
 from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]

@@ -11,23 +11,25 @@ import pytest
 from sqlalchemy import text
 
 from agd import spec
-from agd.db import activities, checks, hashes
 from agd.db.connection import Database
+from agd.db.record import activities, hashes
 from agd.db.removals import open_removal
+from agd.db.upkeep import checks
 from agd.errors import NotFoundError
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
 from agd.report.comparison import compare
 from agd.report.page import report_page
 from agd.spec import ResolvedSpec
-from agd.steps import next_step, overviews, perform
 from agd.steps.campaign.campaigns import Campaign
-from agd.steps.cleaning import ImportRules
-from agd.steps.explaining import why
-from agd.steps.importing import import_dataset
-from agd.steps.offline import compute, ingest, prepare
-from agd.steps.opening import open_campaign, open_controls, plan
-from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
+from agd.steps.campaign.offline import compute, ingest, prepare
+from agd.steps.campaign.opening import open_campaign, open_controls, plan
+from agd.steps.campaign.stepping import next_step, perform
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
+from agd.steps.reading import overviews
+from agd.steps.reading.explaining import why
+from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.work.workspace import Workspace
 
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))

@@ -22,26 +22,27 @@ from agd.chem.formula import parse_formula, parse_formulas
 from agd.chem.identity import identify
 from agd.chem.spelling import spell
 from agd.cli.app import app
-from agd.db import checks, datasets, generations, stages
+from agd.db.record import datasets, generations, stages
+from agd.db.upkeep import checks
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.protocols import Options, Progress, silent
 from agd.spec import ResolvedSpec
-from agd.steps import generating
-from agd.steps.cleaning import ImportRules
-from agd.steps.drawing import find_dataset, formulas_for
-from agd.steps.explaining import why
-from agd.steps.generating import GenerationPlan, describe, estimate, generate
-from agd.steps.importing import import_dataset, import_enumeration
-from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
-from agd.steps.tallying import Keeping
-from agd.steps.training import Recipe, train_by_hand
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset, import_enumeration
+from agd.steps.generation import generating
+from agd.steps.generation.generating import GenerationPlan, describe, estimate, generate
+from agd.steps.generation.tallying import Keeping
+from agd.steps.models.training import Recipe, train_by_hand
+from agd.steps.models.training_sets import find_dataset, formulas_for
+from agd.steps.reading.explaining import why
+from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.types import Counts, FittedModel, Tensors, TrainingTable
 from agd.work.shelf import model_ref
 from agd.work.workspace import Workspace
-from agd_workflows.hands import lend
 from agd_workflows.launching import Share, launch_all, open_queue
+from agd_workflows.task_runs import lend
 
 # What the generator of these tests says, over and over; "" is a sample without a formula.
 SAYINGS = ["Na2Cl2", "", "NaCl", "MgO", "H2O", "SrYF5", "NaCl2", "K3Cl3", "Xe5", "O", "Li1Na1K1Rb1Cs1F5", "Ca9O9", ""]

@@ -10,14 +10,14 @@ from typer.testing import CliRunner
 
 from agd.api import Campaign
 from agd.cli.app import app
-from agd.db import hashes
+from agd.db.record import hashes
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps.campaign.campaigns import Step
-from agd.steps.examining import examine
-from agd.steps.labelling import retract_label
-from agd.steps.opening import open_campaign, reopen_campaign
-from agd.steps.screening import ScreeningPlan, screen
+from agd.steps.campaign.opening import open_campaign, reopen_campaign
+from agd.steps.data.labelling import retract_label
+from agd.steps.screening.screening import ScreeningPlan, screen
+from agd.steps.upkeep.examining import examine
 from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]
@@ -286,8 +286,8 @@ def test_a_hash_that_is_gone_is_missed(installed: Workspace, make_spec: MakeSpec
 
 
 def test_an_import_keeps_a_hash_that_its_name_does_not_change(workspace: Workspace, tmp_path: Path) -> None:
-    from agd.steps.cleaning import ImportRules
-    from agd.steps.importing import import_dataset
+    from agd.steps.data.cleaning import ImportRules
+    from agd.steps.data.importing import import_dataset
 
     found = []
     for name in ("one", "other"):

@@ -8,14 +8,14 @@ from sqlalchemy import text
 from typer.testing import CliRunner
 
 from agd.cli.app import app
-from agd.db import campaigns, datasets, models
 from agd.db.connection import Transaction
+from agd.db.record import campaigns, datasets, models
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
-from agd.steps import examining
-from agd.steps.cleaning import ImportRules
-from agd.steps.importing import import_dataset
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
+from agd.steps.upkeep import examining
 from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]

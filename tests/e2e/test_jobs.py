@@ -17,16 +17,16 @@ from typer.testing import CliRunner, Result
 
 from agd.cli import show
 from agd.cli.app import app
-from agd.db import activities, jobs
 from agd.db.connection import Database, Transaction
-from agd.db.jobs import Needs, NewJob
+from agd.db.record import activities, jobs
+from agd.db.record.jobs import Needs, NewJob
 from agd.errors import AgdError, BusyError, InputError, ModelError, NotFoundError, StepError
-from agd.steps import options, training
-from agd.steps.cleaning import ImportRules
-from agd.steps.drawing import find_dataset, labelled
-from agd.steps.evaluating import evaluate
-from agd.steps.importing import import_dataset
-from agd.steps.training import Recipe, Trained, train_by_hand
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
+from agd.steps.models import plugin_options, training
+from agd.steps.models.evaluating import evaluate
+from agd.steps.models.training import Recipe, Trained, train_by_hand
+from agd.steps.models.training_sets import find_dataset, labelled
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
@@ -178,7 +178,7 @@ NEW = NewJob("generate", "generate one", jobs.key_of("one"))
 def forest(workspace: Workspace) -> Trained:
     with workspace.database.read() as tx:
         parts = labelled(tx, find_dataset(tx, "starter"), share=0.2, seed=0)
-    chosen = options.parse("agd.oracles", "random_forest", ["n_trees=5"])
+    chosen = plugin_options.parse("agd.oracles", "random_forest", ["n_trees=5"])
     return train_by_hand(workspace, Recipe("oracle", "random_forest", "band_gap", chosen, 0), parts)
 
 

@@ -11,17 +11,19 @@ from sqlalchemy import text
 from typer.testing import CliRunner, Result
 
 from agd.cli.app import app
-from agd.db import hashes, progress
+from agd.db.reading import progress
+from agd.db.record import hashes
 from agd.errors import FormulaError, InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
-from agd.steps import perform, searching
+from agd.steps.campaign import searching
 from agd.steps.campaign.campaigns import CampaignStep, Step
-from agd.steps.evaluating import evaluate
-from agd.steps.explaining import why
-from agd.steps.labelling import Measurement, add_label, retract_label, what_rests_on
-from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.campaign.stepping import perform
+from agd.steps.data.labelling import Measurement, add_label, retract_label, what_rests_on
+from agd.steps.models.evaluating import evaluate
+from agd.steps.reading.explaining import why
+from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]

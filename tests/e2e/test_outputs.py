@@ -15,8 +15,8 @@ from agd import spec
 from agd.cli.app import app
 from agd.errors import AgdError, InputError
 from agd.reproduction.authors import ORACLE_ROWS
-from agd.steps.importing import keep_rejects
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data.importing import keep_rejects
 from agd.work.workspace import Workspace
 
 Verb = Callable[..., Result]
@@ -192,7 +192,7 @@ def test_rejects_that_cannot_be_written_fail_no_import(recorded: Verb, monkeypat
     ran = recorded("data", "import", "t.csv", *VALUES, "--rejects", "/dev/full")
     assert (ran.exit_code, ran.exception) == (0, None)
     assert f"warning: /dev/full: cannot be written (No space left on device); {told}" in ran.stderr
-    monkeypatch.setattr("agd.steps.importing.keep_rejects", full)
+    monkeypatch.setattr("agd.steps.data.importing.keep_rejects", full)
     ran = recorded("data", "import", "t.csv", *VALUES, "--json")
     assert (ran.exit_code, ran.exception) == (0, None)
     assert told in ran.stderr

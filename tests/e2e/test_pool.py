@@ -9,20 +9,21 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from agd.db import activities, campaigns, datasets, hashes
 from agd.db.connection import Database
+from agd.db.record import activities, campaigns, datasets, hashes
 from agd.errors import NotFoundError
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
-from agd.steps import candidates, next_step, perform
+from agd.steps.campaign import candidates
 from agd.steps.campaign.campaigns import Campaign, Step
-from agd.steps.cleaning import ImportRules
+from agd.steps.campaign.offline import compute, ingest, prepare
+from agd.steps.campaign.opening import open_campaign, open_controls, plan
+from agd.steps.campaign.stepping import next_step, perform
+from agd.steps.data.cleaning import ImportRules
 from agd.steps.data.compositions import counts_of
-from agd.steps.explaining import why
-from agd.steps.importing import import_dataset
-from agd.steps.offline import compute, ingest, prepare
-from agd.steps.opening import open_campaign, open_controls, plan
+from agd.steps.data.importing import import_dataset
+from agd.steps.reading.explaining import why
 from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]

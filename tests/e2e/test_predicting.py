@@ -7,9 +7,9 @@ from sqlalchemy import text
 
 from agd.errors import FormulaError, InputError, NotFoundError
 from agd.spec import ResolvedSpec
-from agd.steps import next_step, perform
-from agd.steps.opening import open_campaign
-from agd.steps.predicting import predict
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.campaign.stepping import next_step, perform
+from agd.steps.models.predicting import predict
 from agd.work.workspace import Workspace
 
 

@@ -8,16 +8,16 @@ import pytest
 from sqlalchemy import text
 
 from agd import spec
-from agd.db import progress
+from agd.db.reading import progress
 from agd.db.removals import open_removal
 from agd.errors import SpecError
 from agd.loop import LocalEngine
-from agd.plugins.published import labelled
-from agd.plugins.samplers import Ucb, UcbOptions
+from agd.plugins.samplers.gaussian_process import Ucb, UcbOptions
+from agd.plugins.samplers.published_batch import labelled
 from agd.spec import ResolvedSpec
-from agd.steps import searching
+from agd.steps.campaign import searching
 from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step
-from agd.steps.opening import open_campaign, open_controls
+from agd.steps.campaign.opening import open_campaign, open_controls
 from agd.target import Target
 from agd.types import History
 from agd.work.workspace import Workspace

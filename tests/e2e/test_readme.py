@@ -10,10 +10,10 @@ from sqlalchemy import text
 from agd.db.removals import open_removal
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
-from agd.steps.evaluating import evaluate
-from agd.steps.labelling import retract_label
-from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data.labelling import retract_label
+from agd.steps.models.evaluating import evaluate
+from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.work.workspace import Workspace
 
 README = (Path(__file__).parents[2] / "README.md").read_text()

@@ -10,12 +10,12 @@ from agd import spec
 from agd.chem.identity import identify
 from agd.chem.onehot import is_encodable
 from agd.nets.threads import limited_threads
-from agd.plugins.generators import SetAutoencoder
-from agd.steps.cleaning import ImportRules
+from agd.plugins.autoencoders.set_autoencoder import SetAutoencoder
+from agd.steps.campaign.opening import plan
+from agd.steps.data.cleaning import ImportRules
 from agd.steps.data.compositions import counts_of
-from agd.steps.importing import import_dataset
-from agd.steps.opening import plan
-from agd.steps.tabular import read_formulas
+from agd.steps.data.importing import import_dataset
+from agd.steps.data.tabular import read_formulas
 from agd.types import TrainingTable
 from agd.work.workspace import Workspace
 

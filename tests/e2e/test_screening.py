@@ -30,16 +30,17 @@ from agd.cli.app import app
 from agd.db.connection import Database
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
-from agd.steps import pools, screening
 from agd.steps.campaign.campaigns import Campaign, get_campaign
-from agd.steps.cleaning import ImportRules
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data import pools
+from agd.steps.data.cleaning import ImportRules
 from agd.steps.data.compositions import counts_of
-from agd.steps.explaining import why
-from agd.steps.funnel import Funnel
-from agd.steps.importing import import_dataset
-from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen, train_screener
-from agd.steps.training import retrain
+from agd.steps.data.importing import import_dataset
+from agd.steps.models.training import retrain
+from agd.steps.reading.explaining import why
+from agd.steps.screening import screening
+from agd.steps.screening.funnel import Funnel
+from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen, train_screener
 from agd.work.workspace import Workspace
 
 SMALL = ScreenerChoice(options=("n_trees=12",))

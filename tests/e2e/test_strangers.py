@@ -11,12 +11,12 @@ from sqlalchemy import text
 from agd import registry, spec
 from agd.errors import SpecError
 from agd.loop import LocalEngine
-from agd.steps.cleaning import ImportRules
-from agd.steps.drawing import corpus, find_dataset
-from agd.steps.importing import import_dataset
-from agd.steps.opening import open_campaign
-from agd.steps.options import parse
-from agd.steps.screening import ScreenerChoice, train_screener
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
+from agd.steps.models.plugin_options import parse
+from agd.steps.models.training_sets import corpus, find_dataset
+from agd.steps.screening.screening import ScreenerChoice, train_screener
 from agd.work.workspace import Workspace
 
 PLUGINS = """

@@ -14,10 +14,10 @@ from types import SimpleNamespace
 import pytest
 from sqlalchemy import text
 
-from agd.db import progress
 from agd.db.connection import Database
+from agd.db.reading import progress
 from agd.spec import ResolvedSpec
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
 from agd.work.workspace import Workspace
 
 Shell = Callable[..., SimpleNamespace]

@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from agd import spec
 from agd.chem.formula import parse_formulas
 from agd.errors import InputError
-from agd.steps.cleaning import ImportRules, clean
-from agd.steps.tabular import Source, read_source
+from agd.steps.data.cleaning import ImportRules, clean
+from agd.steps.data.tabular import Source, read_source
 
 LENGTHS = pytest.mark.parametrize("n_examples", [300, pytest.param(3400, marks=pytest.mark.slow)])
 

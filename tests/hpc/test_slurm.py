@@ -13,7 +13,7 @@ import pytest
 from fireworks import Firework, FWorker, LaunchPad, ScriptTask
 from fireworks.utilities.fw_serializers import SAVED_FW_MODULES
 
-from agd_workflows.cluster import JobLauncher, load_qadapter, slurm_job_state
+from agd_workflows.cluster.worker_jobs import JobLauncher, load_qadapter, slurm_job_state
 
 pytestmark = [
     pytest.mark.skipif("AGD_TEST_SLURM" not in os.environ, reason="no Slurm to test with: `make test-hpc` starts one"),

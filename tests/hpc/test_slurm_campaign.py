@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import NullPool, create_engine, make_url, text
 
-from agd_workflows.cluster import slurm_job_state
+from agd_workflows.cluster.worker_jobs import slurm_job_state
 
 pytestmark = [
     pytest.mark.skipif("AGD_TEST_SLURM" not in os.environ, reason="no Slurm to test with: `make test-hpc` starts one"),

@@ -9,8 +9,10 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import text
 
-from agd.db import definitions, jobs, removals, schema
+from agd.db import removals, schema
 from agd.db.connection import Database
+from agd.db.record import jobs
+from agd.db.upkeep import definitions
 from agd.errors import SchemaError
 
 ROOT = Path(__file__).parents[2]

@@ -13,13 +13,16 @@ import pytest
 from sqlalchemy import text
 
 from agd.api import Campaign
-from agd.db import activities, checks, definitions, generations, hashes, inventory, jobs, progress, schema, screenings
+from agd.db import schema
 from agd.db.connection import Database
+from agd.db.reading import progress
+from agd.db.record import activities, generations, hashes, jobs, screenings
+from agd.db.upkeep import checks, definitions, inventory
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
-from agd.steps import next_step, perform
-from agd.steps.keeping import open_backup, restore
-from agd.steps.opening import reopen_campaign
+from agd.steps.campaign.opening import reopen_campaign
+from agd.steps.campaign.stepping import next_step, perform
+from agd.steps.upkeep.backups import open_backup, restore
 from agd.work.workspace import Workspace
 
 FIXTURES = Path(__file__).parents[1] / "fixtures"

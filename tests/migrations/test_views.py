@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from agd.db import definitions
 from agd.db.connection import Database
+from agd.db.upkeep import definitions
 
 
 def test_the_texts_are_what_migrations_make(database: Database) -> None:

@@ -13,19 +13,20 @@ from fireworks import LaunchPad
 from sqlalchemy import text
 
 from agd.config import Pace
-from agd.db import hashes, progress
 from agd.db.connection import Database
+from agd.db.reading import progress
+from agd.db.record import hashes
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps.campaign.campaigns import Campaign
-from agd.steps.cleaning import ImportRules
-from agd.steps.importing import import_dataset
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
 from agd.work.workspace import Workspace
 from agd_workflows.engine import FireWorksEngine
-from agd_workflows.hands import lend
 from agd_workflows.launching import Share, launch_all, open_queue
 from agd_workflows.reconciling import Mended, Reconciler
+from agd_workflows.task_runs import lend
 
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))
 

@@ -13,27 +13,27 @@ from fireworks import FWAction
 from fireworks.utilities.fw_serializers import load_object
 
 from agd.config import Pace, load_settings
-from agd.db import activities, campaigns
+from agd.db.record import activities, campaigns
 from agd.db.removals import open_removal
 from agd.errors import BusyError, InputError
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
-from agd.plugins.oracles import RandomForest
+from agd.plugins.oracles.forests import RandomForest
 from agd.spec import ResolvedSpec
-from agd.steps import next_step, perform
-from agd.steps.asking import awaited, tell
+from agd.steps.campaign.asking import awaited, tell
 from agd.steps.campaign.campaigns import CampaignStep, Step, take
+from agd.steps.campaign.kinds import STEPS
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.campaign.stepping import next_step, perform
+from agd.steps.campaign.turns import take_turn
 from agd.steps.data.compositions import counts_of
-from agd.steps.kinds import STEPS
-from agd.steps.labelling import Measurement
-from agd.steps.opening import open_campaign
-from agd.steps.turns import take_turn
+from agd.steps.data.labelling import Measurement
 from agd.work.kinds import Kind
 from agd.work.retrying import MAX_TRANSIENT
-from agd_workflows import hands
+from agd_workflows import task_runs
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import Share, open_queue
-from agd_workflows.passing import run_lpad
+from agd_workflows.lpad import run_lpad
 from agd_workflows.reconciling import Reconciler
 from agd_workflows.tasks import Job
 
@@ -381,7 +381,7 @@ def test_a_campaign_that_cannot_be_read_is_no_other_ones_trouble(queue: Any, mak
 def test_a_long_campaign_begins_new_workflows(
     queue: Any, make_spec: MakeSpec, expected: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hands, "ITERATIONS_PER_WORKFLOW", 2)
+    monkeypatch.setattr(task_runs, "ITERATIONS_PER_WORKFLOW", 2)
     resolved = make_spec()
     queue.submit(resolved)
     queue.work()

@@ -6,11 +6,11 @@ from typing import Any
 from fireworks import FWAction
 
 from agd.accounting import STALLED
-from agd.db import campaigns, jobs
+from agd.db.record import campaigns, jobs
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps.campaign.campaigns import Campaign, Step, job_of
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import Share
 from agd_workflows.standstill import why_still

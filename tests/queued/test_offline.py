@@ -20,18 +20,19 @@ from agd.errors import BusyError, InputError, ModelError, NotFoundError, StepErr
 from agd.nets.checkpoint import damage, tensors_path
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
-from agd.steps import next_step, offline, perform
+from agd.steps.campaign import offline
 from agd.steps.campaign.campaigns import Campaign, Step
-from agd.steps.kinds import STEPS
-from agd.steps.offline import JOB, SPOOL, compute, ingest, prepare
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.kinds import STEPS
+from agd.steps.campaign.offline import JOB, SPOOL, compute, ingest, prepare
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.campaign.stepping import next_step, perform
 from agd.work import spool
 from agd.work.workspace import Workspace
-from agd_workflows import cluster
-from agd_workflows import offline as sending
-from agd_workflows.hands import lend
+from agd_workflows.cluster import offline as sending
+from agd_workflows.cluster import worker_jobs
+from agd_workflows.cluster.offline import Sender, folders
 from agd_workflows.launching import Share
-from agd_workflows.offline import Sender, folders
+from agd_workflows.task_runs import lend
 
 MakeSpec = Callable[..., ResolvedSpec]
 
@@ -59,8 +60,8 @@ class Cluster:
 def nodes(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     """A cluster for senders that have an adapter."""
     made = Cluster()
-    monkeypatch.setattr(cluster, "submit_command", made.submit)
-    monkeypatch.setattr(cluster, "jobs_in_queue", lambda _: made.jobs)
+    monkeypatch.setattr(worker_jobs, "submit_command", made.submit)
+    monkeypatch.setattr(worker_jobs, "jobs_in_queue", lambda _: made.jobs)
     return made
 
 
@@ -303,7 +304,7 @@ def test_a_spool_that_appears_while_the_queue_is_asked_is_kept(
         return set()
 
     with monkeypatch.context() as patched:
-        patched.setattr(cluster, "jobs_in_queue", late)
+        patched.setattr(worker_jobs, "jobs_in_queue", late)
         assert away.look() == [folder]
     away.sender.max_jobs = 0
     assert away.look() == []
@@ -515,11 +516,11 @@ def test_a_command_is_submitted_in_its_folder_and_a_refusal_has_its_reason(
         )
         (tmp_path / "bin" / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}:{os.environ['PATH']}")
-    adapter = cluster.load_qadapter(kind)
-    assert cluster.submit_command(adapter, folder, sending.compute_words(folder)) == "77"
+    adapter = worker_jobs.load_qadapter(kind)
+    assert worker_jobs.submit_command(adapter, folder, sending.compute_words(folder)) == "77"
     assert (folder / "where").read_text().strip() == str(folder)
     assert f"exec agd compute {folder}" in (folder / "job.sh").read_text()
     (folder / "refuse").touch()
     with pytest.raises(StepError, match="no such partition"):
-        cluster.submit_command(adapter, folder, "true")
+        worker_jobs.submit_command(adapter, folder, "true")
     assert capfd.readouterr() == ("", "")

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from agd.db import jobs
+from agd.db.record import jobs
 from agd.spec import ResolvedSpec
 from agd.steps import requests
-from agd.steps.generating import GenerationPlan
-from agd.steps.opening import open_campaign
-from agd.steps.screening import ScreenerChoice, ScreeningPlan, screen
-from agd.steps.tallying import Keeping
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.generation.generating import GenerationPlan
+from agd.steps.generation.tallying import Keeping
+from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
 from agd_workflows import former
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import open_queue

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from agd.db import jobs
+from agd.db.record import jobs
 from agd.spec import ResolvedSpec
 from agd_workflows.launching import Share
 from agd_workflows.standstill import why_idle, why_still

@@ -16,7 +16,7 @@ from agd.reproduction.kappa import fig5
 from agd.reproduction.outcome import Compared, Figure
 from agd.reproduction.searches import EXP3, EXP4, GENERATED, RANDOM, REAL, hidden_formulas, honest_test, search
 from agd.reproduction.study import HIGH, Protocol, Study, Wish
-from agd.steps.tallying import Gathering, Keeping
+from agd.steps.generation.tallying import Gathering, Keeping
 
 MakeStudy = Callable[..., Study]
 

@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from agd.config import load_settings
 from agd.db.connection import open_database
-from agd.db.embedded import EmbeddedServer
+from agd.db.server.embedded import EmbeddedServer
 from agd.errors import DatabaseError
 
 REAL = "paper/Exp1_42k.csv"

@@ -10,10 +10,12 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from agd.db import definitions, queue_tables, schema
+from agd.db import schema
 from agd.db.connection import Database, Transaction
-from agd.db.definitions import Definitions
-from agd.db.embedded import EmbeddedServer
+from agd.db.server.embedded import EmbeddedServer
+from agd.db.tables import queue
+from agd.db.upkeep import definitions
+from agd.db.upkeep.definitions import Definitions
 
 OF_TABLES = ("constraint", "index")
 """What tables define, too; views and functions are told by `agd/db/views`, triggers are the migrations' alone."""
@@ -68,7 +70,7 @@ def differences(database: Database) -> list[str]:
 def _made_by_tables(tx: Transaction) -> Definitions:
     tx.execute(text("CREATE SCHEMA queue"))
     tx.execute(text(import_module("agd_migrations.versions.0003_queue").PRIORITY))
-    queue_tables.document.metadata.create_all(tx)
+    queue.document.metadata.create_all(tx)
     return _of_tables(definitions.definitions(tx))
 
 

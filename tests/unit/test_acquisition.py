@@ -10,8 +10,8 @@ import pytest
 from bayes_opt.acquisition import ExpectedImprovement, UpperConfidenceBound
 
 from agd.nets.gp import GaussianProcess
-from agd.plugins.acquisition import Acquisition, Improvement, UpperBound
-from agd.plugins.samplers import Ei, EiOptions, Ucb, UcbOptions
+from agd.plugins.samplers.acquisition import Acquisition, Improvement, UpperBound
+from agd.plugins.samplers.gaussian_process import Ei, EiOptions, Ucb, UcbOptions
 from agd.types import Floats, History
 
 BOTH: Sequence[Acquisition] = (UpperBound(2.5), Improvement(1.0, 0.25))

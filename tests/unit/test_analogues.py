@@ -13,7 +13,7 @@ from agd.chem.analogues import Analogues
 from agd.chem.elements import N_ELEMENTS, SYMBOLS, modified_pettifor
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
-from agd.plugins.children import ANY, COUNT, NEAR, Mutations, draw, operator
+from agd.plugins.samplers.children import ANY, COUNT, NEAR, Mutations, draw, operator
 from agd.types import Counts
 
 compositions = st.dictionaries(st.sampled_from(SYMBOLS[:12]), st.integers(1, 4), min_size=1, max_size=4)

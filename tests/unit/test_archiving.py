@@ -9,7 +9,17 @@ from pathlib import Path
 import pytest
 
 from agd.errors import InputError
-from agd.steps.archiving import DUMP, FORMAT, MANIFEST, SEAL, ArchiveWriter, Entry, Manifest, model_member, verified
+from agd.steps.upkeep.archiving import (
+    DUMP,
+    FORMAT,
+    MANIFEST,
+    SEAL,
+    ArchiveWriter,
+    Entry,
+    Manifest,
+    model_member,
+    verified,
+)
 
 MODEL = bytes(range(256)) * 7
 MODEL_SHA256 = hashlib.sha256(MODEL).hexdigest()

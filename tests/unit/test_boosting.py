@@ -11,7 +11,7 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from agd.errors import InputError, ModelError
 from agd.nets.boosters import Growth, HistLibrary, Library, LightLibrary
 from agd.nets.boosting import CrossFitted
-from agd.plugins.boosting import LightGbm, LightGbmOptions
+from agd.plugins.oracles.boosting import LightGbm, LightGbmOptions
 
 Floats = NDArray[np.float64]
 Features = NDArray[np.float32]
@@ -186,6 +186,6 @@ def test_lightgbm_that_is_not_installed_is_named_with_its_cure(monkeypatch: pyte
 
 
 def test_importing_the_plug_ins_loads_no_heavy_library() -> None:
-    modules = "agd.plugins.oracles, agd.plugins.boosting, agd.plugins.ensembles"
+    modules = "agd.plugins.oracles.forests, agd.plugins.oracles.boosting, agd.plugins.oracles.ensembles"
     heavy = "{'sklearn', 'lightgbm', 'scipy', 'torch'}"
     subprocess.run([sys.executable, "-c", f"import sys, {modules}; assert not {heavy} & set(sys.modules)"], check=True)

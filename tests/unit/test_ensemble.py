@@ -7,9 +7,9 @@ from pydantic import ValidationError
 from agd import registry
 from agd.chem.enumeration import charge_balanced
 from agd.errors import InputError, ModelError
-from agd.plugins.composition_oracle import DescriptorOracle
-from agd.plugins.ensembles import Ensemble, EnsembleOptions
-from agd.plugins.oracles import ExtraTrees, ExtraTreesOptions, RandomForest, RandomForestOptions
+from agd.plugins.oracles.composition_oracle import DescriptorOracle
+from agd.plugins.oracles.ensembles import Ensemble, EnsembleOptions
+from agd.plugins.oracles.forests import ExtraTrees, ExtraTreesOptions, RandomForest, RandomForestOptions
 from agd.protocols import Options
 from agd.types import FittedModel, TrainingTable
 

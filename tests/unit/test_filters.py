@@ -12,7 +12,7 @@ from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.cli.screen import screen
 from agd.filters import PUBLISHED_TRIMS, VALID, Filter, Trims
-from agd.steps.screening import ScreeningPlan
+from agd.steps.screening.screening import ScreeningPlan
 from agd.types import Counts
 
 FORMULAS = ["NaCl", "O2", "Na2Cl3", "SrYF5", "Al2(SO4)3", "NaClO12", "KNaLiRbCsF5", "SiO2F", "H", "Fe3O4"]

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from agd.plugins.box import Box
-from agd.plugins.frontier import Frontier
-from agd.plugins.samplers import Ucb, UcbOptions
+from agd.plugins.samplers.box import Box
+from agd.plugins.samplers.frontier import Frontier
+from agd.plugins.samplers.gaussian_process import Ucb, UcbOptions
 from agd.types import Floats, History
 
 D = 6

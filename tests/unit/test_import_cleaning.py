@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from agd.errors import InputError
-from agd.steps.cleaning import CleanTable, ImportRules, clean
-from agd.steps.tabular import parse_where, read_source
+from agd.steps.data.cleaning import CleanTable, ImportRules, clean
+from agd.steps.data.tabular import parse_where, read_source
 
 RULES = ImportRules("formula", "Eg", "band_gap", "eV")
 

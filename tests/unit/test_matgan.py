@@ -27,10 +27,9 @@ from agd.nets.formula_networks import (
     published_tensors,
 )
 from agd.nets.wgan import Contest, contend, slope_penalty
-from agd.plugins import formula_vocabulary
 from agd.plugins.checks import VOCABULARY, vocabulary
-from agd.plugins.formula_vocabulary import COLUMNS, ELEMENTS, blocks, is_representable, learnable, measure
-from agd.plugins.matgan import (
+from agd.plugins.formula_generators import vocabulary as formula_vocabulary
+from agd.plugins.formula_generators.matgan import (
     Matgan,
     MatganOptions,
     PaperMatgan,
@@ -40,6 +39,7 @@ from agd.plugins.matgan import (
     _validation,
     decided,
 )
+from agd.plugins.formula_generators.vocabulary import COLUMNS, ELEMENTS, blocks, is_representable, learnable, measure
 from agd.types import Counts, TrainingTable
 
 SHY = -24.0

@@ -4,9 +4,9 @@ import pytest
 from pydantic import Field
 
 from agd.errors import InputError
-from agd.plugins.oracles import RandomForestOptions
+from agd.plugins.oracles.forests import RandomForestOptions
 from agd.protocols import Options
-from agd.steps import options as plugin_options
+from agd.steps.models import plugin_options
 
 
 class Bare(Options):

@@ -11,9 +11,7 @@ from agd.chem.onehot import one_hot
 from agd.errors import InputError, ModelError
 from agd.nets.paper_autoencoder import OneHotNetwork, Recipe, convolutional, dense, fit_dense, fit_published
 from agd.nets.training import Schedule
-from agd.plugins.checks import EMPTY
-from agd.plugins.generators import SetAutoencoderOptions
-from agd.plugins.paper_autoencoders import (
+from agd.plugins.autoencoders.paper_autoencoders import (
     DensePaperAutoencoder,
     DensePaperAutoencoderOptions,
     PaperAutoencoder,
@@ -21,6 +19,8 @@ from agd.plugins.paper_autoencoders import (
     _tensors,
     decided,
 )
+from agd.plugins.autoencoders.set_autoencoder import SetAutoencoderOptions
+from agd.plugins.checks import EMPTY
 from agd.types import TrainingTable
 
 SR, F = (AUTOENCODER_ELEMENTS.index(symbol) for symbol in ("Sr", "F"))

@@ -6,7 +6,7 @@ import pytest
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.errors import ExhaustedError, InputError
-from agd.plugins.pool import Pool, PoolOptions
+from agd.plugins.samplers.pool import Pool, PoolOptions
 from agd.types import History
 
 

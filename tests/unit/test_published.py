@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agd.nets.gp import GaussianProcess
-from agd.plugins.published import propose
-from agd.plugins.samplers import Ei, EiOptions, Ucb, UcbOptions
-from agd.plugins.stock import Stock, StockOptions
-from agd.plugins.uniform import Uniform, UniformOptions
+from agd.plugins.samplers.gaussian_process import Ei, EiOptions, Ucb, UcbOptions
+from agd.plugins.samplers.published_batch import propose
+from agd.plugins.samplers.stock import Stock, StockOptions
+from agd.plugins.samplers.uniform import Uniform, UniformOptions
 from agd.types import Floats, History, Proposals
 
 D = 4
@@ -84,7 +84,7 @@ def test_the_length_scale_is_fitted_again_after_a_surprise(monkeypatch: pytest.M
         fitted.append(len(values))
         return fit(points, values)
 
-    monkeypatch.setattr("agd.plugins.samplers.GaussianProcess.fit", counted)
+    monkeypatch.setattr("agd.plugins.samplers.gaussian_process.GaussianProcess.fit", counted)
     suggested(Ucb(UcbOptions(kappa=0.5)), history())
     assert fitted[:2] == [60, 61]
     fitted.clear()

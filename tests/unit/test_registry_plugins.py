@@ -14,7 +14,7 @@ Install = Callable[..., None]
 
 GOOD = """\
 print("hello from a chatty package")
-from agd.plugins.uniform import Uniform
+from agd.plugins.samplers.uniform import Uniform
 from agd.protocols import Sampler
 class Good(Uniform): pass
 class Bare: pass

@@ -17,8 +17,8 @@ from agd.nets import element_vectors
 from agd.nets.element_vectors import matscholar
 from agd.nets.roost import Architecture, Network, _AttendedSums, _loss, predict
 from agd.nets.stoichiometry_graph import Bags, Compositions, places
-from agd.plugins.roost import Roost, RoostOptions, _folds
-from agd.plugins.training_answers import SeenRows
+from agd.plugins.oracles.roost import Roost, RoostOptions, _folds
+from agd.plugins.oracles.training_answers import SeenRows
 from agd.types import Counts, TrainingTable
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "bench"))

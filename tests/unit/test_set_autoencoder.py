@@ -22,8 +22,8 @@ from agd.nets.set_autoencoder import (
     synthetic_rows,
 )
 from agd.nets.training import Schedule, train
+from agd.plugins.autoencoders.set_autoencoder import SetAutoencoder, SetAutoencoderOptions, _most_probable
 from agd.plugins.checks import EMPTY
-from agd.plugins.generators import SetAutoencoder, SetAutoencoderOptions, _most_probable
 from agd.types import Counts, FittedModel, TrainingTable
 
 SMALL = Architecture(n_elements=6, max_count=5, n_latent=12, n_hidden=24, n_factors=4)

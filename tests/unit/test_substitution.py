@@ -6,7 +6,7 @@ import pytest
 from agd.chem.elements import SYMBOLS
 from agd.chem.identity import identify
 from agd.errors import InputError
-from agd.plugins.substitution import Substitution, SubstitutionOptions
+from agd.plugins.samplers.substitution import Substitution, SubstitutionOptions
 from agd.types import Counts, History
 
 INITIAL = ({"Na": 1, "Cl": 1}, {"K": 2, "O": 1}, {"Sr": 1, "Ti": 1, "O": 3})

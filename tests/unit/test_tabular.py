@@ -18,9 +18,9 @@ import pytest
 from pyarrow import parquet
 
 from agd.errors import InputError
-from agd.steps import containers
-from agd.steps.cells import Broken
-from agd.steps.tabular import Source, read_formulas, read_source
+from agd.steps.data import containers
+from agd.steps.data.cells import Broken
+from agd.steps.data.tabular import Source, read_formulas, read_source
 
 CSV = b"formula,Eg\nNaCl,8.5\n"
 ROWS = [(2, "NaCl", "8.5")]

@@ -9,7 +9,7 @@ from agd.chem.elements import N_ELEMENTS, SYMBOLS
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
 from agd.chem.spelling import spell
-from agd.steps.tallying import Tally
+from agd.steps.generation.tallying import Tally
 from agd.types import Counts
 
 

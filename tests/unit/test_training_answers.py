@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from agd.chem.formula import parse_formulas
 from agd.errors import InputError, ModelError
 from agd.nets.calibration import OutOfFold
-from agd.plugins.training_answers import SeenRows, TrainingAnswers
+from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
 from agd.types import Counts, Prediction, TrainingTable
 
 

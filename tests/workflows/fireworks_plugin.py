@@ -19,8 +19,8 @@ import fireworks.scripts.rlaunch_run
 import fireworks.utilities.filepad
 
 from agd_workflows import launchpad
+from agd_workflows.atomic_launchpad import WholeLaunchPad
 from agd_workflows.mongo import connecting
-from agd_workflows.whole import WholeLaunchPad
 
 
 def _connect(*_given: Any, **_options: Any) -> Any:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from agd_workflows.client import QueueClient
+from agd_workflows.mongo.client import QueueClient
 
 
 def note(path: str, number: int) -> None:
@@ -64,15 +64,15 @@ def insert(url: str) -> None:
 
 def hold(url: str) -> None:
     """Lock the first READY document as a claim does, say so, and hold it."""
-    from agd.db import queue
-    from agd.db.queue_conditions import PRIORITY_ORDER, Holds
+    from agd.db.queue import statements
+    from agd.db.queue.conditions import PRIORITY_ORDER, Holds
 
     fireworks = QueueClient(url)["agd"]["fireworks"]
     store = fireworks._store
 
-    def work(session: queue.Session, known: queue.Collection) -> None:
+    def work(session: statements.Session, known: statements.Collection) -> None:
         ready = Holds(("state",), ('"READY"',))
-        found = queue.find(session, known.id, ready, PRIORITY_ORDER, limit=1, lock=queue.SKIPPING)
+        found = statements.find(session, known.id, ready, PRIORITY_ORDER, limit=1, lock=statements.SKIPPING)
         print(len(found), flush=True)
         time.sleep(60)
 

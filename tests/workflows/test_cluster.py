@@ -12,7 +12,7 @@ from fireworks import Firework, FWorker, LaunchPad, ScriptTask
 from fireworks.utilities.fw_serializers import SAVED_FW_MODULES
 
 from agd.errors import InputError
-from agd_workflows.cluster import (
+from agd_workflows.cluster.worker_jobs import (
     JobLauncher,
     blame,
     jobs_in_queue,
@@ -149,7 +149,7 @@ def test_fireworks_finds_the_tasks_with_the_settings_that_ship(tmp_path: Path) -
     from importlib.resources import as_file, files
 
     program = "from fireworks import fw_config as c, FWorker; print(c.USER_PACKAGES[-1], FWorker.auto_load().name)"
-    with as_file(files("agd_workflows") / "clusters") as folder:
+    with as_file(files("agd_workflows") / "cluster" / "templates") as folder:
         environment = {**os.environ, "FW_CONFIG_FILE": str(folder / "FW_config.yaml"), "HOME": str(tmp_path)}
         (tmp_path / "my_fworker.yaml").write_text((folder / "my_fworker.yaml").read_text())
         done = subprocess.run(
@@ -259,7 +259,7 @@ def test_jobs_that_fail_are_not_followed_at_once(
     slurm: Path, launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("agd_workflows.cluster.time.monotonic", lambda: now)
+    monkeypatch.setattr("agd_workflows.cluster.worker_jobs.time.monotonic", lambda: now)
     started = Started(launchpad, tmp_path / "launch", max_jobs=1)
     add(launchpad, 1)
     for job, wait_s in (("7", 30), ("8", 60), ("9", 120)):
@@ -280,7 +280,7 @@ def test_the_queue_is_not_asked_all_the_time(
     slurm: Path, launchpad: LaunchPad, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 1000.0
-    monkeypatch.setattr("agd_workflows.cluster.time.monotonic", lambda: now)
+    monkeypatch.setattr("agd_workflows.cluster.worker_jobs.time.monotonic", lambda: now)
     launcher = JobLauncher(
         launchpad, FWorker(), load_qadapter("slurm"), tmp_path / "launch", max_jobs=3, say=print, every_s=60
     )

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from agd.db import schema
 from agd.db.connection import Database
 from agd.errors import SchemaError
-from agd_workflows import documents, launches
+from agd_workflows.atomic_launchpad import WholeLaunchPad
 from agd_workflows.launchpad import open_launchpad
-from agd_workflows.whole import WholeLaunchPad
+from agd_workflows.mongo import documents, launches
 
 CLAIM, END = 1, 1
 """Statements that each may take."""

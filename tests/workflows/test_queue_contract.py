@@ -14,8 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo import ReturnDocument
 
-from agd_workflows.client import QueueClient
-from agd_workflows.collection import QueueCollection
+from agd_workflows.mongo.client import QueueClient
+from agd_workflows.mongo.collection import QueueCollection
 
 Pair = tuple[mongomock.Collection, QueueCollection]
 _names = itertools.count()

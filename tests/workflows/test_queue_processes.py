@@ -13,9 +13,9 @@ import psycopg
 import pytest
 from fireworks import Firework, LaunchPad, PyTask
 
-from agd.db.queue_pool import Session
-from agd_workflows.client import QueueClient
+from agd.db.queue.pool import Session
 from agd_workflows.launchpad import open_launchpad
+from agd_workflows.mongo.client import QueueClient
 
 HERE = Path(__file__).parent
 Start = Callable[..., "subprocess.Popen[str]"]

@@ -26,11 +26,11 @@ from sqlalchemy import text
 
 from agd.db import schema
 from agd.db.connection import Database
-from agd.db.queue_pool import QueuePool
+from agd.db.queue.pool import QueuePool
 from agd.errors import DatabaseError, InputError, SchemaError
 from agd_workflows import launchpad
-from agd_workflows.client import QueueClient
 from agd_workflows.mongo import connecting
+from agd_workflows.mongo.client import QueueClient
 
 
 @pytest.fixture

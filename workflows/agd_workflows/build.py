@@ -6,10 +6,10 @@ from typing import Any
 
 from fireworks import Firework, Workflow
 
-from agd.db import jobs
 from agd.db.connection import AnyRow, Transaction
+from agd.db.record import jobs
 from agd.steps.campaign.campaigns import Campaign, Step, job_of
-from agd.steps.kinds import CATEGORY, ENCODING, ITERATION, STEPS
+from agd.steps.campaign.kinds import CATEGORY, ENCODING, ITERATION, STEPS
 from agd.work.workspace import Workspace
 from agd_workflows.tasks import Job
 

@@ -8,29 +8,29 @@ from typing import ClassVar
 
 from fireworks import LaunchPad
 
-from agd.db import activities, campaigns, jobs
 from agd.db.connection import Transaction
+from agd.db.record import activities, campaigns, jobs
 from agd.db.schema import server_time
 from agd.engines import Mended, Outcome, QueueEngine, WorkerPlan
 from agd.errors import AgdError, InputError, StepError
 from agd.loop import stop_signals
 from agd.protocols import Progress, silent
-from agd.steps import AWAIT, due_steps
 from agd.steps.campaign.campaigns import Campaign, Step, kept_back
-from agd.steps.examining import Finding, Site
-from agd.steps.generating import GenerationPlan
-from agd.steps.offline import Ingested
-from agd.steps.screening import ScreeningPlan
+from agd.steps.campaign.offline import Ingested
+from agd.steps.campaign.stepping import AWAIT, due_steps
+from agd.steps.generation.generating import GenerationPlan
+from agd.steps.screening.screening import ScreeningPlan
+from agd.steps.upkeep.examining import Finding, Site
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
-from agd_workflows import offline
+from agd_workflows.cluster import offline
 from agd_workflows.examining import queue_against_record
-from agd_workflows.hands import ENGINE, queued
 from agd_workflows.launching import Share, open_queue
-from agd_workflows.passing import run_lpad
+from agd_workflows.lpad import run_lpad
 from agd_workflows.reconciling import Reconciler, states
 from agd_workflows.serving import serve
 from agd_workflows.standstill import why_still
+from agd_workflows.task_runs import ENGINE, queued
 from agd_workflows.worker import Crew
 
 _LOOK_S = 0.2

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from agd.db import campaigns
 from agd.db.connection import Transaction
+from agd.db.record import campaigns
 from agd.errors import AgdError
 from agd.steps import requests
-from agd.steps.examining import Finding, Site
+from agd.steps.upkeep.examining import Finding, Site
 from agd.work.workspace import Workspace
-from agd_workflows.hands import ENGINE
 from agd_workflows.launching import open_queue
 from agd_workflows.reconciling import Reconciler
+from agd_workflows.task_runs import ENGINE
 
 
 def queue_against_record(site: Site, tx: Transaction) -> Iterator[Finding]:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from agd.steps.generating import GenerationPlan
-from agd.steps.screening import ScreeningPlan
+from agd.steps.generation.generating import GenerationPlan
+from agd.steps.screening.screening import ScreeningPlan
 
 _STEPS = ("train_autoencoder", "train_oracle", "encode", "suggest", "decode", "label", "record")
 

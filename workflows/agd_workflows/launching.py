@@ -19,12 +19,12 @@ from fireworks.utilities import fw_serializers
 
 from agd import registry, streams
 from agd.config import Pace, Settings, load_settings
-from agd.db import activities
 from agd.db.connection import open_database
+from agd.db.record import activities
 from agd.errors import AgdError, DatabaseError
 from agd.work.workspace import Workspace
-from agd_workflows import hands
-from agd_workflows.cluster import this_job
+from agd_workflows import task_runs
+from agd_workflows.cluster.worker_jobs import this_job
 from agd_workflows.launchpad import open_launchpad
 from agd_workflows.tasks import Job
 
@@ -194,9 +194,9 @@ def main(words: Sequence[str]) -> int:
         _warm_up()
         with open_database(settings) as database:
             workspace = Workspace(database, settings.home / "artifacts", settings.pace)
-            hands.lend(workspace)
+            task_runs.lend(workspace)
             launch_all(open_queue(workspace, settings), share, lambda: asked_to_stop or os.getppid() != parent)
-            hands.leave(workspace)
+            task_runs.leave(workspace)
     except AgdError as error:
         print(f"agd: {error}", file=sys.stderr, flush=True)  # noqa: T201  the child's log
         return error.exit_code
@@ -210,9 +210,9 @@ def _log_to_stderr(level: int) -> None:
     """Our lines alone: FireWorks' loggers say the same at length, and that there is nothing to do."""
     handler = logging.StreamHandler()
     handler.setFormatter(logging.Formatter("%(asctime)s [%(process)d] %(message)s", "%Y-%m-%d %H:%M:%S"))
-    hands.log.addHandler(handler)
-    hands.log.setLevel(level)
-    hands.log.propagate = False
+    task_runs.log.addHandler(handler)
+    task_runs.log.setLevel(level)
+    task_runs.log.propagate = False
 
 
 def _warm_up() -> None:

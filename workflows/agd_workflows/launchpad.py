@@ -45,7 +45,7 @@ def open_launchpad(url: str, name: str = "agd", *, heeds_shell: bool = True, **o
     install()
     from fireworks import LaunchPad
 
-    from agd_workflows.whole import WholeLaunchPad
+    from agd_workflows.atomic_launchpad import WholeLaunchPad
 
     is_ours = is_postgresql(url)
     kind = WholeLaunchPad if is_ours else LaunchPad

@@ -11,7 +11,7 @@ from agd.db.connection import AnyRow
 from agd.engines import Mended
 from agd.work.retrying import Verdict, judge
 from agd.work.workspace import Workspace
-from agd_workflows.cluster import blame
+from agd_workflows.cluster.worker_jobs import blame
 
 PARKED = "parked: "
 

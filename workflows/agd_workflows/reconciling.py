@@ -13,22 +13,23 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from agd.db import activities, campaigns
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
+from agd.db.record import activities, campaigns
 from agd.engines import Mended
 from agd.errors import DatabaseError
-from agd.steps import AWAIT, due_steps, requests
+from agd.steps import requests
 from agd.steps.campaign.campaigns import Campaign, Step, as_campaign, kept_back, park
-from agd.steps.generating import GenerationPlan
-from agd.steps.screening import ScreeningPlan
-from agd.steps.turns import is_done
+from agd.steps.campaign.stepping import AWAIT, due_steps
+from agd.steps.campaign.turns import is_done
+from agd.steps.generation.generating import GenerationPlan
+from agd.steps.screening.screening import ScreeningPlan
 from agd.work.retrying import MAX_LOST
 from agd.work.workspace import Workspace
 from agd_workflows import former
 from agd_workflows.build import campaign_workflow, step_of
-from agd_workflows.hands import ENGINE, UNSETTLED, queued
 from agd_workflows.mending import PARKED, Mender, Work, seconds_since
 from agd_workflows.request_queue import RequestQueue
+from agd_workflows.task_runs import ENGINE, UNSETTLED, queued
 
 
 @dataclass(frozen=True, slots=True)

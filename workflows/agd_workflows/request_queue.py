@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from agd.db import activities, jobs
+from agd.db.record import activities, jobs
 from agd.engines import Mended
 from agd.steps import requests
-from agd.steps.generating import GenerationPlan
+from agd.steps.generation.generating import GenerationPlan
 from agd.steps.requests import Request
-from agd.steps.screening import ScreeningPlan
+from agd.steps.screening.screening import ScreeningPlan
 from agd_workflows.build import request_workflow
-from agd_workflows.hands import unsettled
 from agd_workflows.mending import PARKED, Mender, Work
+from agd_workflows.task_runs import unsettled
 
 Documents: TypeAlias = Sequence[Mapping[str, Any]]
 

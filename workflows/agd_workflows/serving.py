@@ -15,12 +15,12 @@ from agd.policies import CATEGORIES
 from agd.steps.campaign.campaigns import campaign_row
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
-from agd_workflows import cluster
-from agd_workflows.hands import lend
+from agd_workflows.cluster import worker_jobs
+from agd_workflows.cluster.offline import Sender
 from agd_workflows.launching import Share, open_queue
-from agd_workflows.offline import Sender
 from agd_workflows.reconciling import Reconciler
 from agd_workflows.standstill import why_idle
+from agd_workflows.task_runs import lend
 from agd_workflows.worker import Crew, watch, work
 
 _LOOK_S = 1.0
@@ -46,7 +46,9 @@ def serve(workspace: Workspace, plan: WorkerPlan, say: Callable[[str], object]) 
         hours=plan.hours,
         programs=plan.programs,
     )
-    adapter = None if plan.cluster is None else cluster.load_qadapter(plan.cluster, plan.qadapter, share.job_words())
+    adapter = (
+        None if plan.cluster is None else worker_jobs.load_qadapter(plan.cluster, plan.qadapter, share.job_words())
+    )
     with stop_signals() as is_stopped, ExitStack() as said:
         launchpad = open_queue(workspace)
         reconciler = Reconciler(workspace, launchpad)
@@ -97,7 +99,7 @@ def _by_jobs(
     say: Callable[[str], object],
 ) -> Callable[[], int]:
     fworker, every_s = share.fworker(), workspace.pace.reconcile_s
-    jobs = cluster.JobLauncher(
+    jobs = worker_jobs.JobLauncher(
         launchpad, fworker, adapter, plan.folder, max_jobs=plan.max_jobs, say=say, every_s=every_s
     )
     say(f"jobs have their folders in {plan.folder}; Ctrl-C leaves those that are queued where they are")

@@ -7,13 +7,13 @@ from typing import Any
 
 from fireworks import LaunchPad
 
-from agd.db import activities, jobs
 from agd.db.connection import AnyRow
-from agd.steps import due_steps
+from agd.db.record import activities, jobs
 from agd.steps.campaign.campaigns import Campaign, Step, kept_back
+from agd.steps.campaign.stepping import due_steps
 from agd.work.workspace import Workspace
-from agd_workflows.hands import queued
 from agd_workflows.launching import Share
+from agd_workflows.task_runs import queued
 
 _HELD = ("PAUSED", "READY", "RESERVED", "FIZZLED")
 _FEW = 5

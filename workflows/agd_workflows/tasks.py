@@ -4,7 +4,7 @@ from typing import Any, ClassVar
 
 from fireworks import FiretaskBase, FWAction
 
-from agd_workflows import hands
+from agd_workflows import task_runs
 
 
 class Job(FiretaskBase):  # type: ignore[misc]  # FireWorks has no types
@@ -18,4 +18,4 @@ class Job(FiretaskBase):  # type: ignore[misc]  # FireWorks has no types
 
     def run_task(self, fw_spec: dict[str, Any]) -> FWAction:  # noqa: ARG002  everything is in the record
         """Do it."""
-        return hands.do_job(self)
+        return task_runs.do_job(self)

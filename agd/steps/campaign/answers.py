@@ -6,8 +6,8 @@ The rows are one in `agd.spec.campaign.ANSWERERS`, for the specification, and on
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from agd.db import campaigns
 from agd.db.connection import Transaction
+from agd.db.record import campaigns
 from agd.spec import MODEL
 from agd.steps.campaign.campaigns import Campaign
 from agd.work.shelf import ModelRef, model_ref

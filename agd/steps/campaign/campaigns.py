@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from agd import registry
-from agd.db import campaigns, jobs
 from agd.db.connection import AnyRow, Transaction
-from agd.db.jobs import Needs, NewJob
+from agd.db.record import campaigns, jobs
+from agd.db.record.jobs import Needs, NewJob
 from agd.errors import NotFoundError
 from agd.spec import CampaignSpec
 from agd.work.workspace import Workspace

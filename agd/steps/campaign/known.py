@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from agd.chem.analogues import Analogues
-from agd.db import known_datasets
 from agd.db.connection import Transaction
+from agd.db.record import known_datasets
 from agd.filters import Filter, Trims
 from agd.spec import FilterSpec
 from agd.steps.campaign.campaigns import Campaign

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from agd.db import campaigns, models
 from agd.db.connection import Transaction
+from agd.db.record import campaigns, models
 from agd.errors import StepError
 from agd.protocols import Progress
 from agd.steps.campaign.campaigns import CampaignStep
-from agd.steps.training import Fitted, Recipe, as_table, bounded, fit, store, training_of
+from agd.steps.models.training import Fitted, Recipe, as_table, bounded, fit, store, training_of
 from agd.types import Counts, Floats, TrainingTable
 from agd.work.shelf import Shelf
 from agd.work.work import Work

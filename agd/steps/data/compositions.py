@@ -6,9 +6,9 @@ from typing import Any
 from agd.chem import smact_validity, validity
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities
-from agd.db import datasets
 from agd.db.connection import Transaction
-from agd.db.datasets import CompositionRow, Ids
+from agd.db.record import datasets
+from agd.db.record.datasets import CompositionRow, Ids
 from agd.types import Counts
 
 

@@ -15,9 +15,9 @@ from agd import spec
 from agd.db.connection import Database
 from agd.db.removals import open_removal
 from agd.loop import LocalEngine
-from agd.steps.cleaning import ImportRules
-from agd.steps.importing import import_dataset
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.importing import import_dataset
 from agd.work.workspace import Workspace
 
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))

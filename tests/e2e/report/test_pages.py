@@ -16,9 +16,9 @@ from agd.report.exporting import export
 from agd.report.frames import suggestions_frame
 from agd.report.page import comparison_page, report_page
 from agd.spec import ResolvedSpec
-from agd.steps import next_step, perform
 from agd.steps.campaign.campaigns import Campaign
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.campaign.stepping import next_step, perform
 from agd.work.workspace import Workspace
 
 MakeSpec = Callable[..., ResolvedSpec]

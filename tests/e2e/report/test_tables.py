@@ -16,7 +16,7 @@ from typer import Typer
 from typer.testing import CliRunner, Result
 
 from agd.cli import report as verbs
-from agd.db import exports
+from agd.db.reading import exports
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.report.comparison import compare
@@ -25,7 +25,7 @@ from agd.report.frames import suggestions_frame
 from agd.report.page import comparison_page, write_figure
 from agd.spec import ResolvedSpec
 from agd.steps.campaign.campaigns import campaign_row
-from agd.steps.opening import open_campaign
+from agd.steps.campaign.opening import open_campaign
 from agd.work.workspace import Workspace
 
 RANDOM = '[oracle]\nn_trees = 10\n[sampler]\nkind = "random"\n'

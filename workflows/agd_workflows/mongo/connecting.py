@@ -18,7 +18,7 @@ def is_postgresql(host: object) -> bool:
 def connect(host: Any = None, port: int | None = None, **options: Any) -> Any:
     """A client for `host`: ours for postgresql://, pymongo's for everything else."""
     if is_postgresql(host):
-        from agd_workflows.client import QueueClient
+        from agd_workflows.mongo.client import QueueClient
 
         return QueueClient(host, **options)
     from pymongo import MongoClient

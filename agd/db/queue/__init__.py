@@ -1,0 +1,1 @@
+"""The queue's documents in PostgreSQL: what FireWorks would keep in MongoDB."""

@@ -1,0 +1,70 @@
+"""How campaigns stand: the counters of the views, and who is at work."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import RowMapping, text
+
+from agd.db.connection import AnyRow, Transaction, locked_campaigns
+from agd.db.plausible_labels import BEST_FIRST, IS_RESULT
+from agd.spec import ANSWERERS
+
+_STATE = f"""
+SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
+       spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
+       k.spec #>> '{{oracle,kind}}' = ANY(:awaited) AND EXISTS (
+           SELECT FROM v_suggestion_judged s WHERE s.campaign_id = k.id AND s.is_awaited) AS is_waiting
+FROM v_campaign_progress p
+JOIN campaign k ON k.id = p.campaign_id
+LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.campaign_id AND {IS_RESULT}
+                   ORDER BY {BEST_FIRST} LIMIT 1) top ON true
+LEFT JOIN LATERAL (SELECT outcome, error FROM activity a
+                   WHERE a.campaign_id = p.campaign_id ORDER BY a.id DESC LIMIT 1) final ON true
+LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active,
+                          sum(a.ended_at - a.started_at) FILTER (WHERE a.outcome = 'done') AS time_spent,
+                          count(a.launch_id) AS n_launches
+                   FROM activity a WHERE a.campaign_id = p.campaign_id) spent ON true
+"""
+
+
+def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
+    """Rows of v_campaign_progress, oldest first, each with its `state` and how its activities ended."""
+    where = "" if name is None else "WHERE p.campaign = :name"
+    values = {"name": name, "awaited": [kind for kind, who in ANSWERERS.items() if who.is_awaited]}
+    rows = tx.execute(text(f"{_STATE} {where} ORDER BY p.campaign_id"), values).mappings().all()
+    leased = tx.execute(text("SELECT campaign_id FROM v_lease WHERE NOT is_expired")).scalars()
+    at_work = locked_campaigns(tx).union(leased)
+    return [{"state": _state(row, is_at_work=row["campaign_id"] in at_work), **row} for row in rows]
+
+
+def iterations(tx: Transaction, campaign_id: int, last: int | None = None) -> Sequence[AnyRow]:
+    """Rows of v_iteration, all or the last few, in order."""
+    rows = tx.execute(
+        text("SELECT * FROM v_iteration WHERE campaign_id = :campaign ORDER BY iteration DESC LIMIT :last"),
+        {"campaign": campaign_id, "last": last},
+    ).all()
+    return rows[::-1]
+
+
+def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
+    """The best labelled compositions of a campaign, by the target: rows of v_suggestion."""
+    return tx.execute(
+        text(
+            "SELECT v.* FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id"
+            f" WHERE v.campaign_id = :campaign AND {IS_RESULT} ORDER BY {BEST_FIRST} LIMIT :n"
+        ),
+        {"campaign": campaign_id, "n": n},
+    ).all()
+
+
+def _state(row: RowMapping, *, is_at_work: bool) -> str:
+    if row["end_reason"] is not None:
+        return f"ended: {row['end_reason']}"
+    if is_at_work:
+        return "stopping" if row["stop_requested_at"] is not None else "running"
+    is_queued = row["engine"] != "local" and row["stop_requested_at"] is None
+    if row["parked_reason"] is not None or (row["last_outcome"] == "failed" and not is_queued):
+        return "failed"
+    if row["is_waiting"]:
+        return "waiting for labels"
+    return "queued" if is_queued else "paused"

@@ -1,0 +1,1 @@
+"""What steps write into the record, and what they look up to do so."""

@@ -1,0 +1,1 @@
+"""Autoencoders: compositions to latent vectors and back."""

@@ -1,0 +1,1 @@
+"""Generators of formulas, without a latent space to search in."""

@@ -1,0 +1,1 @@
+"""Oracles: what answers a property for a composition."""

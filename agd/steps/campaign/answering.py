@@ -1,0 +1,174 @@
+"""Answering: the oracle labels what a campaign was charged for, and the iteration is closed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from agd.accounting import ASKED, LABELLED, end_of_search
+from agd.db.connection import AnyRow, Transaction
+from agd.db.record import campaigns
+from agd.errors import StepError, is_transient
+from agd.plausible import Range, plausible_range
+from agd.protocols import Oracle, Progress
+from agd.steps.campaign.answers import answers_of
+from agd.steps.campaign.campaigns import Campaign, CampaignStep
+from agd.steps.data.compositions import counts_of
+from agd.types import Floats
+from agd.work.shelf import ModelRef, Shelf
+from agd.work.work import Work
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Asked:
+    """The compositions without an answer, in one order for every writer: two campaigns never wait in a circle."""
+
+    oracle: ModelRef | None
+    composition_ids: list[int]
+    formulas: list[str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answered:
+    """Values `[n]` and uncertainties `[n]` of what was asked, in its order; why some have none, by position."""
+
+    values: Floats
+    uncertainties: Floats
+    failed_positions: list[int]
+    failures: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Nothing:
+    """A step that computes nothing."""
+
+
+def _read_asked(tx: Transaction, step: CampaignStep) -> Asked:
+    campaign = step.campaign
+    answers = answers_of(campaign)
+    asked = _charged(campaign, campaigns.suggestions_of(tx, campaign.id, step.number))
+    answered = answers.held(tx, campaign, [row.composition_id for row in asked])
+    unanswered = {row.composition_id: row.reduced_formula for row in asked if row.composition_id not in answered}
+    ids = sorted(unanswered)
+    return Asked(answers.model(tx, campaign), ids, [unanswered[i] for i in ids])
+
+
+def _ask(shelf: Shelf, step: CampaignStep, asked: Asked, _progress: Progress) -> Answered:
+    """Ask the oracle; where it fails for some of a batch, those have no answer and the rest have theirs.
+
+    Raises:
+        Exception: what the oracle raised, where it may pass or concerns every one of several compositions.
+    """
+    if asked.oracle is None or not asked.formulas:
+        return Answered(np.zeros(0), np.zeros(0), [], [])
+    oracle: Oracle = shelf.load(asked.oracle)
+    counts = counts_of(asked.formulas)
+    n = len(counts)
+    failures: dict[int, str] = {}
+    try:
+        answers = oracle.label(counts)
+        values, uncertainties = answers.values, answers.uncertainties
+    except Exception as error:
+        if is_transient(error):
+            raise
+        values, uncertainties = np.full(n, np.nan), np.full(n, np.nan)
+        for i in range(n):
+            try:
+                one = oracle.label(counts[i : i + 1])
+            except Exception as reason:
+                if is_transient(reason):
+                    raise
+                failures[i] = f"the oracle failed: {_one_line(reason)}"
+            else:
+                values[i], uncertainties[i] = one.values[0], one.uncertainties[0]
+        if n > 1 and len(failures) == n:
+            raise
+    range_ = plausible_range(step.campaign.spec.target.property)
+    is_answer = range_.holds(values) & Range(0.0, range_.width).holds(uncertainties)
+    for i in np.flatnonzero(~is_answer).tolist():
+        failures.setdefault(i, f"the oracle answered {values[i]} +- {uncertainties[i]}")
+    return Answered(values, uncertainties, list(failures), list(failures.values()))
+
+
+def _write_labels(tx: Transaction, step: CampaignStep, activity_id: int, asked: Asked, answers: Answered) -> None:
+    """Store the answers, and point every suggestion to the label it uses.
+
+    In the published mode the oracle answers for initial rows too, and a duplicate is charged for the label it has.
+    """
+    campaign, number = step.campaign, step.number
+    is_published = campaign.spec.mode == "paper"
+    oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
+    silent = {asked.composition_ids[i]: why for i, why in zip(answers.failed_positions, answers.failures, strict=True)}
+    rows = campaigns.suggestions_of(tx, campaign.id, number)
+    charged = _charged(campaign, rows)
+    fresh = [
+        {
+            "composition_id": composition_id,
+            "property": campaign.spec.target.property,
+            "value": value,
+            "uncertainty": uncertainty,
+            "model_version_id": oracle_id,
+            "activity_id": activity_id,
+        }
+        for composition_id, value, uncertainty in zip(
+            asked.composition_ids, answers.values.tolist(), answers.uncertainties.tolist(), strict=False
+        )
+        if composition_id not in silent
+    ]
+    if fresh:
+        campaigns.store_oracle_labels(tx, fresh)
+    answered = answers_of(campaign).held(tx, campaign, [row.composition_id for row in charged])
+    unanswered = {row.composition_id for row in charged} - answered.keys() - silent.keys()
+    if unanswered and campaign.spec.oracle.answerer.is_awaited:
+        raise StepError(f"a label was retracted meanwhile: see `agd ask {campaign.name}`")
+    labels = {} if is_published else campaigns.initial_labels(tx, campaign.id)
+    labels |= {
+        composition: label_id
+        for composition, label_id in campaigns.decoded_before(tx, campaign.id, number).items()
+        if label_id is not None
+    }
+    labels |= answered
+    for row in charged:
+        if row.composition_id in silent:
+            campaigns.give_up(tx, activity_id, row.id, silent[row.composition_id])
+    attached = [
+        (row.id, labels[row.composition_id]) for row in rows if row.outcome in LABELLED and row.composition_id in labels
+    ]
+    if attached:
+        campaigns.attach_labels(tx, activity_id, attached)
+
+
+def _close(tx: Transaction, step: CampaignStep, _activity_id: int, _inputs: Nothing, _outputs: Nothing) -> None:
+    """Close the iteration, and the campaign when its budget is spent or nothing new comes any more."""
+    campaign = step.campaign
+    budget = campaign.spec.budget
+    n_calls = campaigns.n_calls(tx, campaign.id)
+    n_barren = campaigns.n_barren_iterations(tx, campaign.id, step.number)
+    why = end_of_search(n_calls, n_barren, budget_calls=budget.oracle_calls, stall_after=budget.stall_after)
+    if why is not None:
+        campaigns.end(tx, campaign.id, why)
+
+
+def _charged(campaign: Campaign, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    """The suggestions of an iteration that the oracle is asked for."""
+    return [row for row in rows if row.outcome in ASKED[campaign.spec.mode]]
+
+
+def _one_line(error: BaseException) -> str:
+    words = str(error).strip().partition("\n")[0].replace("\0", "\\0")
+    return f"{type(error).__name__}: {words}" if words else type(error).__name__
+
+
+def asks_a_model(step: CampaignStep) -> bool:
+    """Whether labels are computed, not only looked up."""
+    return step.campaign.spec.oracle.answerer.is_model
+
+
+LABEL = Work(Asked, Answered, _read_asked, _ask, _write_labels)
+RECORD = Work(
+    Nothing,
+    Nothing,
+    lambda _tx, _step: Nothing(),
+    lambda _shelf, _step, _inputs, _progress: Nothing(),
+    _close,
+)

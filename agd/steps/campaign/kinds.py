@@ -1,0 +1,40 @@
+"""The kinds of jobs there are: one row for each, which everybody asks who wants to know something of a kind."""
+
+from agd.policies import Category
+from agd.steps.campaign.answering import LABEL, RECORD, asks_a_model
+from agd.steps.campaign.campaigns import CampaignStep
+from agd.steps.campaign.searching import DECODE, ENCODE, SUGGEST
+from agd.steps.campaign.training import TRAIN
+from agd.steps.models.training import training_of
+from agd.work.kinds import Kind
+
+
+def _always(_step: CampaignStep) -> bool:
+    return True
+
+
+TRAININGS = {role: Kind(training_of(role), "train", TRAIN, takes_long=_always) for role in ("autoencoder", "oracle")}
+"""What a campaign needs before all else, by the role of the model; they may be done side by side."""
+
+ENCODING = Kind("encode", "search", ENCODE)
+
+LABELLING = Kind("label", "label", LABEL, takes_long=asks_a_model)
+
+ITERATION = (
+    Kind("suggest", "search", SUGGEST, takes_long=_always),
+    Kind("decode", "search", DECODE),
+    LABELLING,
+    Kind("record", "search", RECORD),
+)
+"""What an iteration consists of, in this order."""
+
+STEPS: dict[str, Kind[CampaignStep]] = {kind.name: kind for kind in (*TRAININGS.values(), ENCODING, *ITERATION)}
+"""The steps of campaigns."""
+
+CATEGORY: dict[str, Category] = {
+    **{name: kind.category for name, kind in STEPS.items()},
+    training_of("screener"): "train",
+    "screen": "screen",
+    "generate": "generate",
+}
+"""Of everything that is queued."""

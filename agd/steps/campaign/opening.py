@@ -1,0 +1,318 @@
+"""Opening a campaign: the specification becomes a row, and the rows it starts from and learns from are pinned."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import agd
+from agd import registry
+from agd.chem.formula import parse_formulas
+from agd.chem.identity import identify
+from agd.db.connection import AnyRow, Transaction
+from agd.db.record import activities, campaigns, datasets, known_datasets, models
+from agd.db.record.models import Part
+from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
+from agd.seeds import derive_seed
+from agd.spec import AutoencoderSpec, CampaignSpec, ResolvedSpec, control, controls, differences, hash_of, with_options
+from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.data.tabular import read_formulas
+from agd.steps.models import training_sets
+from agd.views import RunPlan
+from agd.work.leases import recorded
+from agd.work.workspace import Workspace
+
+_LEAST_INITIAL = 2
+"""Rows that span a box."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sets:
+    """The rows of each role, the dataset that the sampler draws from, if it does, and those of what is known."""
+
+    parts: dict[str, Part]
+    pool: AnyRow | None
+    known: Sequence[AnyRow]
+
+    def n(self, role: str) -> int:
+        """How many rows a role has; none where nobody learns or answers from any."""
+        return len(self.parts[role].members) if role in self.parts else 0
+
+
+def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
+    """The campaign of this specification, made where it is not there yet.
+
+    Raises:
+        SpecChangedError: the name belongs to another specification, or to another major version of agd.
+        SpecError: the specification names a dataset, a property or a row that is not there.
+    """
+    spec = resolved.spec
+    with workspace.database.read() as tx:
+        there = campaigns.find(tx, spec.name)
+    if there is None:
+        with workspace.database.read() as tx:
+            sets = _resolve_sets(tx, resolved)
+        with recorded(workspace, "open", seed=spec.seed) as activity_id, workspace.database.transaction() as tx:
+            if not _store(tx, resolved, sets, activity_id):
+                raise BusyError(f"another process has just opened campaign {spec.name!r}: run the command again")
+            activities.finish(tx, activity_id)
+        with workspace.database.read() as tx:
+            there = campaigns.find(tx, spec.name)
+    assert there is not None  # noqa: S101  stored above
+    if there.spec_sha256 != resolved.sha256 and (changed := "; ".join(_changes(there, resolved))):
+        raise SpecChangedError(
+            f"campaign {spec.name!r} was opened with another specification ({changed}): give this one another name, "
+            f"or go on with the stored one by `agd resume {spec.name}`"
+        )
+    return _of_this_version(there)
+
+
+def open_controls(workspace: Workspace, campaign: Campaign) -> list[Campaign]:
+    """The campaign's controls, which spend the same budget without learning; made where they are not there yet.
+
+    A control starts from the rows of the campaign's own sets, and asks the same models.
+
+    Raises:
+        SpecError: the campaign is a control itself, or a control's name is taken or too long.
+    """
+    with workspace.database.read() as tx:
+        row = campaigns.find(tx, campaign.name)
+    assert row is not None  # noqa: S101  campaigns are never removed
+    if row.twin_of_id is not None:
+        raise SpecError(f"campaign {campaign.name!r} is a control itself")
+    return [_open_control(workspace, row, kind) for kind in controls(row.spec)]
+
+
+def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
+    content = control(of.spec, kind)
+    name, digest = str(content["name"]), hash_of(content)
+    with workspace.database.read() as tx:
+        there = campaigns.find(tx, name)
+        sets, known = campaigns.sets_of(tx, of.id), known_datasets.of(tx, of.id)
+        pool_id = campaigns.pool_of(tx, of.id) if "pool" in content["sampler"] else None
+    if there is None:
+        copied = ("seed", "mode", "property", "target_low", "target_high", "budget_calls")
+        values = {
+            "name": name,
+            "spec_sha256": digest,
+            "spec": content,
+            "spec_text": f"# A control: as below, but named {name!r} and with sampler {kind!r}.\n{of.spec_text}",
+            "twin_of_id": of.id,
+            "agd_version": agd.__version__,
+            **{column: getattr(of, column) for column in copied},
+        }
+        with recorded(workspace, "open", seed=of.seed) as activity_id, workspace.database.transaction() as tx:
+            campaign_id = campaigns.store(tx, values)
+            if campaign_id is None:
+                raise BusyError(f"another process has just opened campaign {name!r}: run the command again")
+            for role, training_set_id in sets.items():
+                campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+            known_datasets.store(tx, campaign_id, list(known), activity_id)
+            if pool_id is not None:
+                campaigns.store_pool(tx, campaign_id, pool_id, activity_id)
+            activities.finish(tx, activity_id)
+        with workspace.database.read() as tx:
+            there = campaigns.find(tx, name)
+    assert there is not None  # noqa: S101  stored above
+    if there.twin_of_id != of.id or there.spec_sha256 != digest:
+        raise SpecError(f"the name of the control, {name!r}, belongs to another campaign: rename the specification")
+    return _of_this_version(there)
+
+
+def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
+    """The campaign of that name, to go on with its stored specification.
+
+    Raises:
+        NotFoundError: there is none.
+        SpecChangedError: it was opened with another major version of agd.
+    """
+    return _of_this_version(campaign_row(workspace, name))
+
+
+def _changes(there: AnyRow, resolved: ResolvedSpec) -> list[str]:
+    """How a campaign's specification differs from the one given, keys filled in that are younger than the campaign.
+
+    The text that it was opened with, whose files are as they were, is the same whatever the defaults are today.
+    """
+    stored, given = there.spec, resolved.content
+    if there.spec_text == resolved.text and _files(stored) == _files(given):
+        return []
+    filled = with_options(CampaignSpec.model_validate_json(json.dumps(stored)))
+    is_default = given["oracle"].get("minimum", 0.0) is None
+    if is_default and "out_of_fold" not in stored["oracle"]:  # 0.0 was the default of every property in revision 0001
+        filled["oracle"]["minimum"] = None
+    return differences(filled, given)
+
+
+def _files(content: Mapping[str, Any]) -> list[Any]:
+    """The files that a resolved specification names, by their hashes."""
+    return [content["initial"]["file"], *content["oracle"]["exclude"]]
+
+
+def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
+    """What running the specification would do, by the same rules, with nothing stored."""
+    spec = resolved.spec
+    with workspace.database.read() as tx:
+        there = campaigns.find(tx, spec.name)
+        sets = _resolve_sets(tx, resolved)
+        spent = campaigns.n_calls(tx, there.id) if there is not None else 0
+    return RunPlan(
+        campaign=spec.name,
+        mode=spec.mode,
+        target=str(spec.target),
+        is_open_already=there is not None,
+        is_unchanged=there is None or not _changes(there, resolved),
+        dataset=spec.data.dataset,
+        initial_rows=sets.n("initial"),
+        autoencoder=None if spec.autoencoder is None else spec.autoencoder.kind,
+        corpus=spec.corpus(),
+        corpus_rows=sets.n("autoencoder"),
+        oracle=spec.oracle.kind,
+        oracle_rows=sets.n("oracle"),
+        sampler=spec.sampler.kind,
+        pool=None if sets.pool is None else sets.pool.name,
+        oracle_calls_left=spec.budget.oracle_calls - spent,
+        spec_sha256=resolved.sha256,
+    )
+
+
+def _of_this_version(row: AnyRow) -> Campaign:
+    """Refuse a campaign of another major version: its steps may mean something else by now."""
+    major = row.agd_version.split(".")[0]
+    if major != agd.__version__.split(".")[0]:
+        raise SpecChangedError(
+            f"campaign {row.name!r} was opened with agd {row.agd_version}, this is {agd.__version__}: resume it with "
+            f"`pip install 'agd=={major}.*'`, or open a new campaign from its specification"
+        )
+    return as_campaign(row)
+
+
+def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: int) -> bool:
+    """Whether the campaign was stored, or its name was taken meanwhile."""
+    spec = resolved.spec
+    campaign_id = campaigns.store(
+        tx,
+        {
+            "name": spec.name,
+            "spec_sha256": resolved.sha256,
+            "spec": resolved.content,
+            "spec_text": resolved.text,
+            "seed": spec.seed,
+            "mode": spec.mode,
+            "property": spec.target.property,
+            "target_low": spec.target.low,
+            "target_high": spec.target.high,
+            "budget_calls": spec.budget.oracle_calls,
+            "agd_version": agd.__version__,
+        },
+    )
+    if campaign_id is None:
+        return False
+    for role, part in sets.parts.items():
+        training_set_id = models.store_parts(tx, [part], activity_id)
+        campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+    known_datasets.store(tx, campaign_id, [row.id for row in sets.known], activity_id)
+    if sets.pool is not None:
+        campaigns.store_pool(tx, campaign_id, sets.pool.id, activity_id)
+    return True
+
+
+def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
+    spec = resolved.spec
+    _check_target(tx, resolved)
+    dataset = _dataset(tx, resolved, "data.dataset", spec.data.dataset)
+    corpus_name = spec.corpus()
+    corpus = None if corpus_name is None else _dataset(tx, resolved, "autoencoder.corpus", corpus_name)
+    known = [_dataset(tx, resolved, "data.known", name) for name in spec.known()]
+    has_dataset = spec.oracle.answerer.has_dataset
+    oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if has_dataset else None
+    pool = None if spec.sampler.pool is None else _dataset(tx, resolved, "sampler.pool", spec.sampler.pool)
+    for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
+        if row is not None and row.property != spec.target.property:
+            held = f"values of {row.property}" if row.property else "formulas alone"
+            place = resolved.place(*key.split("."))
+            raise SpecError(f"{place}: dataset {row.name!r} holds {held}, the target is {spec.target}")
+    rows = {row.id: datasets.rows_of(tx, row.id) for row in (dataset, oracle_dataset, corpus) if row is not None}
+    labelled = {key: [row for row in all_rows if row.label_id is not None] for key, all_rows in rows.items()}
+    parts = {"initial": training_sets.part(dataset, _initial_rows(resolved, dataset, labelled[dataset.id]))}
+    if oracle_dataset is not None:
+        parts["oracle"] = _oracle_part(resolved, oracle_dataset, labelled[oracle_dataset.id], parts["initial"])
+    if corpus is not None and spec.autoencoder is not None:
+        parts["autoencoder"] = _corpus_part(resolved, spec.autoencoder, corpus, rows[corpus.id])
+    return _Sets(parts, pool, known)
+
+
+def _check_target(tx: Transaction, resolved: ResolvedSpec) -> None:
+    target = resolved.spec.target
+    known = datasets.property_of(tx, target.property)
+    if known is None:
+        hint = registry.suggestion(target.property, datasets.property_names(tx))
+        raise SpecError(f"{resolved.place('target')}: no property {target.property!r}{hint}")
+    if known.unit != target.unit:
+        raise SpecError(f"{resolved.place('target')}: {target.property} is kept in {known.unit}, not in {target.unit}")
+
+
+def _dataset(tx: Transaction, resolved: ResolvedSpec, key: str, name: str) -> AnyRow:
+    try:
+        return training_sets.find_dataset(tx, name)
+    except NotFoundError as error:
+        raise NotFoundError(f"{resolved.place(*key.split('.'))}: {error}") from error
+
+
+def _initial_rows(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> list[AnyRow]:
+    rule, fits = resolved.spec.initial, resolved.spec.fits_latents
+    if rule.file is not None:
+        path = resolved.folder / rule.file
+        by_formula = {row.reduced_formula: row for row in rows}
+        wanted = _formulas_of(path, rule.formula_column)
+        for formula, line in wanted.items():
+            if formula not in by_formula:
+                raise InputError(f"{path}:{line}: {formula} is not in dataset {dataset.name!r}, so it has no label")
+        chosen = [by_formula[formula] for formula in sorted(wanted)]
+        if len(training_sets.inside(chosen, fits)) < _LEAST_INITIAL:
+            encoded = "" if resolved.spec.autoencoder is None else " that can be encoded"
+            raise SpecError(f"{resolved.place('initial', 'file')}: the search needs two rows or more{encoded}")
+    else:
+        pool = [row for row in training_sets.inside(rows, fits) if rule.at_most is None or row.value <= rule.at_most]
+        n = rule.n or 0
+        if len(pool) < n:
+            raise SpecError(
+                f"{resolved.place('initial', 'n')}: {n} rows wanted, {len(pool)} of {dataset.name!r} fit the rule"
+            )
+        picked = np.random.default_rng(rule.seed).choice(len(pool), size=n, replace=False)
+        chosen = [pool[i] for i in np.sort(picked)]
+    return chosen
+
+
+def _oracle_part(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow], initial: Part) -> Part:
+    rule = resolved.spec.oracle
+    learns = rule.answerer.is_model
+    excluded = {member.reduced_formula for member in initial.members} if learns and rule.exclude_initial else set()
+    for file in rule.exclude:
+        excluded |= _formulas_of(resolved.folder / file, rule.formula_column).keys()
+    left = [row for row in rows if row.reduced_formula not in excluded]
+    if not left:
+        raise SpecError(f"{resolved.place('oracle')}: no row is left after the exclusions")
+    share = rule.held_out if learns else 0.0
+    return training_sets.part(dataset, left, share=share, seed=derive_seed(rule.seed, "oracle"))
+
+
+def _corpus_part(resolved: ResolvedSpec, rule: AutoencoderSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> Part:
+    kept = training_sets.inside(rows, rule.is_representable)
+    if not kept:
+        place = resolved.place("autoencoder", "corpus")
+        raise SpecError(f"{place}: no formula of {dataset.name!r} is within the autoencoder's vocabulary")
+    seed = derive_seed(rule.seed, "autoencoder")
+    return training_sets.part(dataset, kept, share=rule.held_out, seed=seed, has_labels=False)
+
+
+def _formulas_of(path: Path, column: str) -> dict[str, int]:
+    """Reduced formula -> line, of a file that lists compositions."""
+    rows = read_formulas(path, column)
+    counts, problems = parse_formulas([row.formula for row in rows])
+    for problem in problems:
+        raise InputError(f"{path}:{rows[problem.index].line}: {problem.message}")
+    return dict(zip(identify(counts).reduced_formula, (row.line for row in rows), strict=True))

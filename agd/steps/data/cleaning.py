@@ -1,0 +1,185 @@
+"""From a table as it was read to one row per composition: what is kept, what is refused, and why."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from agd.chem.doubts import doubts
+from agd.chem.formula import parse_formulas
+from agd.chem.identity import Identities, identify
+from agd.errors import InputError
+from agd.plausible import implausible
+from agd.policies import DuplicatePolicy, NegativePolicy
+from agd.steps.data.cells import shown
+from agd.steps.data.tabular import Source, SourceRow
+
+_MINUS = "\u2212"
+"""The sign that papers print."""
+
+_NONZERO = re.compile(r"[-+.0]*[1-9]")
+_NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class ImportRules:
+    """How to read a table: its columns, the property and unit of its values, and what to do with doubtful ones.
+
+    `where` is what columns must hold, as exact text, in the rows that are read.
+    """
+
+    formula_column: str = "composition"
+    value_column: str | None = None
+    property: str | None = None
+    unit: str | None = None
+    negative: NegativePolicy = "reject"
+    on_duplicate: DuplicatePolicy = "first"
+    where: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Refuse half a value column."""
+        given = [self.value_column, self.property, self.unit]
+        if any(item is None for item in given) and any(item is not None for item in given):
+            raise InputError("--value-column, --property and --unit go together; without them the file lists formulas")
+
+
+@dataclass(frozen=True, slots=True)
+class Reject:
+    """A row that was not imported, and why."""
+
+    line: int
+    kind: str
+    formula: str
+    value: str
+    message: str
+
+
+class Kept(NamedTuple):
+    """One composition: the row that stands for it, its value, and how many rows of the source agree with it."""
+
+    position: int
+    row: SourceRow
+    value: float | None
+    n_rows: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CleanTable:
+    """What is left of a table: names and rows side by side, one per composition, and the refused rows by line.
+
+    `notices` say what was read, and was probably meant as something else.
+    """
+
+    named: Identities
+    kept: list[Kept]
+    rejects: list[Reject]
+    notices: tuple[str, ...] = ()
+
+
+def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> CleanTable:
+    """Parse formulas and values, apply the rules, merge rows of one composition.
+
+    Raises:
+        InputError: values conflict and the rule for duplicates is `error`; or nothing is left.
+    """
+    rejects = [Reject(row.line, row.kind, row.text, row.value, row.why) for row in source.broken]
+    formulas = [row.formula for row in source.rows]
+    counts, problems = parse_formulas(formulas)
+    notices = doubts(rules.formula_column, formulas, [row.line for row in source.rows], problems)
+    refusals = {problem.index: (problem.kind, problem.message) for problem in problems}
+    values: dict[int, float | None] = {}
+    for i, row in enumerate(source.rows):
+        value, refusal = (None, refusals[i]) if i in refusals else _read_value(row.value, lower_bound, rules)
+        if refusal is None:
+            values[i] = value
+        else:
+            rejects.append(Reject(row.line, refusal[0], row.formula, row.value or "", refusal[1]))
+    good = list(values)
+    named = identify(counts[np.asarray(good, dtype=np.intp)])
+    candidates = [Kept(position, source.rows[i], values[i], n_rows=1) for position, i in enumerate(good)]
+    groups: dict[str, list[Kept]] = {}
+    for formula, candidate in zip(named.reduced_formula, candidates, strict=True):
+        groups.setdefault(formula, []).append(candidate)
+    kept = [
+        rows[0] if len(rows) == 1 else _merge(source.name, formula, rows, rules.on_duplicate, rejects)
+        for formula, rows in groups.items()
+    ]
+    rejects.sort(key=lambda reject: reject.line)
+    if not kept:
+        raise InputError(f"{source.name}: no row can be imported; line {rejects[0].line}: {rejects[0].message}")
+    return CleanTable(_take(named, [row.position for row in kept]), kept, rejects, tuple(notices))
+
+
+def _read_value(
+    text: str | None, bound: float | None, rules: ImportRules
+) -> tuple[float | None, tuple[str, str] | None]:
+    """The value, or (kind, message) of why it is refused."""
+    if text is None:
+        return None, None
+    text = text.strip()
+    if not text:
+        return None, ("missing value", "there is no value")
+    number = text.replace(_MINUS, "-")
+    if not _NUMBER.fullmatch(number):
+        return None, ("not a number", f"the value {text!r} is not a number")
+    value = float(number)
+    if value == 0 and _NONZERO.match(number):
+        value = math.ulp(0.0)  # 1e-400, which rounds to 0
+    if (refusal := _refusal(text, value, bound, rules)) is not None:
+        return None, refusal
+    return (bound if bound is not None and value < bound and rules.negative == "clip" else value), None
+
+
+def _refusal(text: str, value: float, bound: float | None, rules: ImportRules) -> tuple[str, str] | None:
+    """(kind, message) of why a number cannot be the property's value."""
+    if not math.isfinite(value):
+        return "not finite", f"the value {text!r} is not a finite number"
+    if rules.property is not None and (why := implausible(value, rules.property)) is not None:
+        return "implausible", f"the value {shown(text, 40)} {why}: a placeholder for a missing value, or another unit?"
+    if bound is not None and value < bound and rules.negative == "reject":
+        return "negative", f"{text} is below {bound:g}; import with --negative keep or clip to have it"
+    return None
+
+
+def _merge(source: str, formula: str, rows: Sequence[Kept], policy: DuplicatePolicy, rejects: list[Reject]) -> Kept:
+    """One row for a composition that stands in several; those whose value was not taken become rejects."""
+    first = rows[0]
+    conflict = next((row for row in rows if row.value != first.value), None)
+    if conflict is None:
+        return first._replace(n_rows=len(rows))
+    if policy == "error":
+        raise InputError(
+            f"{source}:{conflict.row.line}: {formula} has value {conflict.row.value} here and {first.row.value} on "
+            f"line {first.row.line}; nothing imported (choose --on-duplicate first, lowest or mean)"
+        )
+    if policy == "mean":
+        mean = math.fsum(row.value for row in rows if row.value is not None) / len(rows)
+        return first._replace(value=mean, n_rows=len(rows))
+    chosen = first if policy == "first" else min(rows, key=lambda row: (row.value, row.position))
+    rejects += [
+        Reject(
+            row.row.line,
+            "conflicting duplicate",
+            row.row.formula,
+            row.row.value or "",
+            f"{formula} has value {chosen.row.value} on line {chosen.row.line}, which was kept",
+        )
+        for row in rows
+        if row.value != chosen.value
+    ]
+    return chosen._replace(n_rows=sum(row.value == chosen.value for row in rows))
+
+
+def _take(named: Identities, positions: Sequence[int]) -> Identities:
+    at = np.asarray(positions, dtype=np.intp)
+    return Identities(
+        counts=named.counts[at],
+        reduced_formula=[named.reduced_formula[i] for i in positions],
+        chemical_system=[named.chemical_system[i] for i in positions],
+        anonymous_formula=[named.anonymous_formula[i] for i in positions],
+        n_elements=named.n_elements[at],
+        n_atoms=named.n_atoms[at],
+    )

@@ -1,0 +1,1 @@
+"""Generation: a generator's samples become a dataset."""

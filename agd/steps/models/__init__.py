@@ -1,0 +1,1 @@
+"""Models: the sets they are trained on, their training, what they are worth."""

@@ -1,0 +1,108 @@
+"""What the record holds, as it is shown."""
+
+from collections.abc import Collection
+
+from agd import registry
+from agd.db.connection import Transaction
+from agd.db.reading import progress
+from agd.db.record import activities, datasets, generations, jobs, models, screenings
+from agd.errors import NotFoundError
+from agd.views import (
+    CampaignProgress,
+    Dataset,
+    DatasetWithRefused,
+    Generation,
+    IterationProgress,
+    Job,
+    JobAttempt,
+    JobBefore,
+    JobWithAttempts,
+    ModelVersion,
+    RefusedRow,
+    Screening,
+    StepAtWork,
+    Suggested,
+    of_row,
+    of_rows,
+)
+
+
+def campaigns(tx: Transaction, name: str | None = None) -> list[CampaignProgress]:
+    """How campaigns stand, oldest first: all, or the one of that name."""
+    return [CampaignProgress(**row) for row in progress.campaigns(tx, name)]
+
+
+def iterations(tx: Transaction, campaign_id: int, last: int | None = None) -> list[IterationProgress]:
+    """The iterations of a campaign, all or the last few, in order."""
+    return of_rows(IterationProgress, progress.iterations(tx, campaign_id, last))
+
+
+def at_work(tx: Transaction, campaign_id: int | None = None) -> list[StepAtWork]:
+    """The steps that somebody is at, of a campaign or of all."""
+    return [of_row(StepAtWork, row) for row in activities.leases(tx, campaign_id) if not row.is_expired]
+
+
+def top_finds(tx: Transaction, campaign_id: int, n: int) -> list[Suggested]:
+    """The best labelled compositions of a campaign, by its target."""
+    return of_rows(Suggested, progress.top_finds(tx, campaign_id, n))
+
+
+def model_versions(tx: Transaction) -> list[ModelVersion]:
+    """Every model version, oldest first."""
+    return of_rows(ModelVersion, models.models(tx))
+
+
+def all_datasets(tx: Transaction) -> list[Dataset]:
+    """Every data set, oldest first."""
+    return of_rows(Dataset, datasets.overview(tx))
+
+
+def dataset(tx: Transaction, name: str) -> DatasetWithRefused:
+    """The data set of that name; raises NotFoundError naming the near miss."""
+    found = datasets.overview(tx, name)
+    if not found:
+        raise NotFoundError(f"no dataset {name!r}{registry.suggestion(name, datasets.names(tx))}")
+    refused = of_rows(RefusedRow, datasets.rejects_of(tx, found[0].id))
+    return of_row(DatasetWithRefused, found[0], rejects=refused)
+
+
+def all_screenings(tx: Transaction, campaign: str | None = None) -> list[Screening]:
+    """The screenings of a campaign, or all, oldest first."""
+    return of_rows(Screening, screenings.overview(tx, campaign=campaign))
+
+
+def all_generations(tx: Transaction, name: str | None = None) -> list[Generation]:
+    """Every generation, oldest first, or the one of that name."""
+    rows = generations.overview(tx, name)
+    return [of_row(Generation, row, stages=generations.stages(tx, row.dataset_id)) for row in rows]
+
+
+def some_jobs(tx: Transaction, ids: Collection[int]) -> list[Job]:
+    """The jobs of these ids, oldest first."""
+    return of_rows(Job, jobs.overview(tx, ids=ids))
+
+
+def latest_jobs(
+    tx: Transaction,
+    n: int,
+    *,
+    campaign: str | None = None,
+    kinds: Collection[str] | None = None,
+    states: Collection[str] | None = None,
+) -> list[Job]:
+    """So many jobs at most, of a campaign, of some kinds, in some states; the latest first."""
+    return of_rows(Job, jobs.overview(tx, campaign=campaign, kinds=kinds, states=states, n_latest=n))
+
+
+def job(tx: Transaction, job_id: int) -> JobWithAttempts:
+    """The job of that id; raises NotFoundError where there is none."""
+    kept, found = jobs.find(tx, job_id), jobs.overview(tx, ids=[job_id])
+    if kept is None:
+        raise NotFoundError(f"no job {job_id}: see `agd jobs`")
+    return of_row(
+        JobWithAttempts,
+        found[0],
+        request=kept.request,
+        waits_for=of_rows(JobBefore, jobs.waits_for(tx, job_id)),
+        attempts=of_rows(JobAttempt, jobs.attempts(tx, job_id)),
+    )

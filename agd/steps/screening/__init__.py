@@ -1,0 +1,1 @@
+"""Screening: a model picks from a pool."""

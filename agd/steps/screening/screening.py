@@ -1,0 +1,326 @@
+"""Screening: a screener trained on a campaign's labels picks from a pool what should reach the target.
+
+The funnel is the published one (arXiv 2103.00608): formulas within trims, valid ones, those predicted in the target.
+Two screeners tell what the search was worth: one of the initial labels alone, one that has the campaign's own as well.
+"""
+
+import hashlib
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self, TypeAlias
+
+import numpy as np
+
+from agd.chem.distinct import Seen
+from agd.chem.identity import identify
+from agd.db.connection import Transaction
+from agd.db.record import activities, jobs, models, screenings, stages
+from agd.errors import InputError
+from agd.filters import PUBLISHED_TRIMS
+from agd.nets.threads import limited_threads
+from agd.protocols import Progress, silent
+from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.campaign.known import filter_of, reference
+from agd.steps.campaign.training_sets import Labels, of_campaign
+from agd.steps.data.compositions import counts_of, store_compositions
+from agd.steps.data.pools import Pool, open_pool
+from agd.steps.models import plugin_options
+from agd.steps.models.training import Recipe, Trained, look_up, train_by_hand
+from agd.steps.screening.funnel import Criteria, Funnel, Hits, ScreenerAtWork
+from agd.target import Target
+from agd.views import Hit, Screened, ScreeningWithHits, of_row, of_rows
+from agd.work.leases import performed
+from agd.work.workspace import Workspace
+
+Role: TypeAlias = Literal["baseline", "al"]
+
+LABELS: Mapping[Role, Labels] = {"baseline": "initial", "al": "al"}
+"""What the screener of a role learns from."""
+
+HELD_OUT = 0.1
+"""Share of a screener's labels that it is measured on."""
+
+N_TREES = 200
+"""Trees of a screener that is a forest, where nobody says how many."""
+
+Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress]]
+"""Opens the reporting of one long computation by its title."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScreenerChoice:
+    """How screeners are made: an oracle's plug-in, its options as `key=value`, seed, share held out.
+
+    With `threads` None they are those of the campaign.
+    """
+
+    kind: str = "random_forest"
+    options: Sequence[str] = ()
+    seed: int = 0
+    held_out: float = HELD_OUT
+    threads: int | None = None
+
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> Self:
+        """The choice that plain values of JSON stand for."""
+        return cls(**{**request, "options": tuple(request.get("options", ()))})
+
+    def recipe(self, campaign: Campaign) -> Recipe:
+        """The recipe of the campaign's screeners; they know the same least value as the campaign's oracle."""
+        known = plugin_options.shared(campaign.spec.oracle.options(), {"minimum"})
+        defaults = {"n_trees": N_TREES, **known}
+        chosen = plugin_options.parse("agd.oracles", self.kind, self.options, defaults)
+        threads = campaign.spec.threads if self.threads is None else self.threads
+        return Recipe("screener", self.kind, campaign.spec.target.property, chosen, self.seed, threads)
+
+
+@dataclass(frozen=True, slots=True)
+class ScreeningPlan:
+    """A screening that is asked for: the campaign whose labels judge, the pool, the screeners, and what is picked.
+
+    `pool` is a file or a dataset. With `target` None it is the campaign's. For the other rules see Criteria; counts are
+    those of the reduced formula, None or False asks nothing.
+    """
+
+    campaign: str
+    pool: str
+    roles: tuple[Role, ...] = ("baseline", "al")
+    choice: ScreenerChoice = ScreenerChoice()
+    target: str | None = None
+    sigma: float = 0.0
+    max_elements: int | None = PUBLISHED_TRIMS.max_elements
+    max_atoms: int | None = PUBLISHED_TRIMS.max_atoms
+    max_count: int | None = PUBLISHED_TRIMS.max_count
+    is_valid: bool = True
+    is_novel: bool = True
+    limit: int | None = None
+    formula_column: str | None = None
+    is_filtered: bool = False
+
+    def as_request(self) -> dict[str, Any]:
+        """The plan in plain values of JSON."""
+        return asdict(self)
+
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> Self:
+        """The plan that such values stand for."""
+        choice = ScreenerChoice.of_request(request["choice"])
+        return cls(**{**request, "roles": tuple(request["roles"]), "choice": choice})
+
+    def criteria(self, campaign: Campaign) -> Criteria:
+        """What a composition must be to be picked; raises InputError where the target is another property's."""
+        return Criteria(
+            target_of(campaign, self.target),
+            sigma=self.sigma,
+            max_elements=self.max_elements,
+            max_atoms=self.max_atoms,
+            max_count=self.max_count,
+            is_valid=self.is_valid,
+            is_novel=self.is_novel,
+            limit=self.limit,
+            is_filtered=self.is_filtered,
+        )
+
+
+def train_screener(
+    workspace: Workspace,
+    campaign: Campaign,
+    labels: Labels,
+    choice: ScreenerChoice,
+    progress: Progress = silent,
+    *,
+    dry_run: bool = False,
+) -> Trained:
+    """The screener of a campaign that learned from these labels, trained where it is not there yet."""
+    recipe = choice.recipe(campaign)
+    with workspace.database.read() as tx:
+        parts = of_campaign(tx, campaign, labels, share=choice.held_out, seed=choice.seed)
+    return look_up(workspace, recipe, parts) if dry_run else train_by_hand(workspace, recipe, parts, progress)
+
+
+def train_role(workspace: Workspace, name: str, role: Role, choice: ScreenerChoice) -> Trained:
+    """The screener of a role of the campaign of that name, trained where it is not there yet."""
+    return train_screener(workspace, as_campaign(campaign_row(workspace, name)), LABELS[role], choice)
+
+
+def target_of(campaign: Campaign, text: str | None) -> Target:
+    """The target that was asked for, the campaign's where none was; raises InputError for another property or unit."""
+    own = campaign.spec.target
+    try:
+        chosen = own if text is None else Target.parse(text)
+    except ValueError as error:
+        raise InputError(f"--target: {error}") from None
+    if (chosen.property, chosen.unit) != (own.property, own.unit):
+        raise InputError(
+            f"--target {chosen.text!r}: the screeners of {campaign.name!r} answer {own.property} in {own.unit}"
+        )
+    return chosen
+
+
+def screen(
+    workspace: Workspace,
+    plan: ScreeningPlan,
+    *,
+    n_top: int = 20,
+    watch: Watch = lambda _: nullcontext(silent),
+    dry_run: bool = False,
+    trained: Mapping[Role, Trained] | None = None,
+) -> Screened:
+    """Screen a pool for a campaign by the screener of each role, and say what was left at each stage.
+
+    `trained` are model versions to take for the screeners of their roles. Others are
+    trained where they are missing; a screening that is there is not repeated. Stages and hits of all roles are stored
+    in one transaction; only hits become compositions of the record.
+
+    Raises:
+        NotFoundError: no such campaign, pool or plug-in.
+        InputError: the pool cannot be read, or an option makes no sense.
+    """
+    row = campaign_row(workspace, plan.campaign)
+    campaign = as_campaign(row)
+    criteria = plan.criteria(campaign)
+    plan.choice.recipe(campaign)  # a wrong option is told before the pool is read
+    with open_pool(workspace, plan.pool, plan.formula_column) as pool:
+        given = trained or {}
+        screeners = {
+            role: given.get(role) or _screener(workspace, campaign, role, plan.choice, watch, dry_run=dry_run)
+            for role in plan.roles
+        }
+        recipes = {role: _sha256(row.spec_sha256, role, screeners[role], pool, criteria) for role in plan.roles}
+        with workspace.database.read() as tx:
+            there = {role: screenings.find(tx, recipe) is not None for role, recipe in recipes.items()}
+        missing = [role for role in plan.roles if not there[role]]
+        n_read: int | None = None
+        started = time.monotonic()
+        if missing and not dry_run:
+            with watch("screen") as progress:
+                n_read = _screen(
+                    workspace, campaign, pool, criteria, {r: screeners[r] for r in missing}, recipes, progress
+                )
+            there = there if n_read is not None else dict.fromkeys(there, True)
+        n_read = n_read or 0
+        seconds = time.monotonic() - started
+        found, n_shared = _described(workspace, recipes, n_top)
+    return Screened(
+        campaign=campaign.name,
+        pool=pool.source,
+        pool_sha256=pool.source_sha256,
+        criteria=criteria.as_json(pool.formula_column),
+        property=criteria.target.property,
+        unit=criteria.target.unit,
+        screeners={role: screener.view() for role, screener in screeners.items()},
+        was_there={role: there[role] for role in plan.roles},
+        screenings=found,
+        n_shared=n_shared,
+        n_read=n_read,
+        seconds=round(seconds, 2) if n_read else None,
+        formulas_per_s=round(n_read / seconds, 1) if n_read else None,
+        dry_run=dry_run,
+    )
+
+
+def _screener(
+    workspace: Workspace, campaign: Campaign, role: Role, choice: ScreenerChoice, watch: Watch, *, dry_run: bool
+) -> Trained:
+    if dry_run:
+        return train_screener(workspace, campaign, LABELS[role], choice, dry_run=True)
+    with watch(f"train {role} screener") as progress:
+        return train_screener(workspace, campaign, LABELS[role], choice, progress)
+
+
+def _sha256(spec_sha256: str, role: Role, screener: Trained, pool: Pool, criteria: Criteria) -> str:
+    """What a screening is known by: its campaign too, since two may share a screener; bounds, not their spelling."""
+    asked = {key: value for key, value in criteria.as_json(pool.formula_column).items() if key != "target"}
+    parts = [spec_sha256, role, screener.recipe_sha256, screener.tensors_sha256, pool.key, asked]
+    recipe = json.dumps(parts, sort_keys=True)
+    return hashlib.sha256(recipe.encode()).hexdigest()
+
+
+def _screen(
+    workspace: Workspace,
+    campaign: Campaign,
+    pool: Pool,
+    criteria: Criteria,
+    screeners: Mapping[Role, Trained],
+    recipes: Mapping[Role, str],
+    progress: Progress,
+) -> int | None:
+    """Read the pool, let the screeners pick, store; how many rows were read, None where others did it meanwhile."""
+    threads = campaign.spec.threads
+    key = jobs.key_of("screen", *(recipes[role] for role in screeners))
+    new = jobs.NewJob("screen", f"{campaign.name}: screen {pool.source}", key, campaign.id)
+    with performed(workspace, new, threads=threads) as activity_id:
+        if activity_id is None:
+            return None
+        with limited_threads(threads):
+            at_work: dict[str, ScreenerAtWork] = {
+                role: _at_work(workspace, screener) for role, screener in screeners.items()
+            }
+            with workspace.database.read() as tx:
+                rule = filter_of(campaign.spec.filter, reference(tx, campaign))
+            funnel = Funnel(criteria, at_work, rule)
+            for chunk in pool.chunks(criteria.limit):
+                funnel.take(chunk)
+                progress(chunk.done, chunk.total, f"{funnel.n_read:,} formulas read")
+        with workspace.database.transaction() as tx:
+            for role, screener in screeners.items():
+                values = {
+                    "campaign_id": campaign.id,
+                    "role": role,
+                    "model_version_id": screener.model_version_id,
+                    "dataset_id": pool.dataset_id,
+                    "source": pool.source,
+                    "source_sha256": pool.source_sha256,
+                    "criteria": criteria.as_json(pool.formula_column),
+                    "recipe_sha256": recipes[role],
+                    "activity_id": activity_id,
+                }
+                screening_id = screenings.store(tx, values)
+                if screening_id is not None:
+                    stages.store(tx, activity_id, funnel.stages(role), role)
+                    _store_hits(tx, screening_id, at_work[role].hits, criteria.target, activity_id)
+            activities.finish(tx, activity_id)
+    return funnel.n_read
+
+
+def _at_work(workspace: Workspace, trained: Trained) -> ScreenerAtWork:
+    assert trained.model_version_id is not None  # noqa: S101  trained before
+    with workspace.database.read() as tx:
+        row = models.find_model(tx, model_version_id=trained.model_version_id)
+        assert row is not None  # noqa: S101  a model version is never deleted
+        members = models.members_of(tx, row.training_set_id)
+    known = Seen()
+    known.add(counts_of([member.reduced_formula for member in members]))
+    return ScreenerAtWork(workspace.oracle(trained.model_version_id), known)
+
+
+def _store_hits(tx: Transaction, screening_id: int, hits: Hits, target: Target, activity_id: int) -> None:
+    """Store the hits in their order: the farthest inside the target first, then by formula."""
+    if not hits.lines:
+        return
+    named = identify(np.concatenate(hits.counts))
+    ids = store_compositions(tx, named, activity_id).tolist()
+    depths = target.depth(np.array(hits.values)).tolist()
+    order = sorted(range(len(ids)), key=lambda i: (-depths[i], named.reduced_formula[i]))
+    rows = ((ids[i], hits.lines[i], hits.spellings[i], hits.values[i], hits.uncertainties[i]) for i in order)
+    screenings.store_hits(tx, screening_id, rows)
+
+
+def _described(
+    workspace: Workspace, recipes: Mapping[Role, str], n_top: int
+) -> tuple[list[ScreeningWithHits], int | None]:
+    """The screenings of these recipes as the record has them, and how many hits two of them share."""
+    with workspace.database.read() as tx:
+        found = {role: i for role, recipe in recipes.items() if (i := screenings.find(tx, recipe)) is not None}
+        rows = {row.screening_id: row for row in screenings.overview(tx, screening_ids=list(found.values()))}
+        described = []
+        for role, screening_id in found.items():
+            other = next((i for r, i in found.items() if r != role), None)
+            stages = screenings.stages(tx, screening_id)
+            top = of_rows(Hit, screenings.top_hits(tx, screening_id, n_top, other))
+            described.append(of_row(ScreeningWithHits, rows[screening_id], stages=stages, top=top))
+        n_shared = screenings.n_shared(tx, *found.values()) if len(found) == len(LABELS) else None
+    return described, n_shared

@@ -1,0 +1,1 @@
+"""Keeping what there is: backups, and whether an installation is sound."""
