@@ -19,8 +19,7 @@ if TYPE_CHECKING:
     from agd.errors import AgdError
     from agd.steps.campaign.campaigns import Campaign, Step
     from agd.steps.campaign.offline import Ingested
-    from agd.steps.generation.generating import GenerationPlan
-    from agd.steps.screening.screening import ScreeningPlan
+    from agd.steps.requests import Plan
     from agd.steps.upkeep.examining import Finding, Site
     from agd.work.workspace import Workspace
 
@@ -114,7 +113,7 @@ class Engine(Protocol):
     def submit(
         self,
         workspace: "Workspace",  # noqa: ARG002
-        work: "Campaign | ScreeningPlan | GenerationPlan",  # noqa: ARG002
+        work: "Campaign | Plan",  # noqa: ARG002
     ) -> Sequence[int]:
         """Hand work to the queue, leave it to the workers, and return the ids it has there.
 

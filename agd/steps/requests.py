@@ -2,25 +2,31 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 from agd.db.connection import AnyRow, Transaction
 from agd.db.record import activities, jobs
 from agd.db.record.jobs import Needs, NewJob
+from agd.policies import Category
 from agd.steps.campaign.campaigns import get_campaign
+from agd.steps.campaign.kinds import STEPS
 from agd.steps.generation.generating import GenerationPlan, generate
 from agd.steps.models.training import training_of
 from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen, train_role
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
+Plan: TypeAlias = ScreeningPlan | GenerationPlan
+"""What can be left to others."""
+
 _TRAIN = training_of("screener")
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How a kind of request is done, and the seed in it."""
+    """What a worker may be limited to, how a kind of request is done, and the seed in it."""
 
+    category: Category
     do: Callable[[Workspace, Mapping[str, Any]], object]
     seed: Callable[[Mapping[str, Any]], int | None] = lambda _: None
 
@@ -38,11 +44,16 @@ def _generate(workspace: Workspace, request: Mapping[str, Any]) -> None:
 
 
 KINDS: dict[str, _Kind] = {
-    _TRAIN: _Kind(_train, lambda request: int(request["choice"]["seed"])),
-    "screen": _Kind(_screen),
-    "generate": _Kind(_generate, lambda request: int(request["seed"])),
+    _TRAIN: _Kind("train", _train, lambda request: int(request["choice"]["seed"])),
+    "screen": _Kind("screen", _screen),
+    "generate": _Kind("generate", _generate, lambda request: int(request["seed"])),
 }
 """What can be asked for, by the kind of its job."""
+
+
+def category_of(kind: str) -> Category:
+    """What a worker may be limited to, of everything that is queued: a step of a campaign, or a request."""
+    return STEPS[kind].category if kind in STEPS else KINDS[kind].category
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,7 @@ class Request:
     tries: Sequence[AnyRow]
 
 
-def ask(workspace: Workspace, plan: ScreeningPlan | GenerationPlan) -> list[int]:
+def ask(workspace: Workspace, plan: Plan) -> list[int]:
     """The jobs that a plan comes to: before a screening the trainings of its screeners, which it waits for.
 
     Raises:

@@ -9,7 +9,7 @@ from agd.accounting import STALLED
 from agd.db.record import campaigns, jobs
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
-from agd.steps.campaign.campaigns import Campaign, Step, job_of
+from agd.steps.campaign.campaigns import Campaign, Step, job_of, park
 from agd.steps.campaign.opening import open_campaign
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import Share
@@ -103,6 +103,19 @@ def test_a_step_that_somebody_parked_is_taken_up_by_a_resume(queue: Any, make_sp
     outcome = LocalEngine().run(queue.workspace, campaign)
     assert (outcome.n_steps, outcome.is_waiting) == (1, True)
     assert queue.scalar("SELECT state FROM job WHERE id = :id", id=parked) == "done"
+
+
+def test_a_retry_of_its_step_lets_a_parked_campaign_go_on(queue: Any, make_spec: MakeSpec) -> None:
+    campaign = queue.submit(make_spec())
+    queue.work(2)
+    turned(queue, park, campaign, Step("encode"), "no licence")
+    queue.work()
+    assert queue.scalar("SELECT parked_reason FROM campaign") == "no licence"
+    turned(queue, jobs.retry, job(queue, campaign, Step("encode")))
+    assert queue.scalar("SELECT parked_reason FROM campaign") is None
+    queue.reconcile()
+    queue.work(2)
+    assert queue.scalar("SELECT state FROM job WHERE kind = 'encode'") == "done"
 
 
 def test_the_queue_leaves_a_step_alone_that_is_held(queue: Any, make_spec: MakeSpec, expected: Expected) -> None:

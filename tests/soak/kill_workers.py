@@ -133,7 +133,7 @@ def weather(storm: Storm, name: str, strikes: int) -> tuple[int, float]:
     n_done, moved, longest_s = -1, started, 0.0
     while True:
         storm.keep_up()
-        time.sleep(storm.chance.uniform(1.0, 9.0) if n < strikes else 0.5)
+        time.sleep(storm.chance.uniform(2.0, 12.0) if n < strikes else 0.5)
         storm.wake()
         [row] = storm.made.rows(
             "SELECT ended_at, parked_reason, (SELECT count(*) FROM activity WHERE outcome = 'done') AS n_done"
@@ -185,6 +185,9 @@ class Beside:
         """Until the storm has done them all, for so long at most; how many are lacking."""
         end = time.monotonic() + LONGEST_S
         while (n_lacking := self._n_lacking()) and time.monotonic() < end:
+            for row in self.storm.made.rows("SELECT id, title, reason FROM v_job WHERE state = 'parked'"):
+                print(f"{row.title}: {row.reason}; tried again by hand", flush=True)
+                self.storm.ask("jobs", "retry", str(row.id))
             self.storm.keep_up()
             self.storm.wake()
             time.sleep(1)

@@ -9,7 +9,8 @@ from fireworks import Firework, Workflow
 from agd.db.connection import AnyRow, Transaction
 from agd.db.record import jobs
 from agd.steps.campaign.campaigns import Campaign, Step, job_of
-from agd.steps.campaign.kinds import CATEGORY, ENCODING, ITERATION, STEPS
+from agd.steps.campaign.kinds import ENCODING, ITERATION, STEPS
+from agd.steps.requests import category_of
 from agd.work.workspace import Workspace
 from agd_workflows.tasks import Job
 
@@ -70,7 +71,7 @@ def _firework(row: AnyRow) -> Firework:
         "n_cores": row.n_cores,
         "hours": row.hours,
         "programs": list(row.programs),
-        "_category": CATEGORY[row.kind],
+        "_category": category_of(row.kind),
         "_add_launchpad_and_fw_id": True,
     }
     return Firework([Job(job=row.id)], spec=spec, name=row.title)

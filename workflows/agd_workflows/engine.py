@@ -18,8 +18,7 @@ from agd.protocols import Progress, silent
 from agd.steps.campaign.campaigns import Campaign, Step, kept_back
 from agd.steps.campaign.offline import Ingested
 from agd.steps.campaign.stepping import AWAIT, due_steps
-from agd.steps.generation.generating import GenerationPlan
-from agd.steps.screening.screening import ScreeningPlan
+from agd.steps.requests import Plan
 from agd.steps.upkeep.examining import Finding, Site
 from agd.waiting import waiting
 from agd.work.workspace import Workspace
@@ -43,7 +42,7 @@ class FireWorksEngine(QueueEngine):
 
     has_queue: ClassVar[bool] = True
 
-    def submit(self, workspace: Workspace, work: Campaign | ScreeningPlan | GenerationPlan) -> Sequence[int]:
+    def submit(self, workspace: Workspace, work: Campaign | Plan) -> Sequence[int]:
         """Hand work to the queue, leave it to the workers, and return the ids of its fireworks.
 
         Raises:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agd.steps.generation.generating import GenerationPlan
+from agd.steps.requests import Plan
 from agd.steps.screening.screening import ScreeningPlan
 
 _STEPS = ("train_autoencoder", "train_oracle", "encode", "suggest", "decode", "label", "record")
@@ -12,7 +13,7 @@ NAMES = [f"agd.{kind}" for kind in (*_STEPS, "train_screener", "screen", "genera
 """What their tasks were called."""
 
 
-def plan_of(task: Mapping[str, Any]) -> ScreeningPlan | GenerationPlan | None:
+def plan_of(task: Mapping[str, Any]) -> Plan | None:
     """What a task asks for by itself; None for a step, and for a training that its screening asks for.
 
     One that was queued before requests were kept whole says it in parameters of its own.

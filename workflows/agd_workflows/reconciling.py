@@ -21,8 +21,7 @@ from agd.steps import requests
 from agd.steps.campaign.campaigns import Campaign, Step, as_campaign, kept_back, park
 from agd.steps.campaign.stepping import AWAIT, due_steps
 from agd.steps.campaign.turns import is_done
-from agd.steps.generation.generating import GenerationPlan
-from agd.steps.screening.screening import ScreeningPlan
+from agd.steps.requests import Plan
 from agd.work.retrying import MAX_LOST
 from agd.work.workspace import Workspace
 from agd_workflows import former
@@ -74,7 +73,7 @@ class Reconciler:
                 self._retire(campaign.name)
             list(self._pass())
 
-    def leave(self, plan: ScreeningPlan | GenerationPlan) -> list[int]:
+    def leave(self, plan: Plan) -> list[int]:
         """Leave to the queue what a plan asks for; the ids of its fireworks."""
         with self.workspace.database.reconcile_lock(waits=True):
             return self._requests.leave(plan)

@@ -8,9 +8,7 @@ from typing import Any, TypeAlias
 from agd.db.record import activities, jobs
 from agd.engines import Mended
 from agd.steps import requests
-from agd.steps.generation.generating import GenerationPlan
-from agd.steps.requests import Request
-from agd.steps.screening.screening import ScreeningPlan
+from agd.steps.requests import Plan, Request
 from agd_workflows.build import request_workflow
 from agd_workflows.mending import PARKED, Mender, Work
 from agd_workflows.task_runs import unsettled
@@ -24,7 +22,7 @@ class RequestQueue:
 
     mender: Mender
 
-    def leave(self, plan: ScreeningPlan | GenerationPlan) -> list[int]:
+    def leave(self, plan: Plan) -> list[int]:
         """Queue what a plan asks for; the ids of its fireworks, which may have been there before."""
         asked = requests.ask(self.mender.workspace, plan)
         there = self.documents(asked)

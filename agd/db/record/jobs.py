@@ -88,6 +88,12 @@ WHERE k.id = :campaign AND j.campaign_id = k.id AND j.state = ANY (CAST(:of AS t
 """)
 
 
+_UNPARK = text("""
+UPDATE campaign k SET parked_reason = NULL FROM job j
+WHERE j.id = :job AND k.id = j.campaign_id AND j.key_sha256 = agd_step_key(k.name, j.kind, j.iteration)
+""")
+
+
 def key_of(*parts: object) -> str:
     """The key of work that these parts tell from all other: values of JSON, in their order."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
@@ -274,11 +280,14 @@ def cancel(tx: Transaction, job_id: int, reason: str | None = None) -> None:
 def retry(tx: Transaction, job_id: int) -> None:
     """Have a job tried at once that was parked or cancelled, or that waits after a failure; its failures are forgiven.
 
+    A campaign that is parked for its step goes on.
+
     Raises:
         BusyError: somebody is at it.
     """
     again = {"state": "open", "reason": None, "not_before": None, "retries_from": func.clock_timestamp()}
     _turn(tx, job_id, "tried again", of=("open", "parked", "cancelled"), is_idle=True, **again)
+    tx.execute(_UNPARK, {"job": job_id})
 
 
 def take_up(tx: Transaction, job_id: int) -> None:

@@ -19,7 +19,7 @@ from agd.db.connection import Database, Transaction
 from agd.db.tables import queue
 from agd.errors import DatabaseError
 
-VIEWS: Final = Path(__file__).with_name("views")
+VIEWS: Final = Path(__file__).parents[1] / "views"
 """Every view and function as it stands today, each in a file of its name."""
 
 _FRESH = "agd_freshly_made"

@@ -1,6 +1,5 @@
 """The kinds of jobs there are: one row for each, which everybody asks who wants to know something of a kind."""
 
-from agd.policies import Category
 from agd.steps.campaign.answering import LABEL, RECORD, asks_a_model
 from agd.steps.campaign.campaigns import CampaignStep
 from agd.steps.campaign.searching import DECODE, ENCODE, SUGGEST
@@ -30,11 +29,3 @@ ITERATION = (
 
 STEPS: dict[str, Kind[CampaignStep]] = {kind.name: kind for kind in (*TRAININGS.values(), ENCODING, *ITERATION)}
 """The steps of campaigns."""
-
-CATEGORY: dict[str, Category] = {
-    **{name: kind.category for name, kind in STEPS.items()},
-    training_of("screener"): "train",
-    "screen": "screen",
-    "generate": "generate",
-}
-"""Of everything that is queued."""

@@ -22,8 +22,7 @@ from agd.protocols import Progress, silent
 from agd.steps.data.compositions import counts_of
 from agd.steps.data.importing import check_name
 from agd.steps.generation.tallying import Gathering, Keeping
-from agd.steps.reading import overviews
-from agd.views import ExpectedGeneration, FoundGeneration, Generation, NewGeneration, as_json
+from agd.views import ExpectedGeneration, FoundGeneration, Generation, NewGeneration, as_json, of_row
 from agd.work.leases import performed
 from agd.work.shelf import model_ref
 from agd.work.workspace import Workspace
@@ -206,11 +205,16 @@ def _learned(members: Sequence[AnyRow]) -> Seen:
 def describe(workspace: Workspace, name: str) -> Generation:
     """A generation as the record has it; raises NotFoundError naming the near miss."""
     with workspace.database.read() as tx:
-        found = overviews.all_generations(tx, name)
+        found = generations.overview(tx, name)
         if not found:
             known = [row.generation for row in generations.overview(tx)]
             raise NotFoundError(f"no generation {name!r}{registry.suggestion(name, known)} (see `agd generations`)")
-    return found[0]
+        return shown(tx, found[0])
+
+
+def shown(tx: Transaction, row: AnyRow) -> Generation:
+    """A row of the generations as it is shown."""
+    return of_row(Generation, row, stages=generations.stages(tx, row.dataset_id))
 
 
 def _recipe_sha256(model: AnyRow, plan: GenerationPlan) -> str:

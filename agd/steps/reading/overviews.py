@@ -7,6 +7,7 @@ from agd.db.connection import Transaction
 from agd.db.reading import progress
 from agd.db.record import activities, datasets, generations, jobs, models, screenings
 from agd.errors import NotFoundError
+from agd.steps.generation.generating import shown
 from agd.views import (
     CampaignProgress,
     Dataset,
@@ -73,8 +74,7 @@ def all_screenings(tx: Transaction, campaign: str | None = None) -> list[Screeni
 
 def all_generations(tx: Transaction, name: str | None = None) -> list[Generation]:
     """Every generation, oldest first, or the one of that name."""
-    rows = generations.overview(tx, name)
-    return [of_row(Generation, row, stages=generations.stages(tx, row.dataset_id)) for row in rows]
+    return [shown(tx, row) for row in generations.overview(tx, name)]
 
 
 def some_jobs(tx: Transaction, ids: Collection[int]) -> list[Job]:
