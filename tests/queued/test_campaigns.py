@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fireworks import FWAction
 from fireworks.utilities.fw_serializers import load_object
 
+from agd import spec
 from agd.config import Pace, load_settings
 from agd.db.record import activities, campaigns
 from agd.db.removals import open_removal
@@ -53,6 +55,28 @@ n_warmup = 200
 is_neutral_in_common_states = false
 """
 
+FORMULAS = """\
+name = "small"
+target = "band_gap > 6 eV"
+
+[data]
+dataset = "starter"
+
+[initial]
+n = 30
+at_most = 5.0
+
+[budget]
+oracle_calls = 12
+suggestions_per_iteration = 6
+
+[oracle]
+n_trees = 10
+
+[sampler]
+n_children = 300
+"""
+
 
 def test_the_task_has_a_lasting_name(queue: Any) -> None:  # noqa: ARG001  it makes our task known
     assert type(load_object({"_fw_name": "agd.job", "job": 1})) is Job
@@ -80,6 +104,19 @@ def test_the_same_rows_as_by_the_local_engine(
     assert "small: record 1" in listed
     run_lpad(queue.launchpad, ["get_fws", "-s", "COMPLETED", "-d", "count"])
     assert capsys.readouterr().out.strip() == str(n_steps)
+
+
+def test_a_search_among_formulas_encodes_nothing(queue: Any, expected: Expected, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(FORMULAS)
+    resolved = spec.read(tmp_path / "small.toml")
+    queue.submit(resolved)
+    steps = ["train oracle", "suggest 1", "decode 1", "label 1", "record 1"]
+    assert set(queue.states()) == {f"small: {step}" for step in steps}
+    queue.work()
+    assert queue.hash() == expected(resolved)
+    assert queue.state().startswith("ended")
+    assert set(queue.states().values()) == {"COMPLETED"}
+    assert not queue.reconcile()
 
 
 @pytest.mark.slow
