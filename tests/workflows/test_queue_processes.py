@@ -88,6 +88,7 @@ def test_eight_workers_launch_each_firework_once(launchpad: LaunchPad, start: St
     assert len({one["fworker"]["name"] for one in launches}) == N_WORKERS
 
 
+@pytest.mark.slow
 def test_no_id_is_given_twice(launchpad: LaunchPad, start: Start) -> None:
     numbers = lines([start("count", "100") for _ in range(6)])
     assert sorted(map(int, numbers)) == list(range(1, 601))
