@@ -172,7 +172,7 @@ def test_a_lost_connection_is_replaced(client: QueueClient, database_url: str) -
 
     def work_slowly(session: Session) -> None:
         tries.append(session.info.backend_pid)
-        session.execute("SELECT pg_sleep(1)")
+        session.execute("SELECT pg_sleep(%s)", [0 if len(tries) > 1 else 60])
 
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as other:
         end_all = (
