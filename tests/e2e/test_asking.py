@@ -201,6 +201,7 @@ def test_what_cannot_be_asked(lab: Callable[..., Campaign]) -> None:
         Campaign.open("lab", database_url="mysql://here")
 
 
+@pytest.mark.slow
 def test_an_answer_that_will_not_come_costs_no_call(lab: Callable[..., Campaign], starter: Workspace) -> None:
     campaign = lab()
     lost = campaign.ask()[0].formula
@@ -226,6 +227,7 @@ def test_what_was_told_is_not_given_up_until_it_is_retracted(starter: Workspace,
     assert [row.formula for row in campaign.ask()] == [row.formula for row in waiting[1:]]
 
 
+@pytest.mark.slow
 def test_an_oracle_of_its_own_is_not_told(lab: Callable[..., Campaign]) -> None:
     campaign = lab(name="forest", oracle={"kind": "random_forest", "n_trees": 5})
     waiting = campaign.ask()
@@ -281,6 +283,7 @@ def test_the_same_rows_after_a_kill(lab: Callable[..., Campaign], starter: Works
     assert scalar(starter, "SELECT count(*) FROM label WHERE measurement_id IS NOT NULL") == 8
 
 
+@pytest.mark.slow
 def test_a_new_measurement_takes_the_place_of_a_retracted_one(starter: Workspace, lab: Callable[..., Campaign]) -> None:
     campaign = lab()
     first = campaign.ask()
@@ -294,6 +297,7 @@ def test_a_new_measurement_takes_the_place_of_a_retracted_one(starter: Workspace
     assert scalar(starter, "SELECT count(*) FROM measurement WHERE operator <> 'ada'") == 0
 
 
+@pytest.mark.slow
 def test_a_label_retracted_under_the_step_leaves_it_undone(starter: Workspace, lab: Callable[..., Campaign]) -> None:
     campaign = lab()
     for suggestion in campaign.ask():
@@ -324,6 +328,7 @@ def test_a_stop_reaches_the_loop(starter: Workspace, lab: Callable[..., Campaign
     assert len(campaign.ask()) == 4
 
 
+@pytest.mark.slow
 def test_what_was_over_budget_may_be_asked_for_when_a_call_comes_free(
     starter: Workspace, lab: Callable[..., Campaign]
 ) -> None:

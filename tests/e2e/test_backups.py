@@ -185,6 +185,7 @@ def test_model_files_that_stand_are_kept_and_damaged_ones_replaced(halfway: Work
     assert second.read_bytes() == content
 
 
+@pytest.mark.slow
 def test_what_is_there_is_replaced_only_by_force(halfway: Workspace, elsewhere: Workspace, tmp_path: Path) -> None:
     before = content_hash(halfway)
     back_up(halfway, tmp_path / "kept.tar")
@@ -202,6 +203,7 @@ def test_what_is_there_is_replaced_only_by_force(halfway: Workspace, elsewhere: 
     assert content_hash(elsewhere) == before
 
 
+@pytest.mark.slow
 def test_a_schema_without_rows_counts_as_empty(halfway: Workspace, elsewhere: Workspace, tmp_path: Path) -> None:
     with elsewhere.database.transaction() as tx:
         schema.upgrade(tx)
@@ -210,6 +212,7 @@ def test_a_schema_without_rows_counts_as_empty(halfway: Workspace, elsewhere: Wo
     assert content_hash(elsewhere) == content_hash(halfway)
 
 
+@pytest.mark.slow
 def test_a_failed_restore_changes_nothing(
     halfway: Workspace, elsewhere: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -147,6 +147,7 @@ def _neutral(_: str | None, workspace: Workspace, name: str) -> list[tuple[objec
         return [tuple(row) for row in rows]
 
 
+@pytest.mark.slow
 def test_a_done_campaign_is_left_alone(starter: Workspace, make_spec: MakeSpec) -> None:
     resolved = make_spec(budget=5)
     run(starter, resolved)
@@ -156,6 +157,7 @@ def test_a_done_campaign_is_left_alone(starter: Workspace, make_spec: MakeSpec) 
     assert content_hash(starter) == before
 
 
+@pytest.mark.slow
 def test_two_campaigns_share_models_and_labels(starter: Workspace, make_spec: MakeSpec) -> None:
     run(starter, make_spec("first", budget=15))
     n_labels = scalar(starter, "SELECT count(*) FROM label")

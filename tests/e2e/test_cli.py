@@ -107,6 +107,7 @@ def test_wrong_files_and_columns(cli: Cli, tmp_path: Path) -> None:
     fails(cli("data", "show", "x"), 3, "no dataset 'x'")
 
 
+@pytest.mark.slow
 def test_tables_as_spreadsheets_write_them(cli: Cli, environment: dict[str, str], tmp_path: Path) -> None:
     words = ["--name", "t", "--value-column", "Bandlücke", "--property", "band_gap", "--unit", "eV"]
     text = unicodedata.normalize("NFD", "sep=;\r\ncomposition;Bandlücke\r\nNaCl;8,5\r\nKCl;1.234,5\r\n")
@@ -149,6 +150,7 @@ def test_importing_twice_adds_nothing_and_rejects_are_named(cli: Cli, tmp_path: 
     assert json.loads(cli("data", "show", "t", "--json").out)["rejects"][0]["line"] == 3
 
 
+@pytest.mark.slow
 def test_formulas_that_read_as_words_are_told(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "notes.csv").write_text("composition\nNaCl\nUNKNOWN\n(CuSO4·5H2O)2\nFe(III)2O3\n", encoding="utf-8")
     told = cli("data", "import", "notes.csv", "--name", "notes")
@@ -182,6 +184,7 @@ def test_unknown_compositions(imported: Cli) -> None:
     assert "NaCl" in imported("why", "Cl2Na2").out
 
 
+@pytest.mark.slow
 def test_a_database_that_is_down_or_old(cli: Cli, database: Database) -> None:
     down = cli("list", AGD_DATABASE_URL="postgresql://nobody@127.0.0.1:1/none")
     fails(down, 4, "does not answer", "AGD_DATABASE_URL")

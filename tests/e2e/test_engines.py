@@ -17,10 +17,10 @@ from agd.work.workspace import Workspace
 
 MODULE = """\
 import time
-from agd.db import campaigns
+from agd.db.record import campaigns
 from agd.db.schema import server_time
 from agd.engines import Engine, Outcome
-from agd.steps import next_step, perform
+from agd.steps.campaign.stepping import next_step, perform
 
 class Third(Engine):
     '''Takes the steps one after another, and says so.'''

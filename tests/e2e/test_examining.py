@@ -124,6 +124,7 @@ def test_steps_of_dead_processes(installed: Workspace, make_spec: MakeSpec) -> N
     assert all((note.severity, "next import" in note.cure) == ("note", True) for note in notes)
 
 
+@pytest.mark.slow
 def test_campaigns_that_need_somebody(searched: Workspace) -> None:
     change(searched, "UPDATE campaign SET ended_at = NULL, end_reason = NULL")
     change(

@@ -142,6 +142,7 @@ def test_the_hash_is_kept_whenever_a_search_is_left(installed: Workspace, make_s
         assert hashes.search_now(tx, "small", 7) == before
 
 
+@pytest.mark.slow
 def test_an_answer_given_up_or_told_anew_is_part_of_what_came_later(installed: Workspace, make_spec: MakeSpec) -> None:
     campaign = Campaign(installed, open_campaign(installed, make_spec(more=EXTERNAL)), None)  # type: ignore[arg-type]
     first, second, *rest = campaign.ask()
@@ -216,6 +217,7 @@ def test_doctor_says_how_far_a_search_is_unchanged(installed: Workspace, make_sp
     assert "restore" in found.cure
 
 
+@pytest.mark.slow
 def test_definitions_changed_by_hand(installed: Workspace, make_spec: MakeSpec) -> None:
     run(installed, make_spec(more=RANDOM, budget=4))
     for statement in (

@@ -37,7 +37,7 @@ assert all(n == n_before for n in counts().values()), counts()
 """
 
 
-@pytest.mark.parametrize("n", [None, "4"])
+@pytest.mark.parametrize("n", [None, pytest.param("4", marks=pytest.mark.slow)])
 def test_what_is_loaded_meanwhile_is_held_too(n: str | None) -> None:
     environment = {name: value for name, value in os.environ.items() if name not in VARIABLES}
     environment |= {} if n is None else dict.fromkeys(VARIABLES, n)

@@ -199,6 +199,7 @@ def test_what_may_pass_is_tried_again_and_what_may_not_is_parked(
     assert queue.hash() == expected(resolved)
 
 
+@pytest.mark.slow
 def test_what_fails_again_and_again_is_parked(queue: Any, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     queue.submit(make_spec())
     patient = replace(queue.workspace, pace=replace(queue.workspace.pace, reconcile_s=0.0001))
@@ -329,6 +330,7 @@ def test_a_queue_that_says_done_where_the_record_does_not_goes_on(
     assert queue.hash() == expected(resolved)
 
 
+@pytest.mark.slow
 def test_a_record_that_is_ahead_of_the_queue_is_passed_over(
     queue: Any, make_spec: MakeSpec, expected: Expected
 ) -> None:
@@ -382,6 +384,7 @@ def test_a_stale_lock_on_a_workflow_is_taken_off(queue: Any, make_spec: MakeSpec
     assert queue.launchpad.workflows.find_one({"locked": True}) is None
 
 
+@pytest.mark.slow
 def test_a_parked_campaign_is_resumed_as_often_as_it_takes(
     queue: Any, make_spec: MakeSpec, expected: Expected, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -428,6 +431,7 @@ def test_a_long_campaign_begins_new_workflows(
     assert len(queue.states()) == 3 + 4 * n_iterations
 
 
+@pytest.mark.slow
 def test_a_run_that_outlived_its_campaign_is_cleared_away(queue: Any, make_spec: MakeSpec) -> None:
     campaign = queue.submit(make_spec())
     queue.work(1)

@@ -96,6 +96,7 @@ def advance(workspace: Workspace, campaign: Campaign, kind: str) -> Step:
     return step
 
 
+@pytest.mark.slow
 def test_a_campaign_computed_elsewhere_has_the_same_rows(
     queue: Any, make_spec: MakeSpec, expected: Callable[[ResolvedSpec], str], tmp_path: Path
 ) -> None:

@@ -88,6 +88,7 @@ def test_eight_workers_launch_each_firework_once(launchpad: LaunchPad, start: St
     assert len({one["fworker"]["name"] for one in launches}) == N_WORKERS
 
 
+@pytest.mark.slow
 def test_no_id_is_given_twice(launchpad: LaunchPad, start: Start) -> None:
     numbers = lines([start("count", "100") for _ in range(6)])
     assert sorted(map(int, numbers)) == list(range(1, 601))
@@ -171,7 +172,7 @@ def test_a_lost_connection_is_replaced(client: QueueClient, database_url: str) -
 
     def work_slowly(session: Session) -> None:
         tries.append(session.info.backend_pid)
-        session.execute("SELECT pg_sleep(1)")
+        session.execute("SELECT pg_sleep(%s)", [0 if len(tries) > 1 else 60])
 
     with psycopg.connect(database_url.replace("+psycopg", ""), autocommit=True) as other:
         end_all = (

@@ -108,8 +108,9 @@ class QueuePool:
                         if not left:
                             raise
                         continue
-                    except psycopg.OperationalError:
-                        if left < _ATTEMPTS - 1 or not session.broken:
+                    except psycopg.OperationalError as error:
+                        is_lost = session.broken or isinstance(error, errors.AdminShutdown)  # said before it hangs up
+                        if left < _ATTEMPTS - 1 or not is_lost:
                             raise
                         continue
                     session.execute("COMMIT")

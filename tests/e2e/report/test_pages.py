@@ -136,6 +136,7 @@ def test_every_kind_of_target_and_oracle(
     read_page(comparison_page(compared))
 
 
+@pytest.mark.slow
 def test_repeats_are_charged_again_in_the_published_loop_and_found_once(
     starter: Workspace, make_spec: MakeSpec, read_page: ReadPage, row: Row
 ) -> None:
