@@ -8,6 +8,7 @@ from typing import Any
 from fireworks import LaunchPad
 
 from agd.db.connection import AnyRow
+from agd.db.record import activities
 from agd.engines import Mended
 from agd.work.retrying import Verdict, judge
 from agd.work.workspace import Workspace
@@ -41,6 +42,17 @@ class Mender:
     workspace: Workspace
     launchpad: LaunchPad
     is_dry: bool = False
+
+    def bury(self, owner: str | None, what: Callable[[AnyRow], str], **whose: int) -> list[Mended]:
+        """Say of the attempts whose lease has run out that they are lost: of one `campaign_id`, or one `job_id`."""
+        with self.workspace.database.transaction() as tx:
+            expired = [lease for lease in activities.leases(tx, **whose) if lease.is_expired]
+            if expired and not self.is_dry:
+                activities.bury_expired(tx, **whose)
+        return [
+            Mended(owner, lease.fw_id, f"{what(lease)}: lost, process {lease.pid} on {lease.host} fell silent")
+            for lease in expired
+        ]
 
     def look_at(self, work: Work, document: Mapping[str, Any]) -> Mended | None:
         """Mend a firework whose worker is gone, or that failed."""
@@ -122,12 +134,11 @@ class Mender:
     def archive(self, ids: Sequence[int]) -> None:
         """Take fireworks out of the queue."""
         self.launchpad.fireworks.update_many({"fw_id": {"$in": ids}}, {"$set": {"state": "ARCHIVED"}})
-        changed = {"$set": {"state": "ARCHIVED", **{f"fw_states.{fw_id}": "ARCHIVED" for fw_id in ids}}}
         for row in list(self.launchpad.workflows.find({"nodes": {"$in": ids}}, {"nodes": 1})):
-            mine = {
-                key: value for key, value in changed["$set"].items() if key == "state" or _fw_id(key) in row["nodes"]
-            }
-            self.launchpad.workflows.find_one_and_update({"nodes": row["nodes"][0]}, {"$set": mine})
+            states = {f"fw_states.{fw_id}": "ARCHIVED" for fw_id in ids if fw_id in row["nodes"]}
+            self.launchpad.workflows.find_one_and_update(
+                {"nodes": row["nodes"][0]}, {"$set": {"state": "ARCHIVED", **states}}
+            )
 
 
 def seconds_since(launch: Mapping[str, Any]) -> float:
@@ -137,7 +148,3 @@ def seconds_since(launch: Mapping[str, Any]) -> float:
         return float("inf")
     when = datetime.fromisoformat(last) if isinstance(last, str) else last
     return (datetime.now(UTC) - (when if when.tzinfo else when.replace(tzinfo=UTC))).total_seconds()
-
-
-def _fw_id(key: str) -> int:
-    return int(key.rpartition(".")[2])

@@ -108,18 +108,11 @@ class Reconciler:
 
     def _look_at(self, row: AnyRow) -> Iterator[Mended]:
         campaign = as_campaign(row)
-        yield from self._bury(campaign)
+        yield from self._mender.bury(
+            campaign.name, lambda lease: str(Step(lease.step, lease.iteration)), campaign_id=campaign.id
+        )
         if row.parked_reason is None and row.stop_requested_at is None:
             yield from self._campaign(campaign)
-
-    def _bury(self, campaign: Campaign) -> Iterator[Mended]:
-        with self.workspace.database.transaction() as tx:
-            expired = [row for row in activities.leases(tx, campaign.id) if row.is_expired]
-            if expired and not self.is_dry:
-                activities.bury_expired(tx, campaign_id=campaign.id)
-        for row in expired:
-            step = Step(row.step, row.iteration)
-            yield Mended(campaign.name, row.fw_id, f"{step}: lost, process {row.pid} on {row.host} fell silent")
 
     def _campaign(self, campaign: Campaign) -> Iterator[Mended]:
         with self.workspace.database.read() as tx:

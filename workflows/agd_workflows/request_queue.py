@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
 
-from agd.db.record import activities, jobs
+from agd.db.record import jobs
 from agd.engines import Mended
 from agd.steps import requests
 from agd.steps.requests import Plan, Request
@@ -39,7 +39,7 @@ class RequestQueue:
 
     def look(self, request: Request, documents: Documents) -> Iterator[Mended]:
         """Compare a request with its fireworks."""
-        yield from self._bury(request)
+        yield from self.mender.bury(request.campaign, lambda _: _what(request), job_id=request.job_id)
         work = self._work(request)
         is_parked = False
         for document in documents:
@@ -67,16 +67,6 @@ class RequestQueue:
             mender.archive(waiting)
             self._queue([request.job_id])
         yield Mended(request.campaign, None, f"{_what(request)}: due and not in the queue, queued")
-
-    def _bury(self, request: Request) -> Iterator[Mended]:
-        """Say of an attempt whose lease has run out that it is lost."""
-        with self.mender.workspace.database.transaction() as tx:
-            expired = [row for row in activities.leases(tx) if row.job_id == request.job_id and row.is_expired]
-            if expired and not self.mender.is_dry:
-                activities.bury_expired(tx, job_id=request.job_id)
-        for row in expired:
-            what = f"{_what(request)}: lost, process {row.pid} on {row.host} fell silent"
-            yield Mended(request.campaign, row.fw_id, what)
 
     def _work(self, request: Request) -> Work:
         return Work(

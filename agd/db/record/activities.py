@@ -171,12 +171,20 @@ def n_steps_done(tx: Transaction, campaign_id: int) -> int:
     return int(tx.execute(found).scalar_one())
 
 
-def leases(tx: Transaction, campaign_id: int | None = None) -> Sequence[AnyRow]:
-    """The steps at work, and those whose lease has run out: rows of v_lease."""
-    return tx.execute(
-        text("SELECT * FROM v_lease WHERE CAST(:campaign AS bigint) IS NULL OR campaign_id = :campaign ORDER BY token"),
-        {"campaign": campaign_id},
-    ).all()
+_LEASES = text("""
+SELECT * FROM v_lease
+WHERE (CAST(:campaign AS bigint) IS NULL OR campaign_id = :campaign)
+  AND (CAST(:job AS bigint) IS NULL OR job_id = :job)
+ORDER BY token
+""")
+
+
+def leases(tx: Transaction, campaign_id: int | None = None, job_id: int | None = None) -> Sequence[AnyRow]:
+    """The attempts at work, and those whose lease has run out: rows of v_lease.
+
+    Those at a campaign's steps, at one job, or all.
+    """
+    return tx.execute(_LEASES, {"campaign": campaign_id, "job": job_id}).all()
 
 
 def done_kinds(tx: Transaction, iteration_id: int) -> set[str]:

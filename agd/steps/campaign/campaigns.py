@@ -92,7 +92,7 @@ def park(tx: Transaction, campaign: Campaign, step: Step, reason: str) -> None:
     """Try no step of the campaign again before somebody says so, for what became of this one."""
     campaigns.park(tx, campaign.id, reason)
     job_id = jobs.ensure(tx, job_of(campaign, step))
-    if not jobs.kept_back(tx, [jobs.step_key(campaign.name, step.kind, step.iteration)]):
+    if not kept_back(tx, campaign, [step]):
         jobs.park(tx, job_id, reason)
 
 
