@@ -90,6 +90,22 @@ def smact_metals() -> NDArray[np.bool_]:
 
 
 @cache
+def production_hhi() -> tuple[Floats, Floats]:
+    """Return atomic masses and Herfindahl-Hirschman indices of production, both `[103]`, as pymatgen has them.
+
+    The index (10.1021/cm400893e) is the sum of the squared shares, in percent, of the countries that produce the
+    element; NaN where none is listed, as for H, the noble gases but He, and what decays.
+    """
+    from pymatgen.analysis.hhi import HHIModel
+    from pymatgen.core import Element
+
+    listed = HHIModel().symbol_hhip_hhir
+    masses = np.array([float(Element(symbol).atomic_mass) for symbol in SYMBOLS])
+    indices = np.array([listed[symbol][0] if symbol in listed else np.nan for symbol in SYMBOLS])
+    return masses, indices
+
+
+@cache
 def common_states() -> tuple[tuple[int, ...], ...]:
     """Return the common oxidation states of each of the 103 elements, ascending."""
     return _column_of_states("common")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agd.cli import show
+from agd.cli.filter_words import Rules, filter_of
 from agd.cli.show import Json, console
 from agd.errors import InputError
 
@@ -51,6 +52,7 @@ def screen(
     filtered: Annotated[
         bool, typer.Option("--filtered", help="Only what the campaign's own [filter] lets through.")
     ] = False,
+    rule: Rules = None,
     novel: Annotated[bool, typer.Option(help="Leave out what the screener has a label of.")] = True,
     limit: Annotated[int | None, typer.Option(min=1, max=show.MAX_INT, help="Read so many rows of the pool.")] = None,
     formula_column: Annotated[
@@ -84,6 +86,7 @@ def screen(
         limit=limit,
         formula_column=formula_column,
         is_filtered=filtered,
+        filter=filter_of(rule),
     )
     if detach and pool == "-":
         raise InputError("--detach: a worker cannot read this terminal's standard input: name a file or a data set")

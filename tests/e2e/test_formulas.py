@@ -1,6 +1,7 @@
 """Campaigns that search among formulas: no autoencoder, no latents; parents, filters, and labels that are known."""
 
 import csv
+import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -9,8 +10,10 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from agd import spec
+from agd.cli.app import app
 from agd.db.connection import Database
 from agd.db.record import activities, hashes
 from agd.db.removals import open_removal
@@ -259,3 +262,38 @@ def test_a_screening_lets_through_what_the_search_does(starter: Workspace, formu
     assert {hit.reduced_formula for hit in strict.top} == {"NaCl", "CaO"}
     assert strict.stages["within the campaign's filter"] == 2
     assert ScreeningPlan.of_request(replace(plan_, is_filtered=True).as_request()).is_filtered
+
+
+def test_a_screening_takes_further_rules(
+    starter: Workspace, formulas: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(starter, formulas(budget=8, more=ANALOGUE))
+    pool = tmp_path / "pool.csv"
+    pool.write_text("formula\nLiF\nNaCl\nNa7Cl5\nBN\nCaO\nSrFeN3\n")
+    monkeypatch.setenv("AGD_DATABASE_URL", starter.database.url)
+    monkeypatch.setenv("AGD_HOME", str(tmp_path))
+    words = ["screen", "small", "--pool", str(pool), "--screener", "baseline", "-o", "n_trees=5", "--no-novel"]
+    words += ["--target", "band_gap > 0.1 eV", "--json"]
+    rules = ["--filter", "elements_denied=F", "--filter", "has_metal=true", "--filter", "is_known_or_analogue=true"]
+    ran = CliRunner().invoke(app, [*words, *rules])
+    assert ran.exit_code == 0, ran.output
+    (told,) = json.loads(ran.stdout)["screenings"]
+    assert list(told["stages"].items())[3:-1] == [
+        ("within trims", 6),
+        ("valid", 5),
+        ("without: holds F", 4),
+        ("without: holds no metal", 3),
+        ("without: neither known nor an analogue of a known composition", 2),
+    ]
+    assert told["criteria"]["filter"] == {
+        "elements_denied": ["F"],
+        "has_metal": True,
+        "is_known_or_analogue": True,
+    }
+    assert {hit["reduced_formula"] for hit in told["top"]} == {"NaCl", "CaO"}
+    for rule, message in {
+        "has_metl=true": "--filter has_metl=true: a filter has no option 'has_metl': did you mean 'has_metal'?",
+        "max_atoms=40": "--filter max_atoms: has an option of its own, --max-atoms: say it there",
+    }.items():
+        ran = CliRunner().invoke(app, [*words, "--filter", rule])
+        assert str(ran.exception) == message

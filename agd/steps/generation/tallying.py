@@ -13,7 +13,7 @@ from agd.chem import validity
 from agd.chem.distinct import Seen, keys_of
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import reduce_counts
-from agd.filters import VALIDITY, Trims
+from agd.filters import VALIDITY, Filter, FilterOptions
 from agd.policies import KeepPolicy
 from agd.types import Counts
 
@@ -28,9 +28,9 @@ class Keeping:
     max_count: int | None = None
 
     @property
-    def trims(self) -> Trims:
+    def trims(self) -> FilterOptions:
         """The largest compositions that are stored."""
-        return Trims(self.max_elements, self.max_atoms, self.max_count)
+        return FilterOptions(max_elements=self.max_elements, max_atoms=self.max_atoms, max_count=self.max_count)
 
     def as_json(self) -> dict[str, object]:
         """The rule as the record keeps it."""
@@ -141,7 +141,7 @@ class Gathering:
         verdicts = validity.assess(reduced)
         is_valid = verdicts.is_valid
         is_novel = ~self.known.holds(reduced)
-        is_within = self.keeping.trims.judge(reduced).mask
+        is_within = Filter(self.keeping.trims).judge(reduced).mask
         self.n_within_trims += int(is_within.sum())
         self.n_left_valid += int((is_within & is_valid).sum())
         self.n_left_novel += int((is_within & is_valid & is_novel).sum())
@@ -176,7 +176,7 @@ class Gathering:
     def stages(self) -> list[tuple[str, int]]:
         """(name, number left) in order: samples first, then distinct compositions; trims only if there are any."""
         found = [("sampled", self.n_sampled), ("decoded", self.n_decoded), ("distinct", len(self.tally))]
-        if self.keeping.trims != Trims():
+        if self.keeping.trims != FilterOptions():
             found.append(("within trims", self.n_within_trims))
         return [*found, ("valid", self.n_left_valid), ("novel", self.n_left_novel)]
 

@@ -17,15 +17,16 @@ import numpy as np
 from agd.chem.distinct import Seen
 from agd.chem.identity import identify
 from agd.db.connection import Transaction
-from agd.db.record import activities, jobs, models, screenings, stages
+from agd.db.record import activities, jobs, known_datasets, models, screenings, stages
 from agd.errors import InputError
-from agd.filters import PUBLISHED_TRIMS
+from agd.filters import NOTHING, PUBLISHED_TRIMS, Filter, FilterOptions
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
-from agd.steps.campaign.known import filter_of, reference
+from agd.steps.campaign.known import reference
 from agd.steps.campaign.training_sets import Labels, of_campaign
 from agd.steps.data.compositions import counts_of, store_compositions
+from agd.steps.data.known import filter_among, filter_of
 from agd.steps.data.pools import Pool, open_pool
 from agd.steps.models import plugin_options
 from agd.steps.models.training import Recipe, Trained, look_up, train_by_hand
@@ -99,16 +100,19 @@ class ScreeningPlan:
     limit: int | None = None
     formula_column: str | None = None
     is_filtered: bool = False
+    filter: FilterOptions = NOTHING
 
     def as_request(self) -> dict[str, Any]:
         """The plan in plain values of JSON."""
-        return asdict(self)
+        asked = {key: value for key, value in asdict(self).items() if key != "filter"}
+        return {**asked, **({"filter": given} if (given := self.filter.given()) else {})}
 
     @classmethod
     def of_request(cls, request: Mapping[str, Any]) -> Self:
         """The plan that such values stand for."""
         choice = ScreenerChoice.of_request(request["choice"])
-        return cls(**{**request, "roles": tuple(request["roles"]), "choice": choice})
+        rule = FilterOptions.model_validate(request.get("filter", {}))
+        return cls(**{**request, "roles": tuple(request["roles"]), "choice": choice, "filter": rule})
 
     def criteria(self, campaign: Campaign) -> Criteria:
         """What a composition must be to be picked; raises InputError where the target is another property's."""
@@ -122,6 +126,7 @@ class ScreeningPlan:
             is_novel=self.is_novel,
             limit=self.limit,
             is_filtered=self.is_filtered,
+            filter=self.filter,
         )
 
 
@@ -261,7 +266,8 @@ def _screen(
             }
             with workspace.database.read() as tx:
                 rule = filter_of(campaign.spec.filter, reference(tx, campaign))
-            funnel = Funnel(criteria, at_work, rule)
+                further = _further(tx, campaign, criteria)
+            funnel = Funnel(criteria, at_work, rule, further)
             for chunk in pool.chunks(criteria.limit):
                 funnel.take(chunk)
                 progress(chunk.done, chunk.total, f"{funnel.n_read:,} formulas read")
@@ -284,6 +290,11 @@ def _screen(
                     _store_hits(tx, screening_id, at_work[role].hits, criteria.target, activity_id)
             activities.finish(tx, activity_id)
     return funnel.n_read
+
+
+def _further(tx: Transaction, campaign: Campaign, criteria: Criteria) -> Filter:
+    """The filter that was asked for besides the campaign's own."""
+    return filter_among(tx, criteria.filter, known_datasets.of(tx, campaign.id), f"campaign {campaign.name!r}")
 
 
 def _at_work(workspace: Workspace, trained: Trained) -> ScreenerAtWork:
