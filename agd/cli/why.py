@@ -103,8 +103,10 @@ def _sample_line(sample: int, generation: str, made_by: tuple[str, str, int | No
 
 
 def _add_screening(tree: Tree, hit: "PickedBy") -> None:
+    judge = f"the [bold]{hit.role}[/] screener" if hit.role != "model" else f"model version {hit.model_version_id}"
+    whose = "" if hit.campaign is None else f" of campaign [bold]{escape(hit.campaign)}[/]"
     node = tree.add(
-        f"picked by the [bold]{hit.role}[/] screener of campaign [bold]{escape(hit.campaign)}[/] on "
+        f"picked by {judge}{whose} on "
         f"{text(hit.screened_at)}: rank {text(hit.rank)} of {text(hit.n_hits)}, [bold]"
         f"{text(hit.value)} +- {text(hit.uncertainty)} {hit.unit}[/] (a prediction, no label)"
     )

@@ -101,7 +101,7 @@ class TrainedOn:
 class PickedBy:
     """A hit of a screening: v_screening_hit, with its criteria and the generator of its pool, if one made it."""
 
-    campaign: str
+    campaign: str | None
     role: str
     rank: int
     reduced_formula: str
@@ -118,7 +118,7 @@ class PickedBy:
     agd_version: str
     host: str
     screening_id: int
-    campaign_id: int
+    campaign_id: int | None
     model_version_id: int
     composition_id: int
     activity_id: int
