@@ -17,11 +17,17 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from agd import registry
 from agd.chem import smact_validity, validity
 from agd.chem.analogues import Analogues
+from agd.chem.distinct import keys_of
 from agd.chem.elements import N_ELEMENTS, SYMBOLS, common_states, production_hhi, smact_metals
+from agd.chem.identity import identify
 from agd.types import Counts
 
 VALIDITY: Final = f"{validity.RULE} v{validity.RULE_VERSION}"
 """How the record names the rule that `valid` stands for."""
+
+NOT_NEUTRAL: Final = "not charge neutral"
+NOT_BALANCED: Final = "not electronegativity balanced"
+"""The words for who does not pass the two parts of it."""
 
 Answer: TypeAlias = tuple[NDArray[np.bool_], str]
 """Who passes `[n]`, and the words for who does not."""
@@ -83,11 +89,11 @@ def _common_states(asked: Asked, _: object) -> Iterator[Answer]:
 
 
 def _charge_neutral(asked: Asked, _: object) -> Iterator[Answer]:
-    yield asked.verdicts.is_charge_neutral, "not charge neutral"
+    yield asked.verdicts.is_charge_neutral, NOT_NEUTRAL
 
 
 def _electronegativity_balanced(asked: Asked, _: object) -> Iterator[Answer]:
-    yield asked.verdicts.is_electronegativity_balanced, "not electronegativity balanced"
+    yield asked.verdicts.is_electronegativity_balanced, NOT_BALANCED
 
 
 def _smact_valid(asked: Asked, _: object) -> Iterator[Answer]:
@@ -239,14 +245,51 @@ VALID: Final = Filter(FilterOptions(is_charge_neutral=True, is_electronegativity
 """The published validity (arXiv 2103.00608), which screening and generation mean by `valid`."""
 
 
+N_SAMPLED: Final = 20
+"""Of those that are refused for one reason, how many are kept."""
+
+
+@dataclass(slots=True)
+class Refused:
+    """By reason, a sample of what was refused: those whose hashes are the smallest, in whatever order they come."""
+
+    _by_reason: dict[str, tuple[NDArray[np.uint64], Counts]] = field(default_factory=dict)
+
+    def add(self, reason: str, counts: Counts) -> None:
+        """Take note of reduced compositions `[n, 103]` that were refused for it."""
+        if not len(counts):
+            return
+        keys = keys_of(counts)[:, 0]
+        if reason in self._by_reason:
+            before, rows = self._by_reason[reason]
+            if len(before) == N_SAMPLED:
+                is_near = keys < before[-1]
+                keys, counts = keys[is_near], counts[is_near]
+            keys, counts = np.concatenate([before, keys]), np.concatenate([rows, counts])
+        found, first = np.unique(keys, return_index=True)
+        self._by_reason[reason] = found[:N_SAMPLED], counts[first[:N_SAMPLED]]
+
+    def rows(self) -> list[tuple[str, str]]:
+        """(reason, reduced formula) of the sample."""
+        reasons = [reason for reason, (keys, _) in self._by_reason.items() for _ in keys]
+        if not reasons:
+            return []
+        named = identify(np.concatenate([counts for _, counts in self._by_reason.values()]))
+        return list(dict.fromkeys(zip(reasons, named.reduced_formula, strict=True)))
+
+
 @dataclass(slots=True)
 class Sieve:
-    """A filter that counts what it is asked, and how many each of its rules leaves; `name` is that of all in one."""
+    """A filter that counts what it is asked and how many each of its rules leaves, and keeps a sample of the others.
+
+    `name` is that of the stage where all rules are one.
+    """
 
     rule: Filter
     name: str | None = None
+    refused: Refused = field(default_factory=Refused)
     n_judged: int = 0
-    _refused: dict[str, int] = field(default_factory=dict)
+    _n_refused: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self(np.zeros((0, N_ELEMENTS), np.int32))  # so that each of its rules is a stage, whatever comes
@@ -256,12 +299,14 @@ class Sieve:
         self.n_judged += len(counts)
         is_left = np.ones(len(counts), np.bool_)
         for passed, why in self.rule.judge(counts).asked:
-            self._refused[why] = self._refused.get(why, 0) + int((is_left & ~passed).sum())
+            is_refused = is_left & ~passed
+            self._n_refused[why] = self._n_refused.get(why, 0) + int(is_refused.sum())
+            self.refused.add(why, counts[is_refused])
             is_left &= passed
         return is_left
 
     def stages(self) -> list[tuple[str, int]]:
         """(stage, how many it left) in order: of the filter as a whole where it has a name, else of each rule."""
-        names = [f"without: {why}" for why in self._refused]
-        left = list(accumulate((self.n_judged, *(-n for n in self._refused.values()))))
+        names = [f"without: {why}" for why in self._n_refused]
+        left = list(accumulate((self.n_judged, *(-n for n in self._n_refused.values()))))
         return list(zip(names, left[1:], strict=True)) if self.name is None else [(self.name, left[-1])]

@@ -12,7 +12,7 @@ from agd.cli.show import Json, console, text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agd.views import Label, Lineage, ModelOnTheWay, PickedBy, SuggestedKnowing
+    from agd.views import Label, Lineage, ModelOnTheWay, PickedBy, Refusal, SuggestedKnowing
 
 _SHOWN_ITERATIONS = 12
 
@@ -59,6 +59,7 @@ def _tree(found: "Lineage") -> Tree:
     for campaign in dict.fromkeys(row.campaign for row in found.suggestions):
         rows = [row for row in found.suggestions if row.campaign == campaign]
         _add_suggestions(tree.add(f"[bold]campaign {escape(campaign)}[/]"), rows, labels)
+    _add_refusals(tree, found.refusals)
     used = {row.label_id for row in found.suggestions}
     for label in found.labels:
         if label.source_kind != "dataset" and label.label_id not in used:
@@ -151,6 +152,15 @@ def _add_suggestions(node: Tree, rows: "Sequence[SuggestedKnowing]", labels: "Ma
     if others:
         shown = ", ".join(others[:_SHOWN_ITERATIONS]) + (" ..." if len(others) > _SHOWN_ITERATIONS else "")
         node.add(f"suggested {len(others)} more times, not charged (iteration.rank: {shown})")
+
+
+def _add_refusals(tree: Tree, rows: "Sequence[Refusal]") -> None:
+    """The first refusal of each kind, and how many like it followed."""
+    alike: dict[tuple[str | None, ...], list[Refusal]] = {}
+    for row in rows:
+        alike.setdefault((row.campaign, row.pool, row.generation, row.reason), []).append(row)
+    for first, *others in alike.values():
+        tree.add(escape(first.words) + (f"; {len(others)} times more" if others else ""))
 
 
 def _learned_line(learned: "Mapping[int, int]") -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -9,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from pymatgen.core import Composition
 from sqlalchemy import text
 from typer.testing import CliRunner
 
@@ -145,8 +147,29 @@ def test_what_the_filter_leaves_is_counted_by_stage(starter: Workspace, formulas
     assert "without: not neutral in common oxidation states" in names
     assert "without: neither known nor an analogue of a known composition" in names
     assert all(row.n_left <= row.n_in for row in rows)
+    with starter.database.read() as tx:
+        refused = tx.execute(text("SELECT * FROM v_rejection ORDER BY iteration, reason, reduced_formula")).all()
+        assert [law.what for law in checks.CONTRADICTIONS if checks.n_against(tx, law)] == []
+    assert {(row.campaign, row.activity) for row in refused} == {("small", "suggest")}
+    assert max(Counter((row.iteration, row.reason) for row in refused).values()) == 20
+    assert {f"without: {row.reason}" for row in refused} <= set(names)
+    assert all("F" in Composition(row.reduced_formula) for row in refused if row.reason == "holds F")
+    assert all(row.n_refused > 0 for row in refused)
+    unknown = next(row for row in refused if not scalar(
+        starter, f"SELECT count(*) FROM composition WHERE reduced_formula = '{row.reduced_formula}'"
+    ))  # fmt: skip
+    with pytest.raises(NotFoundError, match=f"refused in iteration {unknown.iteration} of small: {unknown.reason}"):
+        why(starter, unknown.reduced_formula)
     assert scalar(starter, "SELECT count(*) FROM composition c JOIN suggestion s ON s.composition_id = c.id"
                   " WHERE c.n_elements > 3 OR c.chemical_system ~ '(^|-)F(-|$)'") == 0  # fmt: skip
+
+
+def refused_in(workspace: Workspace) -> list[tuple[object, ...]]:
+    with workspace.database.read() as tx:
+        found = tx.execute(
+            text("SELECT iteration, reason, reduced_formula, n_refused FROM v_rejection ORDER BY 1, 2, 3")
+        )
+        return [tuple(row) for row in found]
 
 
 @pytest.mark.parametrize("more", [ANALOGUE, RETRIEVAL], ids=["analogue", "retrieval"])
@@ -170,6 +193,7 @@ def test_a_broken_run_in_another_record_has_the_same_hash(
         with limited_threads(1):
             perform(other_record, campaign, step)
     assert content_hash(other_record) == content_hash(starter)
+    assert refused_in(other_record) == refused_in(starter)
     with starter.database.transaction() as tx:
         open_removal(tx, "a test")
         tx.execute(text("UPDATE suggestion_parent SET operator = 'a wish' WHERE suggestion_id ="

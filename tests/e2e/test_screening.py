@@ -228,6 +228,17 @@ def test_the_funnel_of_a_file(workspace: Workspace, pool: str) -> None:
     assert scalar(workspace, "SELECT count(*) FROM composition") - n_before <= told.n_shared + 6
     assert scalar(workspace, "SELECT count(*) FROM verdict v JOIN screening_hit h USING (composition_id)") > 0
     assert told.n_read == 15
+    refused = rows(workspace, "SELECT campaign, pool, activity, reason, reduced_formula FROM v_rejection")
+    assert sorted(refused) == [
+        ("small", "pool.csv", "screen", "an element more than 7 times", "Li8OF8"),
+        ("small", "pool.csv", "screen", "more than 20 atoms", "Al11O17F5"),
+        ("small", "pool.csv", "screen", "more than 5 elements", "CsKRbNaLiF5"),
+        ("small", "pool.csv", "screen", "not charge neutral", "Na7Cl5"),
+    ]
+    with pytest.raises(
+        NotFoundError, match=r"Na7Cl5 is not .*: refused in a screening of pool.csv for small: not charge"
+    ):
+        why(workspace, "Na7Cl5")
 
 
 def test_a_second_run_adds_nothing(workspace: Workspace, pool: str) -> None:

@@ -1,5 +1,6 @@
 import inspect
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.cli.screen import screen
 from agd.errors import InputError
-from agd.filters import PUBLISHED_TRIMS, VALID, Filter, FilterOptions, Rule
+from agd.filters import N_SAMPLED, PUBLISHED_TRIMS, VALID, Filter, FilterOptions, Refused, Rule, Sieve
 from agd.steps.screening.screening import ScreeningPlan
 from agd.types import Counts
 
@@ -70,9 +71,21 @@ def test_the_first_that_was_not_passed_is_the_reason(rule: Filter, reasons: list
     assert judged.mask.tolist() == [reason is None for reason in reasons]
 
 
+_ASKING: dict[str, Any] = {
+    **dict.fromkeys(FilterOptions.model_fields, True),
+    "elements_allowed": ("Na", "Cl"),
+    "elements_denied": ("F",),
+    "must_contain": ("Na",),
+    "max_hhi": 2500,
+    **PUBLISHED_TRIMS.given(),
+}
+
+
 def test_nothing_is_judged_of_nothing() -> None:
-    judged = Filter(PUBLISHED_TRIMS).judge(np.zeros((0, 103), np.int32))
+    rule = Filter(FilterOptions(**_ASKING), Analogues.of(counts_of(["NaCl"])))
+    judged = rule.judge(np.zeros((0, 103), np.int32))
     assert (judged.mask.tolist(), judged.reasons) == ([], [])
+    assert len(judged.asked) == len(FilterOptions.model_fields)
 
 
 def test_a_screening_trims_as_published_unless_told_otherwise() -> None:
@@ -143,3 +156,31 @@ def test_a_filter_is_said_in_words(words: list[str], given: dict[str, object]) -
 def test_a_wrong_word_is_named(words: list[str], message: str) -> None:
     with pytest.raises(InputError, match=re.escape(message)):
         key_values.parse(FilterOptions, words, flag="--filter", owner="the filter")
+
+
+def test_a_sample_of_the_refused_is_the_same_in_whatever_order_they_come() -> None:
+    formulas = [f"{metal}{n}{anion}" for metal in ("Na", "K", "Ca") for n in range(1, 12) for anion in ("Cl", "O", "F")]
+    counts = counts_of(formulas)
+    whole, parts = Refused(), Refused()
+    whole.add("why", counts)
+    for part in np.array_split(np.random.default_rng(3).permutation(len(counts)), 9):
+        parts.add("why", counts[part])
+        parts.add("why", counts[part[:2]])
+    assert sorted(whole.rows()) == sorted(parts.rows())
+    assert len(whole.rows()) == N_SAMPLED < len(counts)
+    assert {formula for _, formula in whole.rows()} <= set(identify(counts).reduced_formula)
+    assert Refused().rows() == []
+
+
+def test_a_sieve_counts_and_keeps_what_each_rule_refuses_first() -> None:
+    sieve = Sieve(Filter(FilterOptions(must_contain=("Na",), is_charge_neutral=True)))
+    assert sieve(counts_of(["NaCl", "KCl", "KF"])).tolist() == [True, False, False]
+    assert sieve(counts_of(["Na2Cl3", "K2Cl3"])).tolist() == [False, False]
+    assert sieve.stages() == [("without: holds no Na", 2), ("without: not charge neutral", 1)]
+    refused = [
+        ("holds no Na", "K2Cl3"),
+        ("holds no Na", "KCl"),
+        ("holds no Na", "KF"),
+        ("not charge neutral", "Na2Cl3"),
+    ]
+    assert sorted(sieve.refused.rows()) == refused

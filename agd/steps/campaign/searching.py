@@ -66,7 +66,8 @@ class Past:
 class Suggested:
     """A batch, as in Proposals, with latents for all or none; none of it where the sampler has nothing left.
 
-    `parents` are (rank, reduced formula, operator), `left` (stage of the filter, how many compositions it left).
+    `parents` are (rank, reduced formula, operator), `left` (stage of the filter, how many compositions it left),
+    `refused` (reason, reduced formula) of a sample of the others.
     """
 
     is_exhausted: bool
@@ -77,6 +78,7 @@ class Suggested:
     acquisition: Floats
     parents: Sequence[tuple[int, str, str]] = ()
     left: Sequence[tuple[str, int]] = ()
+    refused: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,6 +185,7 @@ def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) 
             for parent in parents
         ],
         left=[("judged", sieve.n_judged), *sieve.stages()] if sieve.n_judged else [],
+        refused=sieve.refused.rows(),
     )
 
 
@@ -225,6 +228,7 @@ def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _p
         campaigns.store_parents(tx, activity_id, iteration_id, rows)
     if batch.left:
         stages.store(tx, activity_id, [(name, n_left) for name, n_left in batch.left])
+        stages.store_refused(tx, activity_id, [(reason, formula) for reason, formula in batch.refused])
 
 
 def _sampler(spec: CampaignSpec) -> Sampler:

@@ -8,7 +8,7 @@ import numpy as np
 from agd.chem.distinct import Seen
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
-from agd.filters import NOTHING, VALID, VALIDITY, Filter, FilterOptions, Sieve
+from agd.filters import NOTHING, VALID, VALIDITY, Filter, FilterOptions, Refused, Sieve
 from agd.protocols import Oracle
 from agd.steps.data.pools import Chunk
 from agd.target import Target
@@ -116,15 +116,16 @@ class Funnel:
     n_read: int = 0
     n_parsed: int = 0
     n_distinct: int = 0
+    refused: Refused = field(default_factory=Refused)
     sieves: list[Sieve] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sieves = [Sieve(Filter(self.criteria.trims), "within trims")]
+        self.sieves = [Sieve(Filter(self.criteria.trims), "within trims", self.refused)]
         if self.criteria.is_valid:
-            self.sieves.append(Sieve(VALID, "valid"))
+            self.sieves.append(Sieve(VALID, "valid", self.refused))
         if self.criteria.is_filtered:
-            self.sieves.append(Sieve(self.rule, "within the campaign's filter"))
-        self.sieves.append(Sieve(self.further))
+            self.sieves.append(Sieve(self.rule, "within the campaign's filter", self.refused))
+        self.sieves.append(Sieve(self.further, None, self.refused))
 
     def take(self, chunk: Chunk) -> None:
         """Let the rows of a chunk through as far as they come."""

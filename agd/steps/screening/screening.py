@@ -342,6 +342,7 @@ def _screen(
                 if screening_id is not None:
                     stages.store(tx, activity_id, funnel.stages(role), role)
                     _store_hits(tx, screening_id, at_work[role].hits, criteria.target, activity_id)
+            stages.store_refused(tx, activity_id, funnel.refused.rows())
             activities.finish(tx, activity_id)
     return funnel.n_read
 

@@ -1,4 +1,4 @@
-"""A model screens a pool without a campaign.
+"""A sample of what filters refuse is kept, and a model screens a pool without a campaign.
 
 Revision ID: 0013
 Revises: 0011
@@ -65,14 +65,50 @@ UNION ALL SELECT 'campaign', campaign_id, 'takes for known', 'dataset', dataset_
 UNION ALL SELECT 'suggestion', suggestion_id, 'labelled anew', 'label', label_id FROM label_replacement
 """
 
+V_REJECTION = """
+CREATE OR REPLACE VIEW v_rejection AS
+SELECT k.name AS campaign, i.number AS iteration, a.kind AS activity, s.pool, d.name AS generation, r.reason,
+       r.reduced_formula, (SELECT max(t.n_in - t.n_left) FROM stage t
+                           WHERE t.activity_id = r.activity_id AND t.name = 'without: ' || r.reason) AS n_refused,
+       a.started_at AS refused_at, a.agd_version, a.host, r.activity_id, k.id AS campaign_id, a.iteration_id
+FROM rejection_sample r
+JOIN activity a ON a.id = r.activity_id
+LEFT JOIN LATERAL (SELECT min(g.source) AS pool, min(g.campaign_id) AS campaign_id FROM screening g
+                   WHERE g.activity_id = r.activity_id) s ON true
+LEFT JOIN dataset d ON d.activity_id = r.activity_id
+LEFT JOIN campaign k ON k.id = coalesce(a.campaign_id, s.campaign_id)
+LEFT JOIN iteration i ON i.id = a.iteration_id
+"""
+
 ROLES = "baseline: initial labels; al: initial labels and the campaign's"
 WITH_MODEL = f"{ROLES}; model: whatever it was trained on"
 FOR_WHOM = "for whom, NULL where a model was asked for by itself"
 
-KEPT = {"screening WHERE role = 'model'": "screenings by a model"}
+KEPT = {"screening WHERE role = 'model'": "screenings by a model", "rejection_sample": "samples of what was refused"}
 
 
 def upgrade() -> None:
+    op.create_table(
+        "rejection_sample",
+        sa.Column("activity_id", sa.BigInteger(), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False, comment="the first rule of a filter that it did not pass"),
+        sa.Column(
+            "reduced_formula", sa.Text(), nullable=False, comment="of a composition, which need not be in the record"
+        ),
+        sa.CheckConstraint("reason <> ''", name=op.f("ck_rejection_sample_reason_is_given")),
+        sa.CheckConstraint("reduced_formula <> ''", name=op.f("ck_rejection_sample_formula_is_given")),
+        sa.ForeignKeyConstraint(["activity_id"], ["activity.id"], name=op.f("fk_rejection_sample_activity_id")),
+        sa.PrimaryKeyConstraint("activity_id", "reason", "reduced_formula", name=op.f("pk_rejection_sample")),
+    )
+    op.create_index("ix_rejection_sample_formula", "rejection_sample", ["reduced_formula"])
+    op.execute(
+        "CREATE TRIGGER defend_table BEFORE TRUNCATE ON rejection_sample"
+        " FOR EACH STATEMENT EXECUTE FUNCTION agd_defend()"
+    )
+    for event, name in (("DELETE", "defend_rows"), ("UPDATE", "defend_values")):
+        op.execute(
+            f"CREATE TRIGGER {name} BEFORE {event} ON rejection_sample FOR EACH ROW EXECUTE FUNCTION agd_defend('', '')"
+        )
     op.alter_column("screening", "campaign_id", nullable=True, comment=FOR_WHOM, existing_type=sa.BigInteger())
     op.alter_column("screening", "role", comment=WITH_MODEL, existing_type=sa.Text(), existing_comment=ROLES)
     op.drop_constraint(op.f("ck_screening_role_is_known"), "screening")
@@ -80,7 +116,7 @@ def upgrade() -> None:
     op.create_check_constraint(
         op.f("ck_screening_screener_has_campaign"), "screening", "campaign_id IS NOT NULL OR role = 'model'"
     )
-    for view in (V_SCREENING_HIT, V_LINEAGE):
+    for view in (V_SCREENING_HIT, V_LINEAGE, V_REJECTION):
         op.execute(view)
 
 
@@ -91,6 +127,8 @@ def downgrade() -> None:
             raise RuntimeError(
                 f"revision {down_revision} has no place for {what}, and the record has some: nothing was changed"
             )
+    op.execute("DROP VIEW v_rejection")
+    op.drop_table("rejection_sample")
     op.execute(_COMPLETED.V_SCREENING_HIT.replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))
     op.execute(_FORMULAS.V_LINEAGE)
     op.drop_constraint(op.f("ck_screening_screener_has_campaign"), "screening")
