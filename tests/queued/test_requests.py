@@ -192,6 +192,7 @@ def test_a_request_in_several_parameters_is_understood() -> None:
         ScreeningPlan("small", "starter", ("al",), ScreenerChoice(options=("n_trees=5",)), limit=3),
         ScreeningPlan(None, "starter", target="band_gap > 5 eV", filter=FilterOptions(must_contain=("O",)), model="3"),
         GenerationPlan("g", 3, 30, keeping=Keeping("valid", max_count=2)),
+        GenerationPlan("g", 3, 30, keeping=Keeping(filter=FilterOptions(elements_denied=("F", "Cl")))),
     ],
 )
 def test_a_request_is_plain_and_whole(plan: ScreeningPlan | GenerationPlan) -> None:
