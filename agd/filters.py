@@ -18,7 +18,15 @@ from agd import registry
 from agd.chem import smact_validity, validity
 from agd.chem.analogues import Analogues
 from agd.chem.distinct import keys_of
-from agd.chem.elements import N_ELEMENTS, SYMBOLS, common_states, production_hhi, smact_metals
+from agd.chem.elements import (
+    MAGPIE_PROPERTIES,
+    N_ELEMENTS,
+    SYMBOLS,
+    common_states,
+    magpie_properties,
+    production_hhi,
+    smact_metals,
+)
 from agd.chem.identity import identify
 from agd.types import Counts
 
@@ -78,9 +86,9 @@ def _even_electrons(asked: Asked, _: object) -> Iterator[Answer]:
 
 
 def _hhi(asked: Asked, most: float) -> Iterator[Answer]:
-    masses, indices = production_hhi()
-    weights = asked.counts * masses
-    found = np.where(asked.counts > 0, weights * indices, 0.0).sum(axis=1) / weights.sum(axis=1)
+    is_there, masses = asked.counts > 0, asked.counts * magpie_properties()[:, MAGPIE_PROPERTIES.index("AtomicWeight")]
+    weighed = np.where(is_there, masses * production_hhi(), 0.0).sum(axis=1)
+    found = weighed / np.where(is_there, masses, 0.0).sum(axis=1)
     yield found <= most, f"production concentrated beyond {most:g}"  # NaN, where one has no index, is not below
 
 

@@ -90,19 +90,13 @@ def smact_metals() -> NDArray[np.bool_]:
 
 
 @cache
-def production_hhi() -> tuple[Floats, Floats]:
-    """Return atomic masses and Herfindahl-Hirschman indices of production, both `[103]`, as pymatgen has them.
+def production_hhi() -> Floats:
+    """Return the Herfindahl-Hirschman index of each element's production `[103]` (10.1021/cm400893e).
 
-    The index (10.1021/cm400893e) is the sum of the squared shares, in percent, of the countries that produce the
-    element; NaN where none is listed, as for H, the noble gases but He, and what decays.
+    It is the sum of the squared shares, in percent, of the countries that produce the element; NaN where none is
+    listed, as for H, the noble gases but He, and what decays.
     """
-    from pymatgen.analysis.hhi import HHIModel
-    from pymatgen.core import Element
-
-    listed = HHIModel().symbol_hhip_hhir
-    masses = np.array([float(Element(symbol).atomic_mass) for symbol in SYMBOLS])
-    indices = np.array([listed[symbol][0] if symbol in listed else np.nan for symbol in SYMBOLS])
-    return masses, indices
+    return _column_of_numbers("production_hhi")
 
 
 @cache
