@@ -61,7 +61,7 @@ def screen(
     max_count: Annotated[int, typer.Option(min=1, max=show.MAX_INT, help="Atoms of one element.")] = 7,
     valid: Annotated[bool, typer.Option(help="Only charge-neutral, electronegativity-balanced ones.")] = True,
     filtered: Annotated[
-        bool, typer.Option("--filtered", help="Only what the campaign's own [filter] lets through.")
+        bool, typer.Option("--filtered", help="Only what the campaign's own \\[filter] lets through.")
     ] = False,
     rule: Rules = None,
     novel: Annotated[bool, typer.Option(help="Leave out what the screener has a label of.")] = True,
