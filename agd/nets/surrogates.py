@@ -14,6 +14,9 @@ Surrogate: TypeAlias = Literal["extra_trees", "gaussian_process"]
 N_TREES = 80
 MAX_FEATURES = 0.4
 
+_NOISES = (1e-4, 1e-2, 0.1, 0.3)
+"""Variances of the noise, in units of the values', among which the evidence chooses: descriptors do not tell all."""
+
 
 def believe(
     kind: Surrogate, features: NDArray[np.floating], values: Floats, asked: NDArray[np.floating], *, seed: int
@@ -41,10 +44,12 @@ def believe(
 
 
 def _process(features: NDArray[np.floating], values: Floats, asked: NDArray[np.floating]) -> tuple[Floats, Floats]:
-    from agd.nets.gp import GaussianProcess
+    from agd.nets.gp import GaussianProcess, fit_length_scale_and_noise
 
     known = np.asarray(features, np.float64)
     centre, scale = known.mean(axis=0), known.std(axis=0)
     varies = scale > 0.0
     standard = [(np.asarray(rows, np.float64)[:, varies] - centre[varies]) / scale[varies] for rows in (known, asked)]
-    return GaussianProcess.fit(standard[0], values).posterior(standard[1])
+    targets = (values - values.mean()) / (values.std() or 1.0)
+    length_scale, noise = fit_length_scale_and_noise(standard[0], targets, _NOISES)
+    return GaussianProcess.fit(standard[0], values, length_scale=length_scale, noise=noise).posterior(standard[1])
