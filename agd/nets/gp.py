@@ -6,7 +6,7 @@ The model is that of scikit-learn's `GaussianProcessRegressor(Matern(nu=2.5), al
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +14,9 @@ from scipy.linalg import LinAlgError, cholesky, solve_triangular
 from scipy.optimize import minimize_scalar
 
 from agd.types import Floats
+
+if TYPE_CHECKING:
+    from numpy.random import Generator
 
 NOISE = 1e-6
 """Variance on the diagonal, in units of the normalised targets, where nothing else is said."""
@@ -204,6 +207,14 @@ class GaussianProcess:
             mean[rows] = self._mean(correlation)
             sd[rows] = self._sd(*self._whiten(correlation))
         return mean, sd
+
+    def draws(self, points: Floats, n: int, rng: "Generator") -> Floats:
+        """Joint draws `[n, k]` at `points` `[k, d]`, whose covariance `[k, k]` is held."""
+        points = points - self.centre
+        correlation = matern(self._scaled_distances(points))
+        inner, outer = self._whiten(correlation)
+        factor = _cholesky(_upper_kernel(points, self.length_scale) - inner.T @ inner - outer.T @ outer, NOISE)
+        return np.asarray(self._mean(correlation) + self.scale * (rng.standard_normal((n, len(points))) @ factor.T))
 
     def posterior_gradients(self, points: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Mean and standard deviation `[k]` and their gradients `[k, d]` at `points` `[k, d]`."""
