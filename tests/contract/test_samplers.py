@@ -62,8 +62,13 @@ class TestRetrieval(SamplerContract):
     plugin = "retrieval"
 
 
+class TestGeneratorPool(SamplerContract):
+    plugin = "generator-pool"
+    options = {"acquisition": "thompson"}  # noqa: RUF012  # the contract says ClassVar
+
+
 EXPLORERS = (TestUcb, TestEi, TestStock, TestRandom)
-COMPOSERS = (TestSubstitution, TestPool, TestAnalogue, TestRetrieval)
+COMPOSERS = (TestSubstitution, TestPool, TestAnalogue, TestRetrieval, TestGeneratorPool)
 
 
 def test_each_has_its_contract(has_all: Callable[[str, Iterable[object]], None]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from agd.chem.identity import identify
 from agd.nets.surrogates import Surrogate
-from agd.plugins.samplers.retrieval import Retrieval, RetrievalOptions
+from agd.plugins.samplers.retrieval import GeneratorPool, GeneratorPoolOptions, Retrieval, RetrievalOptions
 from agd.plugins.samplers.weighing import Cap, WeighingOptions, Weights, weigh
 from agd.testing.samplers import compositions, history, without_latents
 from agd.types import Floats, Proposals
@@ -75,3 +75,10 @@ def test_a_lower_bound_is_an_upper_one_of_the_other_sign() -> None:
     np.testing.assert_allclose(lower.acquisition, lower.posterior_mean - 2.0 * lower.posterior_sd)
     assert (np.diff(lower.acquisition) <= 0.0).all()
     assert not np.array_equal(lower.counts, chosen(acquisition="ucb", kappa=2.0).counts)
+
+
+def test_a_generation_is_weighed_as_any_pool() -> None:
+    one = Retrieval(RetrievalOptions()).suggest(PAST, 5, seed=1)
+    other = GeneratorPool(GeneratorPoolOptions()).suggest(PAST, 5, seed=1)
+    np.testing.assert_array_equal(one.counts, other.counts)
+    assert (GeneratorPoolOptions.pool_is_generated, RetrievalOptions.pool_is_generated) == (True, False)

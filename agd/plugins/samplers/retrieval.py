@@ -65,6 +65,18 @@ class Retrieval:
         return batch.proposals(candidates)
 
 
+class GeneratorPoolOptions(RetrievalOptions):
+    """Options of the sampler `generator-pool`."""
+
+    pool_is_generated: ClassVar[bool] = True
+
+
+class GeneratorPool(Retrieval):
+    """The same of what a generator has made: its pool is a dataset that `agd generate` stored."""
+
+    options_type: ClassVar[type[Options]] = GeneratorPoolOptions
+
+
 @lru_cache(maxsize=2)
 def _listed(pool: Table) -> Table:
     """The compositions of a pool, reduced, each once."""
