@@ -70,12 +70,14 @@ def _trees(
     n_draws: int,
     seed: int,
 ) -> Belief:
+    from sklearn import config_context
     from sklearn.ensemble import ExtraTreesRegressor
 
     forest = ExtraTreesRegressor(  # type: ignore[no-untyped-call]  # scikit-learn ships no types
         n_estimators=N_TREES, max_features=MAX_FEATURES, bootstrap=True, random_state=seed, n_jobs=n_threads()
     )
-    forest.fit(np.asarray(features, np.float32), values)
+    with config_context(assume_finite=True, skip_parameter_validation=True):  # else asked anew of each tree
+        forest.fit(np.asarray(features, np.float32), values)
     asked = np.ascontiguousarray(asked, np.float32)
     total, squares = np.zeros(len(asked)), np.zeros(len(asked))
     shares = rng.multinomial(_TREES_OF_A_DRAW, np.full(N_TREES, 1.0 / N_TREES), size=n_draws) / _TREES_OF_A_DRAW
