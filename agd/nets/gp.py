@@ -90,7 +90,7 @@ def fit_length_scale_and_noise(points: Floats, targets: Floats, noises: Sequence
     )
     if np.ptp(values) == 0.0:
         return 1.0, noises[0]
-    row, column = np.unravel_index(values.argmax(), values.shape)
+    row, column = divmod(int(values.argmax()), len(_GRID))
     _, peak = _climb(distances, targets, _GRID[column], half_width=0.25, noise=noises[row])
     return float(10.0**peak), noises[row]
 

@@ -31,11 +31,13 @@ _WITHIN: Final = 0.6827
 """Share of a normal distribution within one standard deviation."""
 
 
-def answers(features: NDArray[np.floating], values: Floats, asked: NDArray[np.floating], *, seed: int) -> Floats:
+def answers(
+    features: NDArray[np.floating], values: Floats, asked: NDArray[np.floating], *, seed: int
+) -> tuple[Floats, float]:
     """What each member says `[5, m]` of `asked` `[m, d]`, learned from `features` `[n, d]` and `values` `[n]`.
 
-    Members agree too well: their distances from their mean are widened by one factor, so that 68 % of the rows are
-    within one deviation of what the members say that have not learned them.
+    Members agree too well. Their deviation is to be widened by the factor that comes with it, at which 68 % of the
+    rows are within one deviation of what the members say that have not learned them.
     """
     known = np.asarray(features, np.float64)
     centre, scale = known.mean(axis=0), known.std(axis=0)
@@ -54,7 +56,8 @@ def answers(features: NDArray[np.floating], values: Floats, asked: NDArray[np.fl
 
     def batches(_epoch: int) -> Sequence[torch.Tensor]:
         order = torch.rand((N_MEMBERS, n), generator=draws).argsort(dim=1)
-        return own.gather(1, order).split(_N_BATCH, dim=1)
+        rows = own.gather(1, order)
+        return [rows[:, start : start + _N_BATCH] for start in range(0, n, _N_BATCH)]
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
         return functional.smooth_l1_loss(network(inputs[rows]), targets[rows], reduction="sum") / rows.shape[1]
@@ -66,9 +69,7 @@ def answers(features: NDArray[np.floating], values: Floats, asked: NDArray[np.fl
         of_known, said = (
             network(rows.expand(N_MEMBERS, -1, -1)).numpy().astype(np.float64) for rows in (inputs, standard(asked))
         )
-    mean = said.mean(axis=0)
-    said = mean + _widening(of_known, own.numpy(), targets.numpy()) * (said - mean)
-    return np.asarray(said * unit + offset)
+    return said * unit + offset, _widening(of_known, own.numpy(), targets.numpy())
 
 
 def _widening(said: Floats, own: NDArray[np.intp], targets: NDArray[np.floating]) -> float:

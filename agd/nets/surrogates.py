@@ -17,7 +17,7 @@ N_TREES = 80
 MAX_FEATURES = 0.4
 
 _TREES_OF_A_DRAW = 8
-"""One tree has few different answers, and the best of them belongs to many compositions."""
+"""One tree has few different answers, of which the best belong to many compositions, and is too wide a draw."""
 
 _N_JOINT = 2000
 """Compositions of which a Gaussian process draws together: their covariance is a matrix."""
@@ -46,9 +46,9 @@ def believe(
 ) -> Belief:
     """What is believed of `asked` `[m, d]`, learned from `features` `[n, d]` and `values` `[n]`.
 
-    The deviation of trees is that of their answers; a draw is the mean of eight random trees, as far from the mean of
-    all as a tree is. That of networks is told in `agd.nets.network_ensemble`, and a draw is one of them. The process
-    sees features in their standard deviations, and draws at the 2,000 of the highest mean and two deviations.
+    The deviation of trees is that of their answers, and a draw is the mean of eight random trees; that of networks is
+    widened to hold for rows that they have not learned, and a draw is one of them. The process sees features in their
+    standard deviations, and draws at the 2,000 of the highest mean and two deviations.
     """
     rng = np.random.default_rng(seed)
     if kind == "gaussian_process":
@@ -56,9 +56,9 @@ def believe(
     if kind == "networks":
         from agd.nets.network_ensemble import answers
 
-        said = answers(features, values, asked, seed=seed)
+        said, widening = answers(features, values, asked, seed=seed)
         order = np.concatenate([np.zeros(0, np.intp), *(rng.permutation(len(said)) for _ in range(n_draws))])
-        return Belief(said.mean(axis=0), said.std(axis=0), said[order[:n_draws]])
+        return Belief(said.mean(axis=0), widening * said.std(axis=0), said[order[:n_draws]])
     return _trees(features, values, asked, rng, n_draws, seed)
 
 
@@ -70,7 +70,7 @@ def _trees(
     n_draws: int,
     seed: int,
 ) -> Belief:
-    from sklearn import config_context
+    from sklearn import config_context  # type: ignore[attr-defined]  # scikit-learn ships no types
     from sklearn.ensemble import ExtraTreesRegressor
 
     forest = ExtraTreesRegressor(  # type: ignore[no-untyped-call]  # scikit-learn ships no types
@@ -88,7 +88,6 @@ def _trees(
         squares += answers * answers
         draws[share > 0.0] += share[share > 0.0, None] * answers
     mean = total / N_TREES
-    draws = mean + np.sqrt(_TREES_OF_A_DRAW) * (draws - mean)
     return Belief(mean, np.sqrt(np.maximum(squares / N_TREES - mean * mean, 0.0)), draws)
 
 

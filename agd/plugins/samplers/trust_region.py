@@ -183,7 +183,7 @@ def _deviations(history: History, box: Box) -> Floats:
     """The standard deviation `[d]` of the initial points; where they are one, of uniform ones of the box."""
     initial = history.latents[: history.n_initial or len(history.latents)]
     deviations = initial.std(axis=0)
-    return np.where(deviations > 0.0, deviations, box.width / np.sqrt(12.0))
+    return np.asarray(np.where(deviations > 0.0, deviations, box.width / np.sqrt(12.0)))
 
 
 def _filled(batch: Batch, points: Floats, box: Box, n: int, rng: "Generator") -> Proposals:

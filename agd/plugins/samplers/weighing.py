@@ -130,7 +130,8 @@ def caps_on_systems(candidates: Counts, history: History, options: WeighingOptio
 
 
 def _systems_of(counts: Counts) -> list[int]:
-    return keys_of((counts > 0).astype(np.int32)).tolist()
+    systems: list[int] = keys_of((counts > 0).astype(np.int32)).tolist()
+    return systems
 
 
 def weigh(
@@ -186,7 +187,7 @@ class Table:
         from hashlib import sha256  # several times as quick as others where the processor knows it
 
         self.counts = counts
-        self._digest = sha256(np.ascontiguousarray(counts)).digest()
+        self._digest = sha256(np.ascontiguousarray(counts).data).digest()
 
     @cached_property
     def features(self) -> NDArray[np.float32]:
