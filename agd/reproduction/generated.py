@@ -1,7 +1,6 @@
 """Generators trained on ICSD entries, and what they made, found again in the record where it is there."""
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +23,7 @@ PAPER: Final = "matgan-paper"
 _ICSD_NAME: Final = "agd-icsd"
 _INDEX: Final = Path("..") / "structures" / "mp_index.csv.gz"
 _HELD_OUT: Final = 0.1
-TRIMS: Final = Keeping("valid", **asdict(PUBLISHED_TRIMS))
+TRIMS: Final = Keeping("valid", **PUBLISHED_TRIMS.given())
 
 
 def icsd(study: Study) -> str:

@@ -4,7 +4,7 @@ Nothing of it is in the paper. Rows of the authors' table that nobody was told o
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from agd.chem.formula import parse_formulas
 from agd.db.reading.reports import charged
 from agd.db.record import known_datasets
-from agd.filters import PUBLISHED_TRIMS, Filter
+from agd.filters import PUBLISHED_TRIMS, Filter, FilterOptions
 from agd.report.comparison import Compared as Gathered
 from agd.report.comparison import gather
 from agd.report.words import number
@@ -31,7 +31,7 @@ from agd.views import Suggested
 _CALLS: Final = 1000
 _N_SHOWN: Final = 30
 
-_STRICT: Final = Filter(is_neutral_in_common_states=True)
+_STRICT: Final = Filter(FilterOptions(is_neutral_in_common_states=True))
 """One common oxidation state for each element makes the composition neutral."""
 
 
@@ -201,9 +201,10 @@ def _there(study: Study, hunt: Hunt, truth: Mapping[str, float]) -> frozenset[st
     hidden = hidden_half(study) if hunt.is_half_hidden else None
     formulas = [f for f in truth if f not in start and (hidden is None or f in hidden)]
     counts, _ = parse_formulas(formulas)
-    rule = Filter(elements_denied=hunt.denied)
+    rule = Filter(FilterOptions(elements_denied=hunt.denied))
     if hunt.is_half_hidden:
-        rule = replace(_STRICT, is_electronegativity_balanced=True, trims=PUBLISHED_TRIMS)
+        trims = PUBLISHED_TRIMS.given()
+        rule = Filter(FilterOptions(is_neutral_in_common_states=True, is_electronegativity_balanced=True, **trims))
     is_there = wanted.holds(np.array([truth[f] for f in formulas])) & rule.judge(counts).mask
     return frozenset(f for f, there in zip(formulas, is_there.tolist(), strict=True) if there)
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from numpy.typing import NDArray
+from pymatgen.core import Composition
 from sqlalchemy import text
 from typer.testing import CliRunner
 
@@ -196,6 +197,34 @@ def test_only_valid_ones_within_trims_are_kept(trained: Workspace) -> None:
     assert told.options["metrics"]["validity"] == sum(map(is_valid, plainly(0, 26, 0))) / 10  # trims aside
     with trained.database.read() as tx:
         assert [checks.n_against(tx, law) for law in checks.CONTRADICTIONS] == [0] * len(checks.CONTRADICTIONS)
+
+
+def test_a_filter_says_what_is_stored(trained: Workspace, cli: Callable[..., Result]) -> None:
+    words = ["generate", "g", "-n", "26", "--filter", "must_contain=O"]
+    every = plainly(0, 26, 0)
+    expected = {formula for formula in every if "O" in Composition(formula)}
+    likely = json.loads(cli(*words, "--dry-run", "--json").output)
+    told = cli(*words)
+    assert f"every distinct composition, must_contain=O; {len(expected)} of them" in told.output, told.output
+    assert {row.reduced_formula for row in rows(trained, "SELECT * FROM v_generated")} == expected
+    (found,) = json.loads(cli("generations", "--json").output)
+    assert likely["stages"] == found["stages"]
+    assert list(found["stages"].items())[2:4] == [("distinct", len(every)), ("without: holds no O", len(expected))]
+    assert found["options"]["filter"] == {"must_contain": ["O"]}
+    refused = rows(trained, "SELECT generation, reason, reduced_formula, n_refused FROM v_rejection")
+    n = len(every) - len(expected)
+    assert sorted(refused) == sorted(("g", "holds no O", formula, n) for formula in every.keys() - expected)
+    stored = {row.reduced_formula for row in rows(trained, "SELECT reduced_formula FROM composition")}
+    unknown = min({row.reduced_formula for row in refused} - stored)
+    message = f"{unknown} is not in the record: refused in generation g: holds no O"
+    assert str(cli("why", unknown).exception) == message
+    assert "in the record already" in cli(*words).output
+    with pytest.raises(InputError, match="holds other content"):
+        generate(trained, GenerationPlan("g", 1, 26))
+    known = cli("generate", "h", "-n", "26", "--filter", "is_known_or_analogue=true", "--json")
+    assert {"NaCl", "CaO"} <= {row.reduced_formula for row in rows(trained, "SELECT * FROM v_generated")}, known.output
+    with trained.database.read() as tx:
+        assert [law.what for law in checks.CONTRADICTIONS if checks.n_against(tx, law)] == []
 
 
 def test_a_generation_is_made_once(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
