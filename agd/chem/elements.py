@@ -90,6 +90,16 @@ def smact_metals() -> NDArray[np.bool_]:
 
 
 @cache
+def production_hhi() -> Floats:
+    """Return the Herfindahl-Hirschman index of each element's production `[103]` (10.1021/cm400893e).
+
+    It is the sum of the squared shares, in percent, of the countries that produce the element; NaN where none is
+    listed, as for H, the noble gases but He, and what decays.
+    """
+    return _column_of_numbers("production_hhi")
+
+
+@cache
 def common_states() -> tuple[tuple[int, ...], ...]:
     """Return the common oxidation states of each of the 103 elements, ascending."""
     return _column_of_states("common")

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from agd.chem.formula import parse_formulas
-from agd.filters import Filter
+from agd.filters import Filter, FilterOptions
 from agd.report.comparison import gather
 from agd.reproduction.authors import SETS
 from agd.reproduction.outcome import Compared, Figure, Line, Outcome, Words
@@ -139,5 +139,5 @@ def _n_there(study: Study, goal: Goal) -> int:
     rows = study.files.rows(SETS["Exp1"])
     values = np.array([row.band_gap_ev for row in rows])
     counts, _ = parse_formulas([row.formula for row in rows])
-    is_free = Filter(elements_denied=goal.denied).judge(counts).mask
+    is_free = Filter(FilterOptions(elements_denied=goal.denied)).judge(counts).mask
     return int((Target.parse(goal.target).holds(values) & is_free).sum())

@@ -28,13 +28,14 @@ _MODULES: Final = MappingProxyType(
         "exp4": "experiments",
         "matgan": "matgan",
         "retrieval": "retrieval",
+        "search": "proposals",
     }
 )
 """Each target is the function of its own name in one of these."""
 
 ALL: Final = "all"
 
-_OURS: Final = ("retrieval",)
+_OURS: Final = ("retrieval", "search")
 """What the paper has nothing of."""
 
 _WITH_LISTS: Final = ("recovery", "direct")
@@ -121,6 +122,7 @@ _SECONDS: Final[Mapping[str, Callable[[Protocol], float]]] = {
     "kappa": lambda p: _N_KAPPAS * (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
     "two searches of Exp3": lambda p: p.al_seeds * (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
     "retrieval": lambda p: p.al_seeds * 3 * 150.0 * p.calls / 1000,
+    "own proposals": lambda p: 300.0 + p.al_seeds * 4 * 110.0 * p.calls / 1000,
     "two searches": lambda p: (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
 }
 
@@ -154,4 +156,5 @@ _NEEDS: Final[Mapping[str, Callable[[Wish], Collection[str]]]] = {
     "exp4": _own("autoencoder", "generator", "exp4"),
     "matgan": lambda _: ("generator", "paper generator"),
     "retrieval": _own("retrieval"),
+    "search": _own("own proposals"),
 }

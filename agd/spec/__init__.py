@@ -7,7 +7,6 @@ from agd.spec.campaign import (
     Answerer,
     AutoencoderSpec,
     CampaignSpec,
-    FilterSpec,
 )
 from agd.spec.reading import (
     CONTROLS,
@@ -30,7 +29,6 @@ __all__ = [
     "Answerer",
     "AutoencoderSpec",
     "CampaignSpec",
-    "FilterSpec",
     "ResolvedSpec",
     "control",
     "controls",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from agd import registry
-from agd.chem.elements import SYMBOLS
+from agd.filters import FilterOptions
 from agd.protocols import Options, Space
 from agd.target import Target
 from agd.types import Counts
@@ -183,48 +183,6 @@ class SamplerSpec(PluginSpec):
         return found
 
 
-class FilterSpec(_Section):
-    """What is rejected before it is charged."""
-
-    is_charge_neutral: bool = False
-    is_electronegativity_balanced: bool = False
-    is_smact_valid: bool = Field(default=False, description="as smact_validity of SMACT says with its defaults")
-    max_elements: int | None = Field(default=None, gt=0)
-    max_atoms: int | None = Field(default=None, gt=0)
-    max_count: int | None = Field(default=None, gt=0)
-    elements_allowed: tuple[str, ...] = Field(default=(), description="no other elements; all, where none is named")
-    elements_denied: tuple[str, ...] = Field(default=(), description="none of these elements")
-    must_contain: tuple[str, ...] = Field(default=(), description="each of these elements")
-    has_metal: bool = Field(default=False, description="holds a metal, of those that SMACT counts among them")
-    is_neutral_in_common_states: bool = Field(
-        default=False,
-        description="neutral with one of pymatgen's common oxidation states for each element; on in new specifications"
-        " of the default mode",
-    )
-    is_known_or_analogue: bool = Field(
-        default=False,
-        description="known, or one element away from a known composition of the same counts",
-    )
-
-    @field_validator("elements_allowed", "elements_denied", "must_contain")
-    @classmethod
-    def _are_elements(cls, symbols: tuple[str, ...]) -> tuple[str, ...]:
-        for symbol in symbols:
-            if symbol not in SYMBOLS:
-                near = registry.suggestion(symbol, list(SYMBOLS)) if symbol.capitalize() in SYMBOLS else ""
-                raise ValueError(f"{symbol!r} is no element from H to Lr{near}")
-        return symbols
-
-    @model_validator(mode="after")
-    def _something_is_left(self) -> "FilterSpec":
-        allowed = set(self.elements_allowed or SYMBOLS) - set(self.elements_denied)
-        if refused := [symbol for symbol in self.must_contain if symbol not in allowed]:
-            raise ValueError(f"must_contain asks for {', '.join(refused)}, which the filter refuses")
-        if not allowed:
-            raise ValueError("every element that is allowed is denied as well")
-        return self
-
-
 Mode: TypeAlias = Literal["default", "paper"]
 """How the loop spends: `paper` is the published loop (arXiv 2103.00608 and its code).
 
@@ -249,7 +207,7 @@ class CampaignSpec(_Section):
     )
     oracle: OracleSpec = OracleSpec()
     sampler: SamplerSpec = SamplerSpec()
-    filter: FilterSpec = FilterSpec()
+    filter: FilterOptions = Field(default=FilterOptions(), description="what is rejected before it is charged")
 
     @field_validator("target", mode="before")
     @classmethod
@@ -260,7 +218,7 @@ class CampaignSpec(_Section):
     def _paper_has_no_filter(self) -> "CampaignSpec":
         if self.mode == "paper" and self.oracle.uses_known_labels:
             raise ValueError("the published loop asks its oracle for everything: leave oracle.uses_known_labels out")
-        if self.mode == "paper" and self.filter != FilterSpec():
+        if self.mode == "paper" and self.filter != FilterOptions():
             raise ValueError('the published loop rejects nothing: leave [filter] out, or mode = "paper"')
         if self.mode == "paper" and self.oracle.answerer.is_awaited:
             raise ValueError(

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from agd import registry
 from agd.errors import NotFoundError, PluginError, SpecError
+from agd.filters import FilterOptions
 from agd.spec.campaign import ANSWERERS, NAME, PAPER_AUTOENCODER, CampaignSpec, PluginSpec, SamplerSpec, validated
 from agd.spec.toml import MAX_DEPTH, Key, first_refused, lines_of, spelled, written
 
@@ -275,17 +276,18 @@ def with_options(spec: CampaignSpec) -> dict[str, Any]:
     return content
 
 
+_FIRST_OPTIONS = {
+    *("is_charge_neutral", "is_electronegativity_balanced", "is_smact_valid"),
+    *("max_elements", "max_atoms", "max_count"),
+}
+"""Of the filter, in the first release: written even where they ask nothing."""
+
 _YOUNGER: Sequence[Key] = (
     ("autoencoder",),
     ("sampler", "pool"),
     ("data", "known"),
     ("oracle", "uses_known_labels"),
-    ("filter", "elements_allowed"),
-    ("filter", "elements_denied"),
-    ("filter", "must_contain"),
-    ("filter", "has_metal"),
-    ("filter", "is_neutral_in_common_states"),
-    ("filter", "is_known_or_analogue"),
+    *(("filter", option) for option in FilterOptions.model_fields if option not in _FIRST_OPTIONS),
 )
 """Keys that came after the first release, which ask nothing where they are not given."""
 

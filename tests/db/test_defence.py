@@ -63,6 +63,7 @@ INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha25
     VALUES (1, 'al', 1, 'pool.csv', 's', '{}', 'r', 1);
 INSERT INTO stage VALUES (1, 'al', 1, 'read', 1, 1);
 INSERT INTO screening_hit VALUES (1, 1, 1, 1, 'NaCl', 5, 0.1);
+INSERT INTO rejection_sample VALUES (1, 'holds F', 'KF');
 INSERT INTO removal (reason) VALUES ('once');
 INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id) VALUES (1, 'f', 0, 'h', 1);
 INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id) VALUES (1, 'f', 'h', 1);

@@ -1,6 +1,8 @@
 """Campaigns that search among formulas: no autoencoder, no latents; parents, filters, and labels that are known."""
 
 import csv
+import json
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -8,9 +10,12 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from pymatgen.core import Composition
 from sqlalchemy import text
+from typer.testing import CliRunner
 
 from agd import spec
+from agd.cli.app import app
 from agd.db.connection import Database
 from agd.db.record import activities, hashes
 from agd.db.removals import open_removal
@@ -142,8 +147,29 @@ def test_what_the_filter_leaves_is_counted_by_stage(starter: Workspace, formulas
     assert "without: not neutral in common oxidation states" in names
     assert "without: neither known nor an analogue of a known composition" in names
     assert all(row.n_left <= row.n_in for row in rows)
+    with starter.database.read() as tx:
+        refused = tx.execute(text("SELECT * FROM v_rejection ORDER BY iteration, reason, reduced_formula")).all()
+        assert [law.what for law in checks.CONTRADICTIONS if checks.n_against(tx, law)] == []
+    assert {(row.campaign, row.activity) for row in refused} == {("small", "suggest")}
+    assert max(Counter((row.iteration, row.reason) for row in refused).values()) == 20
+    assert {f"without: {row.reason}" for row in refused} <= set(names)
+    assert all("F" in Composition(row.reduced_formula) for row in refused if row.reason == "holds F")
+    assert all(row.n_refused > 0 for row in refused)
+    unknown = next(row for row in refused if not scalar(
+        starter, f"SELECT count(*) FROM composition WHERE reduced_formula = '{row.reduced_formula}'"
+    ))  # fmt: skip
+    with pytest.raises(NotFoundError, match=f"refused in iteration {unknown.iteration} of small: {unknown.reason}"):
+        why(starter, unknown.reduced_formula)
     assert scalar(starter, "SELECT count(*) FROM composition c JOIN suggestion s ON s.composition_id = c.id"
                   " WHERE c.n_elements > 3 OR c.chemical_system ~ '(^|-)F(-|$)'") == 0  # fmt: skip
+
+
+def refused_in(workspace: Workspace) -> list[tuple[object, ...]]:
+    with workspace.database.read() as tx:
+        found = tx.execute(
+            text("SELECT iteration, reason, reduced_formula, n_refused FROM v_rejection ORDER BY 1, 2, 3")
+        )
+        return [tuple(row) for row in found]
 
 
 @pytest.mark.parametrize("more", [ANALOGUE, RETRIEVAL], ids=["analogue", "retrieval"])
@@ -167,6 +193,7 @@ def test_a_broken_run_in_another_record_has_the_same_hash(
         with limited_threads(1):
             perform(other_record, campaign, step)
     assert content_hash(other_record) == content_hash(starter)
+    assert refused_in(other_record) == refused_in(starter)
     with starter.database.transaction() as tx:
         open_removal(tx, "a test")
         tx.execute(text("UPDATE suggestion_parent SET operator = 'a wish' WHERE suggestion_id ="
@@ -259,3 +286,38 @@ def test_a_screening_lets_through_what_the_search_does(starter: Workspace, formu
     assert {hit.reduced_formula for hit in strict.top} == {"NaCl", "CaO"}
     assert strict.stages["within the campaign's filter"] == 2
     assert ScreeningPlan.of_request(replace(plan_, is_filtered=True).as_request()).is_filtered
+
+
+def test_a_screening_takes_further_rules(
+    starter: Workspace, formulas: MakeSpec, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(starter, formulas(budget=8, more=ANALOGUE))
+    pool = tmp_path / "pool.csv"
+    pool.write_text("formula\nLiF\nNaCl\nNa7Cl5\nBN\nCaO\nSrFeN3\n")
+    monkeypatch.setenv("AGD_DATABASE_URL", starter.database.url)
+    monkeypatch.setenv("AGD_HOME", str(tmp_path))
+    words = ["screen", "small", "--pool", str(pool), "--screener", "baseline", "-o", "n_trees=5", "--no-novel"]
+    words += ["--target", "band_gap > 0.1 eV", "--json"]
+    rules = ["--filter", "elements_denied=F", "--filter", "has_metal=true", "--filter", "is_known_or_analogue=true"]
+    ran = CliRunner().invoke(app, [*words, *rules])
+    assert ran.exit_code == 0, ran.output
+    (told,) = json.loads(ran.stdout)["screenings"]
+    assert list(told["stages"].items())[3:-1] == [
+        ("within trims", 6),
+        ("valid", 5),
+        ("without: holds F", 4),
+        ("without: holds no metal", 3),
+        ("without: neither known nor an analogue of a known composition", 2),
+    ]
+    assert told["criteria"]["filter"] == {
+        "elements_denied": ["F"],
+        "has_metal": True,
+        "is_known_or_analogue": True,
+    }
+    assert {hit["reduced_formula"] for hit in told["top"]} == {"NaCl", "CaO"}
+    for rule, message in {
+        "has_metl=true": "--filter has_metl=true: a filter has no option 'has_metl': did you mean 'has_metal'?",
+        "max_atoms=40": "--filter max_atoms: has an option of its own, --max-atoms: say it there",
+    }.items():
+        ran = CliRunner().invoke(app, [*words, "--filter", rule])
+        assert str(ran.exception) == message

@@ -9,6 +9,7 @@ import pytest
 from agd import spec
 from agd.cli.templates import template
 from agd.errors import SpecError
+from agd.filters import FilterOptions
 
 GOOD = """\
 name = "wide-gap"
@@ -65,7 +66,7 @@ def test_what_a_new_specification_means_where_it_says_nothing(tmp_path: Path) ->
     published = spec.read(write(tmp_path, 'mode = "paper"\n' + said)).spec
     assert (published.sampler.kind, published.filter, published.oracle.uses_known_labels) == (
         "ucb",
-        spec.FilterSpec(),
+        FilterOptions(),
         False,
     )
     stored = {key: value for key, value in spec.with_options(latent).items() if key != "filter"}

@@ -122,6 +122,14 @@ WHERE r.formula = :formula ORDER BY d.name, r.line
 """)
 
 
+_REFUSALS = text("SELECT * FROM v_rejection WHERE reduced_formula = :formula ORDER BY activity_id, reason")
+
+
+def refusals(tx: Transaction, reduced_formula: str) -> Sequence[AnyRow]:
+    """Rows of v_rejection: where filters refused a composition, as far as samples of it were kept."""
+    return tx.execute(_REFUSALS, {"formula": reduced_formula}).all()
+
+
 def composition(tx: Transaction, reduced_formula: str) -> AnyRow | None:
     """The composition's row with the activity that first stored it."""
     return tx.execute(_COMPOSITION, {"formula": reduced_formula}).one_or_none()

@@ -1,11 +1,11 @@
-"""What campaigns take for known: datasets that are pinned, and the compositions that they list."""
+"""What campaigns and models take for known: datasets, and the compositions that they list."""
 
 from collections.abc import Sequence
 
 from sqlalchemy import func, insert, select
 
 from agd.db.connection import Transaction
-from agd.db.tables import campaign_known, composition, dataset, dataset_row
+from agd.db.tables import campaign_known, composition, dataset, dataset_row, training_set_source
 
 
 def store(tx: Transaction, campaign_id: int, dataset_ids: Sequence[int], activity_id: int) -> None:
@@ -21,6 +21,17 @@ def of(tx: Transaction, campaign_id: int) -> dict[int, str]:
         select(dataset.c.id, dataset.c.recipe_sha256)
         .join(campaign_known, campaign_known.c.dataset_id == dataset.c.id)
         .where(campaign_known.c.campaign_id == campaign_id)
+        .order_by(dataset.c.recipe_sha256)
+    )
+    return dict(tx.execute(found).all())
+
+
+def of_training_set(tx: Transaction, training_set_id: int) -> dict[int, str]:
+    """The recipes of the datasets that a training set was drawn from, by id, in one order for every record."""
+    found = (
+        select(dataset.c.id, dataset.c.recipe_sha256)
+        .join(training_set_source, training_set_source.c.dataset_id == dataset.c.id)
+        .where(training_set_source.c.training_set_id == training_set_id)
         .order_by(dataset.c.recipe_sha256)
     )
     return dict(tx.execute(found).all())

@@ -1,6 +1,6 @@
 """The record: every table, with the laws of the house as constraints. Views and functions live in the migrations."""
 
-from agd.db.tables.activities import activity, job, job_after, stage
+from agd.db.tables.activities import activity, job, job_after, rejection_sample, stage
 from agd.db.tables.campaigns import (
     campaign,
     campaign_amendment,
@@ -64,6 +64,7 @@ __all__ = [
     "metadata",
     "model_version",
     "property_",
+    "rejection_sample",
     "removal",
     "retraction",
     "screening",

@@ -144,6 +144,11 @@ CONTRADICTIONS = (
         " AND NOT EXISTS (SELECT FROM screening g WHERE g.activity_id = t.activity_id AND g.role = t.role)",
     ),
     Law(
+        "rejection sample",
+        "are of an activity that has no stages",
+        "rejection_sample r WHERE NOT EXISTS (SELECT FROM stage t WHERE t.activity_id = r.activity_id)",
+    ),
+    Law(
         "label",
         "have another activity than their dataset or measurement",
         "label l LEFT JOIN dataset d ON d.id = l.dataset_id LEFT JOIN measurement e ON e.id = l.measurement_id"

@@ -6,7 +6,7 @@ UNION ALL SELECT 'composition', composition_id, 'labelled', 'label', id FROM lab
 UNION ALL SELECT 'composition', composition_id, 'listed in', 'dataset', dataset_id FROM dataset_row
 UNION ALL SELECT 'composition', composition_id, 'encoded as', 'latent', id FROM latent WHERE composition_id IS NOT NULL
 UNION ALL SELECT 'composition', composition_id, 'picked in', 'screening', screening_id FROM screening_hit
-UNION ALL SELECT 'screening', id, 'of', 'campaign', campaign_id FROM screening
+UNION ALL SELECT 'screening', id, 'of', 'campaign', campaign_id FROM screening WHERE campaign_id IS NOT NULL
 UNION ALL SELECT 'screening', id, 'picked by', 'model_version', model_version_id FROM screening
 UNION ALL SELECT 'screening', id, 'picked from', 'dataset', dataset_id FROM screening WHERE dataset_id IS NOT NULL
 UNION ALL SELECT 'suggestion', id, 'suggested in', 'iteration', iteration_id FROM suggestion

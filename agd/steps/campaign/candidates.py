@@ -6,8 +6,8 @@ from agd.db.connection import Transaction
 from agd.db.record import campaigns, known_datasets
 from agd.protocols import CandidateOptions
 from agd.steps.campaign.campaigns import Campaign
-from agd.steps.campaign.known import compositions_of
 from agd.steps.data.compositions import counts_of
+from agd.steps.data.known import compositions_of
 from agd.types import Counts
 
 _GROWTH = 4

@@ -13,9 +13,10 @@ from agd import registry
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import activities, campaigns, datasets, known_datasets, models
+from agd.db.record import activities, campaigns, datasets, generations, known_datasets, models
 from agd.db.record.models import Part
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
+from agd.protocols import CandidateOptions
 from agd.seeds import derive_seed
 from agd.spec import AutoencoderSpec, CampaignSpec, ResolvedSpec, control, controls, differences, hash_of, with_options
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
@@ -236,7 +237,7 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     known = [_dataset(tx, resolved, "data.known", name) for name in spec.known()]
     has_dataset = spec.oracle.answerer.has_dataset
     oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if has_dataset else None
-    pool = None if spec.sampler.pool is None else _dataset(tx, resolved, "sampler.pool", spec.sampler.pool)
+    pool = None if spec.sampler.pool is None else _pool(tx, resolved, spec.sampler.pool)
     for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
         if row is not None and row.property != spec.target.property:
             held = f"values of {row.property}" if row.property else "formulas alone"
@@ -267,6 +268,17 @@ def _dataset(tx: Transaction, resolved: ResolvedSpec, key: str, name: str) -> An
         return training_sets.find_dataset(tx, name)
     except NotFoundError as error:
         raise NotFoundError(f"{resolved.place(*key.split('.'))}: {error}") from error
+
+
+def _pool(tx: Transaction, resolved: ResolvedSpec, name: str) -> AnyRow:
+    pool, sampler = _dataset(tx, resolved, "sampler.pool", name), resolved.spec.sampler
+    options = sampler.options()
+    if isinstance(options, CandidateOptions) and options.pool_is_generated and not generations.overview(tx, pool.name):
+        raise SpecError(
+            f"{resolved.place('sampler', 'pool')}: dataset {name!r} is no generation, and sampler {sampler.kind!r}"
+            ' draws from one: name one that `agd generate` made (see `agd generations`), or take kind "retrieval"'
+        )
+    return pool
 
 
 def _initial_rows(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> list[AnyRow]:

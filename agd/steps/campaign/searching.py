@@ -1,8 +1,7 @@
 """Searching: the initial rows get their latent vectors, a sampler proposes points, and points become compositions."""
 
 from collections.abc import Callable, Container, Sequence
-from dataclasses import dataclass, field
-from itertools import accumulate
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,15 +13,16 @@ from agd.chem.identity import identify
 from agd.db.connection import Transaction
 from agd.db.record import amendments, campaigns, models, stages
 from agd.errors import ExhaustedError, StepError
-from agd.filters import Filter
+from agd.filters import Filter, Sieve
 from agd.protocols import Generator, Progress, Sampler
 from agd.seeds import derive_seed
 from agd.spec import CampaignSpec
 from agd.steps.campaign.answers import answers_of
 from agd.steps.campaign.campaigns import Campaign, CampaignStep
 from agd.steps.campaign.candidates import draw
-from agd.steps.campaign.known import filter_of, reference
+from agd.steps.campaign.known import reference
 from agd.steps.data.compositions import RULES, counts_of, store_compositions
+from agd.steps.data.known import filter_of
 from agd.types import Counts, Floats, History, Latents, Proposals
 from agd.work.shelf import ModelRef, Shelf, model_ref
 from agd.work.work import Work
@@ -66,7 +66,8 @@ class Past:
 class Suggested:
     """A batch, as in Proposals, with latents for all or none; none of it where the sampler has nothing left.
 
-    `parents` are (rank, reduced formula, operator), `left` (stage of the filter, how many compositions it left).
+    `parents` are (rank, reduced formula, operator), `left` (stage of the filter, how many compositions it left),
+    `refused` (reason, reduced formula) of a sample of the others.
     """
 
     is_exhausted: bool
@@ -77,6 +78,7 @@ class Suggested:
     acquisition: Floats
     parents: Sequence[tuple[int, str, str]] = ()
     left: Sequence[tuple[str, int]] = ()
+    refused: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -156,8 +158,8 @@ def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) 
     spec = step.campaign.spec
     generator: Generator | None = None if past.generator is None else shelf.load(past.generator)
     rule = filter_of(spec.filter, past.reference)
-    counted = Counted(rule)
-    history = _history(past, spec, None if generator is None else _reader(generator, rule), counted)
+    sieve = Sieve(rule)
+    history = _history(past, spec, None if generator is None else _reader(generator, rule), sieve)
     sampler = _sampler(spec)
     try:
         proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=_suggest_seed(step))
@@ -182,7 +184,8 @@ def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) 
             for rank, parents in enumerate(proposals.parents, start=1)
             for parent in parents
         ],
-        left=counted.left(),
+        left=[("judged", sieve.n_judged), *sieve.stages()] if sieve.n_judged else [],
+        refused=sieve.refused.rows(),
     )
 
 
@@ -225,6 +228,7 @@ def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _p
         campaigns.store_parents(tx, activity_id, iteration_id, rows)
     if batch.left:
         stages.store(tx, activity_id, [(name, n_left) for name, n_left in batch.left])
+        stages.store_refused(tx, activity_id, [(reason, formula) for reason, formula in batch.refused])
 
 
 def _sampler(spec: CampaignSpec) -> Sampler:
@@ -309,32 +313,6 @@ def _write_outcomes(tx: Transaction, step: CampaignStep, activity_id: int, _batc
 ENCODE = Work(InitialRows, EncodedRows, _read_initial, _encode, _write_latents)
 SUGGEST = Work(Past, Suggested, _read_past, _suggest, _write_suggestions, _suggest_seed)
 DECODE = Work(Points, Read, _read_batch, _decode, _write_outcomes)
-
-
-@dataclass(slots=True)
-class Counted:
-    """A filter that counts what it is asked, and how many of them each of its rules leaves."""
-
-    rule: Filter
-    n_judged: int = 0
-    _refused: dict[str, int] = field(default_factory=dict)
-
-    def __call__(self, counts: Counts) -> NDArray[np.bool_]:
-        """Which reduced counts `[n, 103]` are let through."""
-        judgement = self.rule.judge(counts)
-        self.n_judged += len(counts)
-        is_left = np.ones(len(counts), np.bool_)
-        for passed, why in judgement.asked:
-            self._refused[why] = self._refused.get(why, 0) + int((is_left & ~passed).sum())
-            is_left &= passed
-        return is_left
-
-    def left(self) -> list[tuple[str, int]]:
-        """(stage, how many it left): all that were asked of, then without those that each rule refused."""
-        if not self.n_judged:
-            return []
-        names = ["judged", *(f"without: {why}" for why in self._refused)]
-        return list(zip(names, accumulate((self.n_judged, *(-n for n in self._refused.values()))), strict=True))
 
 
 def _generator_of(tx: Transaction, campaign: Campaign) -> ModelRef | None:

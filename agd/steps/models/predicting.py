@@ -7,6 +7,7 @@ import numpy as np
 
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
+from agd.db.connection import AnyRow, Transaction
 from agd.db.record import datasets, models
 from agd.errors import FormulaError, InputError, NotFoundError
 from agd.nets.threads import limited_threads
@@ -37,22 +38,8 @@ def predict(workspace: Workspace, model: str, formulas: Sequence[str], *, thread
         FormulaError: a formula does not parse.
     """
     with workspace.database.read() as tx:
-        every = models.models(tx)
-        found = [row for row in every if str(row.id) == model] or [
-            row for row in every if row.tensors_sha256.startswith(model)
-        ]
-        if len(found) != 1:
-            raise NotFoundError(
-                f"--model {model}: {len(found)} models have that id, or a hash that begins so: see `agd models`"
-            )
-        (row,) = found
-        members = models.members_of(tx, row.training_set_id)
-        version = models.find_model(tx, model_version_id=row.id)
-        assert version is not None  # noqa: S101  it is among them
-        if version.property is None:
-            raise InputError(
-                f"--model {model}: a model of kind {row.kind} answers no property: take an oracle or a screener"
-            )
+        version = answering(tx, model)
+        members = models.members_of(tx, version.training_set_id)
         known = datasets.property_of(tx, version.property)
     counts, problems = parse_formulas(formulas)
     if problems:
@@ -60,7 +47,7 @@ def predict(workspace: Workspace, model: str, formulas: Sequence[str], *, thread
         raise FormulaError(f"{problems[0].message}{more}")
     named = identify(counts)
     with limited_threads(threads):
-        answers = workspace.oracle(row.id).label(named.counts)
+        answers = workspace.oracle(version.id).label(named.counts)
     learned = {member.reduced_formula for member in members if not member.is_held_out}
     distances, shares = _distances(counts_of(sorted(learned)), named.counts)
     columns = zip(named.reduced_formula, answers.values, answers.uncertainties, distances, shares, strict=True)
@@ -74,10 +61,34 @@ def predict(workspace: Workspace, model: str, formulas: Sequence[str], *, thread
             is_learned_from=formula in learned,
             distance=round(float(distance), 3),
             share_nearer=round(float(share), 3),
-            model_version_id=row.id,
+            model_version_id=version.id,
         )
         for formula, value, uncertainty, distance, share in columns
     ]
+
+
+def answering(tx: Transaction, model: str) -> AnyRow:
+    """The version of an oracle or screener, by its id or the beginning of its file's hash.
+
+    Raises:
+        NotFoundError: there is no such model, or more than one.
+        InputError: it answers no property.
+    """
+    every = models.models(tx)
+    found = [row for row in every if str(row.id) == model] or [
+        row for row in every if row.tensors_sha256.startswith(model)
+    ]
+    if len(found) != 1:
+        raise NotFoundError(
+            f"--model {model}: {len(found)} models have that id, or a hash that begins so: see `agd models`"
+        )
+    version = models.find_model(tx, model_version_id=found[0].id)
+    assert version is not None  # noqa: S101  it is among them
+    if version.property is None:
+        raise InputError(
+            f"--model {model}: a model of kind {version.kind} answers no property: take an oracle or a screener"
+        )
+    return version
 
 
 def _distances(learned: Counts, asked: Counts) -> tuple[Floats, Floats]:

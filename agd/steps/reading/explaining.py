@@ -18,6 +18,7 @@ from agd.views import (
     MadeFrom,
     ModelOnTheWay,
     PickedBy,
+    Refusal,
     SuggestedKnowing,
     TrainedOn,
     Verdict,
@@ -51,6 +52,7 @@ def why(workspace: Workspace, formula: str) -> Lineage:
             labels=of_rows(Label, lineage.labels(tx, ids.get("label", []))),
             screenings=_with_training(tx, lineage.screenings(tx, found.id)),
             suggestions=_with_knowledge(tx, lineage.suggestions(tx, ids.get("suggestion", []))),
+            refusals=of_rows(Refusal, lineage.refusals(tx, key)),
             model_versions=of_rows(ModelOnTheWay, lineage.model_versions(tx, ids.get("model_version", []), found.id)),
             query_ms=0.0,
         )
@@ -90,4 +92,8 @@ def _unheard_of(tx: Transaction, formula: str, key: str) -> str:
     if refused:
         row = refused[0]
         return f"{key} is not in the record: line {row.line} of dataset {row.dataset!r} was refused ({row.message})"
+    filtered = of_rows(Refusal, lineage.refusals(tx, key))
+    if filtered:
+        more = f", and {len(filtered) - 1} times more" if len(filtered) > 1 else ""
+        return f"{key} is not in the record: {filtered[0].words}{more}"
     return f"{key} is not in the record: no dataset lists it, no campaign has suggested it, no screening has picked it"
