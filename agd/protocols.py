@@ -19,7 +19,12 @@ class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
 
 
 class CandidateOptions(Options):
-    """Options of a sampler that weighs more rows of its pool than a batch needs."""
+    """Options of a sampler that weighs more rows of its pool than a batch needs.
+
+    Where `pool_is_generated`, its pool has to be a generation.
+    """
+
+    pool_is_generated: ClassVar[bool] = False
 
     n_candidates: int = Field(
         50_000,

@@ -42,11 +42,12 @@ _DEFAULT: Final = """\
 # uses_known_labels = false    # ask the model also for what its dataset answers
 
 [sampler]                      # suggests what to label next
-kind = "analogue"              # children of the best and of known compositions; "retrieval" weighs the rows of a pool;
-                               # with an autoencoder "ucb", "ei", "stock"; controls: "random", "substitution", "pool"
-# pool = "mp-formulas"         # the dataset that "retrieval" and "pool" draw from
-# surrogate = "gaussian_process"   # instead of extra trees
-# acquisition = "ei"           # or "mean", or "random", which learns nothing
+kind = "analogue"              # children of the best and of known compositions; "retrieval" weighs the rows of a pool,
+                               # "generator-pool" those of a generation; with an autoencoder "trust-region", "ucb",
+                               # "ei", "stock"; controls: "random", "substitution", "pool"
+# pool = "mp-formulas"         # the dataset that "retrieval", "generator-pool" and "pool" draw from
+# surrogate = "gaussian_process"   # instead of extra trees; or "networks"
+# acquisition = "thompson"     # or "lower_bound", "ei", "mean", or "random", which learns nothing
 kappa = 1.0                    # standard deviations added to the mean: more of it explores more
 max_per_system = 3             # most suggestions of one chemical system
 

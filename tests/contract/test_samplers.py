@@ -62,12 +62,22 @@ class TestRetrieval(SamplerContract):
     plugin = "retrieval"
 
 
+class TestGeneratorPool(SamplerContract):
+    plugin = "generator-pool"
+    options = {"acquisition": "thompson"}  # noqa: RUF012  # the contract says ClassVar
+
+
+class TestTrustRegion(SamplerContract):
+    plugin = "trust-region"
+    options = {"n_perturbed": 400}  # noqa: RUF012  # the contract says ClassVar
+
+
 EXPLORERS = (TestUcb, TestEi, TestStock, TestRandom)
-COMPOSERS = (TestSubstitution, TestPool, TestAnalogue, TestRetrieval)
+COMPOSERS = (TestSubstitution, TestPool, TestAnalogue, TestRetrieval, TestGeneratorPool)
 
 
 def test_each_has_its_contract(has_all: Callable[[str, Iterable[object]], None]) -> None:
-    has_all("agd.samplers", (*EXPLORERS, *COMPOSERS))
+    has_all("agd.samplers", (*EXPLORERS, *COMPOSERS, TestTrustRegion))
 
 
 @pytest.fixture(params=EXPLORERS, ids=lambda contract: contract.plugin)
@@ -82,7 +92,7 @@ def composer(request: pytest.FixtureRequest) -> Sampler:
     return built
 
 
-@pytest.fixture(params=(*EXPLORERS, *COMPOSERS), ids=lambda contract: contract.plugin)
+@pytest.fixture(params=(*EXPLORERS, *COMPOSERS, TestTrustRegion), ids=lambda contract: contract.plugin)
 def sampler(request: pytest.FixtureRequest) -> Sampler:
     built: Sampler = request.param.built()
     return built

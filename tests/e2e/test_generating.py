@@ -25,7 +25,7 @@ from agd.chem.spelling import spell
 from agd.cli.app import app
 from agd.db.record import datasets, generations, stages
 from agd.db.upkeep import checks
-from agd.errors import InputError, NotFoundError
+from agd.errors import InputError, NotFoundError, SpecError
 from agd.loop import LocalEngine
 from agd.protocols import Options, Progress, silent
 from agd.spec import ResolvedSpec
@@ -443,6 +443,33 @@ def test_a_generation_is_a_pool_and_a_corpus(
     monkeypatch.setenv("AGD_HOME", str(tmp_path))
     shown = " ".join(CliRunner().invoke(app, ["why", hit.reduced_formula]).output.split())
     assert shown.count(f"sample {hit.line:,} of generation made: generator parrot") == 2
+
+
+def test_a_search_among_what_was_generated(
+    starter: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: Workspace,  # the same record as `starter`
+) -> None:
+    """`generator-pool` labels rows of a generation alone, and takes no other dataset for its pool."""
+    made = charge_balanced(150, seed=5)
+    words = ["".join(f"{SYMBOLS[z]}{row[z]}" for z in np.flatnonzero(row)) for row in made]
+    monkeypatch.setattr(Parrot, "sayings", ["", *words])
+    generate(trained, GenerationPlan("made", 1, 151))
+    text_of = (
+        'name = "{}"\ntarget = "band_gap > 1 eV"\n[data]\ndataset = "starter"\n[initial]\nn = 30\n[budget]\n'
+        "oracle_calls = 8\nsuggestions_per_iteration = 4\n[oracle]\nn_trees = 5\n[sampler]\n"
+        'kind = "generator-pool"\nacquisition = "thompson"\npool = "{}"\n'
+    )
+    with pytest.raises(SpecError, match=r"c.toml:15: sampler.pool: dataset 'starter' is no generation.*agd generate"):
+        open_campaign(starter, spec.parse(text_of.format("c", "starter"), tmp_path / "c.toml"))
+    campaign = open_campaign(starter, spec.parse(text_of.format("c", "made"), tmp_path / "c.toml"))
+    assert LocalEngine().run(starter, campaign).is_ended
+    asked = rows(starter, "SELECT composition_id, acquisition <> posterior_mean AS is_drawn FROM suggestion")
+    generated = {row.composition_id for row in rows(starter, "SELECT composition_id FROM v_generated")}
+    assert len(asked) == 8
+    assert {row.composition_id for row in asked} <= generated
+    assert any(row.is_drawn for row in asked)
 
 
 def test_a_generation_goes_through_the_queue(trained: Workspace, cli: Callable[..., Result]) -> None:

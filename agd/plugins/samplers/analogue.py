@@ -15,7 +15,17 @@ from agd.chem.identity import identify
 from agd.errors import ExhaustedError, InputError
 from agd.plugins.samplers.children import KNOWN, Mutations, draw, operator
 from agd.plugins.samplers.uniform import checked_box
-from agd.plugins.samplers.weighing import Table, WeighingOptions, Weights, admitted, distinct, labelled, spread, unseen
+from agd.plugins.samplers.weighing import (
+    Table,
+    WeighingOptions,
+    admitted,
+    caps_on_systems,
+    described,
+    distinct,
+    labelled,
+    unseen,
+    weigh,
+)
 from agd.protocols import Options, Space
 from agd.types import Counts, History, Parent, Proposals
 
@@ -89,11 +99,19 @@ class Analogue:
                 break
         if not len(made.counts):
             raise ExhaustedError("no child of a known composition is new and let through by the filter")
-        weights = Weights(history, made.counts, self.options, seed)
-        chosen = spread(weights.best_first.tolist(), made.counts, history, self.options, n)
-        if not chosen:
+        known, objectives = labelled(history)
+        weights = weigh(
+            objectives,
+            len(made.counts),
+            lambda: (described(known), described(made.counts)),
+            self.options,
+            n,
+            seed=seed,
+        )
+        batch = weights.batch(n, caps_on_systems(made.counts, history, self.options))
+        if not batch.rows:
             raise ExhaustedError("every chemical system that can be reached has as many suggestions as it may")
-        return weights.proposals(chosen, made.counts, made.of(np.array(chosen)).origins())
+        return batch.proposals(made.counts, made.of(np.array(batch.rows)).origins())
 
     def _children(self, stock: "_Stock", rng: np.random.Generator) -> "_Made":
         options = self.options

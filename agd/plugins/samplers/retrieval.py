@@ -1,19 +1,34 @@
-"""Acquisition over a pool: which of the compositions that somebody has listed to label next."""
+"""Acquisition over a pool: which of the compositions that somebody has listed, or generated, to label next."""
 
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import ClassVar
 
-from agd.chem.analogues import keys_of
-from agd.chem.identity import reduce_counts
+import numpy as np
+from pydantic import Field
+
 from agd.errors import ExhaustedError, InputError
 from agd.plugins.samplers.uniform import checked_box
-from agd.plugins.samplers.weighing import WeighingOptions, Weights, admitted, spread, unseen
+from agd.plugins.samplers.weighing import (
+    Table,
+    WeighingOptions,
+    admitted,
+    caps_on_systems,
+    described,
+    distinct,
+    labelled,
+    unseen,
+    weigh,
+)
 from agd.protocols import CandidateOptions, Options, Space
-from agd.types import Counts, History, Proposals
+from agd.types import History, Proposals
 
 
 class RetrievalOptions(WeighingOptions, CandidateOptions):
     """Options of the sampler `retrieval`."""
+
+    max_per_system_in_batch: int | None = Field(
+        1, ge=1, description="Most suggestions of one chemical system in an iteration: one teaches much of the next."
+    )
 
 
 class Retrieval:
@@ -39,22 +54,35 @@ class Retrieval:
         """
         checked_box(history, n)
         if history.candidates is None:
-            raise InputError("the sampler retrieval needs candidates, and the history holds none")
-        candidates = reduce_counts(history.candidates)
-        is_open = unseen(candidates, history)
-        is_open[is_open] = admitted(candidates[is_open], history)
-        weights = Weights(history, candidates, self.options, seed)
-        order = [i for i in weights.best_first.tolist() if is_open[i]]
-        chosen = spread(_each_once(order, candidates), candidates, history, self.options, n)
-        if not chosen:
+            raise InputError("a sampler that draws from a pool needs candidates, and the history holds none")
+        listed = _listed(Table(history.candidates))
+        is_open = unseen(listed.counts, history)
+        is_open[is_open] = admitted(listed.counts[is_open], history)
+        rows = np.flatnonzero(is_open)
+        known, objectives = labelled(history)
+        weights = weigh(
+            objectives, len(rows), lambda: (described(known), listed.features[rows]), self.options, n, seed=seed
+        )
+        candidates = listed.counts[rows]
+        batch = weights.batch(n, caps_on_systems(candidates, history, self.options))
+        if not batch.rows:
             raise ExhaustedError("every row of the pool that the filter lets through is spent")
-        return weights.proposals(chosen, candidates)
+        return batch.proposals(candidates)
 
 
-def _each_once(order: list[int], candidates: Counts) -> Iterator[int]:
-    keys = keys_of(candidates)
-    met: set[int] = set()
-    for i in order:
-        if (key := int(keys[i])) not in met:
-            met.add(key)
-            yield i
+class GeneratorPoolOptions(RetrievalOptions):
+    """Options of the sampler `generator-pool`."""
+
+    pool_is_generated: ClassVar[bool] = True
+
+
+class GeneratorPool(Retrieval):
+    """The same of what a generator has made: its pool is a dataset that `agd generate` stored."""
+
+    options_type: ClassVar[type[Options]] = GeneratorPoolOptions
+
+
+@lru_cache(maxsize=2)
+def _listed(pool: Table) -> Table:
+    """The compositions of a pool, reduced, each once."""
+    return Table(distinct(pool.counts)[0])

@@ -1,9 +1,10 @@
 """What samplers of compositions share: a surrogate on descriptors, an acquisition, and batches spread over systems."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from functools import lru_cache
-from typing import Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from typing import Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,7 @@ from pydantic import Field
 from agd.chem.analogues import keys_of
 from agd.chem.descriptors import magpie
 from agd.chem.identity import reduce_counts
+from agd.nets.surrogates import Surrogate
 from agd.plugins.samplers.acquisition import Improvement
 from agd.protocols import Options
 from agd.types import Counts, Floats, History, Parent, Proposals
@@ -19,21 +21,25 @@ from agd.types import Counts, Floats, History, Parent, Proposals
 _FEW_LABELS = 2
 """A surrogate learns from so many at least."""
 
-_LARGE = 4096
-"""A table from this size on is described once while it stays the same; a smaller one is described at once."""
+Features: TypeAlias = Callable[[], tuple[NDArray[np.floating], NDArray[np.floating]]]
+"""Those of what is known `[k, d]` and of candidates `[m, d]`, worked out where something is learned."""
 
 
 class WeighingOptions(Options):
     """Options of every sampler that weighs compositions by a surrogate."""
 
-    surrogate: Literal["extra_trees", "gaussian_process"] = Field(
-        "extra_trees", description="What learns from the labels, on Magpie descriptors and element fractions."
+    surrogate: Surrogate = Field(
+        "extra_trees",
+        description="What learns from the labels: extra trees, a Gaussian process, or an ensemble of small networks.",
     )
-    acquisition: Literal["ucb", "ei", "mean", "random"] = Field(
+    acquisition: Literal["ucb", "lower_bound", "ei", "thompson", "mean", "random"] = Field(
         "ucb",
-        description="Upper confidence bound, expected improvement, the mean alone; or random, which learns nothing.",
+        description="Upper or lower confidence bound, expected improvement, the best of one draw of the posterior after"
+        " the other, the mean alone; or random, which learns nothing.",
     )
-    kappa: float = Field(1.0, description="For ucb: standard deviations added to the mean; negative, a lower bound.")
+    kappa: float = Field(
+        1.0, description="For ucb: standard deviations added to the mean; for lower_bound: taken from it."
+    )
     xi: float = Field(0.0, ge=0.0, description="For ei: least improvement that counts, in the objective's unit.")
     max_per_system_in_batch: int | None = Field(
         None, ge=1, description="Most suggestions of one chemical system in an iteration."
@@ -43,42 +49,121 @@ class WeighingOptions(Options):
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class Weights:
-    """Posterior mean, deviation and acquisition, each `[m]`, of compositions; NaN where nothing is learned."""
+    """Posterior mean and deviation, both `[m]`, of candidates; NaN where nothing is learned.
 
-    def __init__(self, history: History, candidates: Counts, options: WeighingOptions, seed: int) -> None:
-        unknown = np.full(len(candidates), np.nan)
-        self.mean, self.sd, self.acquisition = unknown, unknown, unknown
-        known, objectives = labelled(history)
-        order = np.random.default_rng(seed).permutation(len(candidates))
-        if options.acquisition != "random" and len(objectives) >= _FEW_LABELS and len(candidates):
-            from agd.nets.surrogates import believe
+    `acquisition` is `[k, m]`: a row for each suggestion of a batch in turn, NaN the last; `order` `[m]` is that among
+    equals.
+    """
 
-            forest_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
-            self.mean, self.sd = believe(
-                options.surrogate, described(known), objectives, described(candidates), seed=forest_seed
-            )
-            self.acquisition = _acquired(options, self.mean, self.sd, float(objectives.max()))
-            order = order[np.argsort(-self.acquisition[order], kind="stable")]
-        self.best_first: NDArray[np.intp] = order
+    mean: Floats
+    sd: Floats
+    acquisition: Floats
+    order: NDArray[np.intp]
 
-    def proposals(
-        self, chosen: Sequence[int], candidates: Counts, parents: Sequence[Sequence[Parent]] = ()
-    ) -> Proposals:
-        """What was chosen among the candidates `[m, 103]`, with its measures."""
+    def batch(self, n: int, caps: Sequence["Cap"]) -> "Batch":
+        """The best of one row of the acquisition after the other that the caps let in, at most `n`."""
+        rankings = [iter(self.order[np.argsort(-row[self.order], kind="stable")].tolist()) for row in self.acquisition]
+        rows: list[int] = []
+        taken: set[int] = set()
+        while len(rows) < n:
+            ranking = rankings[len(rows) % len(rankings)]
+            best = next((i for i in ranking if i not in taken and all(cap.has_room(i) for cap in caps)), None)
+            if best is None:
+                break
+            taken.add(best)
+            rows.append(best)
+            for cap in caps:
+                cap.take(best)
+        values = [self.acquisition[pick % len(rankings), i] for pick, i in enumerate(rows)]
+        return Batch(rows, self.mean[rows], self.sd[rows], np.array(values, np.float64))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Batch:
+    """Candidates that are chosen, by their rows, the first the best, with their measures `[n]`."""
+
+    rows: Sequence[int]
+    mean: Floats
+    sd: Floats
+    acquisition: Floats
+
+    def proposals(self, candidates: Counts, parents: Sequence[Sequence[Parent]] = ()) -> Proposals:
+        """Them among the candidates `[m, 103]`."""
         return Proposals(
-            posterior_mean=self.mean[chosen],
-            posterior_sd=self.sd[chosen],
-            acquisition=self.acquisition[chosen],
-            counts=candidates[chosen],
+            posterior_mean=self.mean,
+            posterior_sd=self.sd,
+            acquisition=self.acquisition,
+            counts=candidates[self.rows],
             parents=parents,
         )
+
+
+class Cap:
+    """How many of each kind a batch may hold, by the kind of each candidate, and what is spent already."""
+
+    def __init__(self, kinds: Sequence[int], most: int, spent: Iterable[int] = ()) -> None:
+        self._kinds = kinds
+        self._most = most
+        self._spent = Counter(spent)
+
+    def has_room(self, candidate: int) -> bool:
+        """Whether one more like the candidate may come."""
+        return self._spent[self._kinds[candidate]] < self._most
+
+    def take(self, candidate: int) -> None:
+        """Count it."""
+        self._spent[self._kinds[candidate]] += 1
+
+
+def caps_on_systems(candidates: Counts, history: History, options: WeighingOptions) -> list[Cap]:
+    """What the options say of chemical systems; for those of a campaign its own suggestions count."""
+    systems = _systems_of(candidates)
+    caps = []
+    if options.max_per_system_in_batch is not None:
+        caps.append(Cap(systems, options.max_per_system_in_batch))
+    if options.max_per_system is not None:
+        suggested = np.zeros((0, 103), np.int32) if history.counts is None else history.counts[history.n_initial :]
+        caps.append(Cap(systems, options.max_per_system, _systems_of(suggested[suggested.any(axis=1)])))
+    return caps
+
+
+def _systems_of(counts: Counts) -> list[int]:
+    systems: list[int] = keys_of((counts > 0).astype(np.int32)).tolist()
+    return systems
+
+
+def weigh(
+    objectives: Floats, n_candidates: int, features: Features, options: WeighingOptions, n: int, *, seed: int
+) -> Weights:
+    """Weigh candidates for a batch of `n`, by the objectives `[k]` of what is known."""
+    order = np.random.default_rng(seed).permutation(n_candidates)
+    if options.acquisition == "random" or len(objectives) < _FEW_LABELS or not n_candidates:
+        unknown = np.full(n_candidates, np.nan)
+        return Weights(unknown, unknown, unknown[None], order)
+    from agd.nets.surrogates import believe
+
+    known, candidates = features()
+    belief = believe(
+        options.surrogate,
+        known,
+        objectives,
+        candidates,
+        seed=int(np.random.SeedSequence(seed).generate_state(1)[0]),
+        n_draws=n if options.acquisition == "thompson" else 0,
+    )
+    if options.acquisition == "thompson":
+        return Weights(belief.mean, belief.sd, belief.draws, order)
+    acquired = _acquired(options, belief.mean, belief.sd, float(objectives.max()))
+    return Weights(belief.mean, belief.sd, acquired[None], order)
 
 
 def _acquired(options: WeighingOptions, mean: Floats, sd: Floats, best: float) -> Floats:
     if options.acquisition == "ei":
         return Improvement(best, options.xi).value(mean, np.maximum(sd, np.finfo(np.float64).tiny))
-    return mean + options.kappa * sd if options.acquisition == "ucb" else mean
+    kappas = {"ucb": options.kappa, "lower_bound": -options.kappa}
+    return mean + kappas.get(options.acquisition, 0.0) * sd
 
 
 def labelled(history: History) -> tuple[Counts, Floats]:
@@ -91,55 +176,29 @@ def labelled(history: History) -> tuple[Counts, Floats]:
 
 def described(counts: Counts) -> NDArray[np.float32]:
     """Magpie descriptors and the fraction of each element, `[n, 235]`."""
-    return _of_large(Table(counts)) if len(counts) >= _LARGE else _described(counts)
+    fractions = counts / counts.sum(axis=1, keepdims=True)
+    return np.concatenate([magpie(counts, np.float32), fractions.astype(np.float32)], axis=1, dtype=np.float32)
 
 
 class Table:
     """Compositions `[n, 103]`, equal to others of the same content: what is worked out of them is kept by it."""
 
     def __init__(self, counts: Counts) -> None:
-        from hashlib import blake2b
+        from hashlib import sha256  # several times as quick as others where the processor knows it
 
         self.counts = counts
-        self._digest = blake2b(np.ascontiguousarray(counts).tobytes(), digest_size=16).digest()
+        self._digest = sha256(np.ascontiguousarray(counts).data).digest()
+
+    @cached_property
+    def features(self) -> NDArray[np.float32]:
+        """Their descriptors."""
+        return described(self.counts)
 
     def __hash__(self) -> int:
         return hash(self._digest)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Table) and self._digest == other._digest
-
-
-@lru_cache(maxsize=2)
-def _of_large(table: Table) -> NDArray[np.float32]:
-    return _described(table.counts)
-
-
-def _described(counts: Counts) -> NDArray[np.float32]:
-    fractions = counts / counts.sum(axis=1, keepdims=True)
-    return np.concatenate([magpie(counts, np.float32), fractions.astype(np.float32)], axis=1, dtype=np.float32)
-
-
-def spread(order: Iterable[int], candidates: Counts, history: History, options: WeighingOptions, n: int) -> list[int]:
-    """The first `n` of `order` that the caps on chemical systems allow; the campaign's own suggestions count."""
-    systems = keys_of((candidates > 0).astype(np.int32)).tolist()
-    spent: Counter[int] = Counter()
-    if options.max_per_system is not None and history.counts is not None:
-        suggested = history.counts[history.n_initial :]
-        spent.update(keys_of((suggested[suggested.any(axis=1)] > 0).astype(np.int32)).tolist())
-    here: Counter[int] = Counter()
-    chosen: list[int] = []
-    for i in order:
-        system = systems[i]
-        is_full = options.max_per_system_in_batch is not None and here[system] >= options.max_per_system_in_batch
-        is_spent = options.max_per_system is not None and spent[system] >= options.max_per_system
-        if not is_full and not is_spent:
-            chosen.append(i)
-            here[system] += 1
-            spent[system] += 1
-            if len(chosen) == n:
-                break
-    return chosen
 
 
 def unseen(counts: Counts, history: History) -> NDArray[np.bool_]:
