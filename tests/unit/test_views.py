@@ -137,6 +137,12 @@ def test_views_are_frozen_rows() -> None:
 
 def test_what_a_view_holds_becomes_plain() -> None:
     hit = views.Hit(1, "NaF", math.inf, 0.1, 2, "Na1F1", None)
-    status = views.Status((), [], [], {"small": {"READY": 2}})
-    assert views.as_json(status) == {"campaigns": [], "iterations": [], "at_work": [], "queue": {"small": {"READY": 2}}}
+    status = views.Status((), [], [], {"small": {"READY": 2}}, [])
+    assert views.as_json(status) == {
+        "campaigns": [],
+        "iterations": [],
+        "at_work": [],
+        "queue": {"small": {"READY": 2}},
+        "amendments": [],
+    }
     assert views.plain({"a": [hit]})["a"][0]["formula"] == "Na1F1"
