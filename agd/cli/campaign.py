@@ -374,7 +374,8 @@ def _status(workspace: "Workspace", name: str | None, n_iterations: int) -> "Sta
         found = overviews.campaigns(tx, name)
         last = [] if campaign_id is None else overviews.iterations(tx, campaign_id, n_iterations)
         at_work = overviews.at_work(tx, campaign_id)
-    return Status(found, last, at_work, _queued(workspace, found))
+        amendments = overviews.amendments(tx, name)
+    return Status(found, last, at_work, _queued(workspace, found), amendments)
 
 
 def _queued(workspace: "Workspace", campaigns: "Sequence[CampaignProgress]") -> "dict[str, Mapping[str, int]]":
@@ -395,6 +396,8 @@ def _queued(workspace: "Workspace", campaigns: "Sequence[CampaignProgress]") -> 
 def _status_view(status: "Status") -> Any:
     from rich.console import Group
     from rich.text import Text
+
+    from agd.views import budget_in_words
 
     columns = [
         "campaign",
@@ -441,6 +444,9 @@ def _status_view(status: "Status") -> Any:
         for row in status.campaigns
         if row.state == "failed"
     ]
+    for row in status.campaigns:
+        if amended := [one for one in status.amendments if one.campaign_id == row.campaign_id]:
+            parts.append(Text(f"{row.campaign}: extended to {budget_in_words(amended)}"))
     if status.iterations:
         keys = ["iteration", "n_suggested", "n_undecodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_finds"]
         keys += ["highest", "is_recorded"]

@@ -26,6 +26,7 @@ from agd.report.markup import Markup, definitions, element, figure, formula, pag
 from agd.report.material import N_FINDS, Material, collect, latest
 from agd.report.traces import oracle_coverage, reliability
 from agd.spec import CONTROLS
+from agd.views import budget_in_words
 from agd.work.workspace import Workspace
 
 _SHA = 12
@@ -124,6 +125,8 @@ def _header(found: Material) -> list[Markup]:
             ("content hash", element("code", found.content_hash.sha256)),
             ("which covers", found.content_hash.covers),
         ]
+    if found.amendments:
+        pairs.insert(0, ("budget", budget_in_words(found.amendments)))
     if figures["twin_of"] is not None:
         pairs.insert(0, ("control of", figures["twin_of"]))
     return [*parts, definitions(pairs)]

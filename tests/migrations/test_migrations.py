@@ -81,6 +81,17 @@ def test_going_back_never_forgets_what_0008_holds(database: Database, what: str)
         schema.downgrade(tx, "0007")
 
 
+def test_going_back_never_forgets_an_amendment(database: Database) -> None:
+    with database.transaction() as tx:
+        for statement in (
+            *_MODEL,
+            "INSERT INTO campaign_amendment VALUES (1, 1, 'budget.oracle_calls', 10, 20, 0, NULL, NULL, 1)",
+        ):
+            tx.execute(text(statement))
+    with pytest.raises(RuntimeError, match="no place for amendments"), database.transaction() as tx:
+        schema.downgrade(tx, "0011")
+
+
 @pytest.mark.parametrize(
     ("revision", "message"), [("0000", "agd db upgrade"), ("9999", "pip install --upgrade"), (None, "agd db upgrade")]
 )

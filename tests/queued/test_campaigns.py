@@ -24,6 +24,7 @@ from agd.plugins.oracles.forests import RandomForest
 from agd.spec import ResolvedSpec
 from agd.steps.campaign.asking import awaited, tell
 from agd.steps.campaign.campaigns import CampaignStep, Step, take
+from agd.steps.campaign.extending import Calls, extend
 from agd.steps.campaign.kinds import STEPS
 from agd.steps.campaign.opening import open_campaign
 from agd.steps.campaign.stepping import next_step, perform
@@ -117,6 +118,24 @@ def test_a_search_among_formulas_encodes_nothing(queue: Any, expected: Expected,
     assert queue.state().startswith("ended")
     assert set(queue.states().values()) == {"COMPLETED"}
     assert not queue.reconcile()
+
+
+def test_an_extended_campaign_goes_on_in_the_queue(queue: Any, tmp_path: Path) -> None:
+    for name in ("small", "local"):
+        (tmp_path / f"{name}.toml").write_text(FORMULAS.replace('"small"', f'"{name}"'))
+    queue.submit(spec.read(tmp_path / "small.toml"))
+    queue.work_through()
+    assert extend(queue.workspace, "small", Calls.of("+6")).state == "queued"
+    assert [str(one) for one in queue.reconcile()] == ["small: suggest 3: due and not in the queue, queued"]
+    queue.work_through()
+    assert queue.state() == "ended: budget spent"
+    assert queue.scalar("SELECT n_charged FROM v_campaign_progress") == 18
+    local = open_campaign(queue.workspace, spec.read(tmp_path / "local.toml"))
+    for calls in ("+6", None):
+        assert LocalEngine().run(queue.workspace, local).is_ended
+        if calls is not None:
+            extend(queue.workspace, "local", Calls.of(calls))
+    assert queue.hash() == queue.hash("local")
 
 
 @pytest.mark.slow

@@ -9,12 +9,20 @@ import pytest
 from agd import views
 
 KEYS = {
-    views.Status: ("campaigns iterations at_work queue"),
+    views.Status: ("campaigns iterations at_work queue amendments"),
+    views.Amendment: (
+        "campaign number key old_value new_value n_steps after ended_at end_reason made_at agd_version host "
+        "activity_id campaign_id"
+    ),
+    views.Extension: (
+        "campaign state end_reason is_exhausted budget_calls_before budget_calls n_charged oracle_calls_left "
+        "n_iterations_expected"
+    ),
     views.CampaignProgress: (
         "state campaign property unit target_low target_high mode budget_calls n_iterations n_suggested "
         "n_undecodable n_decodable n_duplicate n_known n_rejected n_new n_charged n_finds finds_per_call highest "
         "lowest twin_of created_at stop_requested_at ended_at end_reason campaign_id best last_outcome last_error "
-        "last_active time_spent n_launches engine parked_reason is_waiting n_known_finds"
+        "last_active time_spent n_launches engine parked_reason is_waiting n_known_finds budget_calls_at_first"
     ),
     views.IterationProgress: (
         "campaign iteration n_suggested n_undecodable n_decodable n_duplicate n_known n_rejected n_new n_charged "

@@ -36,6 +36,13 @@ suggested = table(
     *map(column, ("posterior_sd", "acquisition", "outcome", "reason", "composition_id", "label_id")),
 )
 
+_budget = table("v_campaign_budget", *map(column, ("campaign_id", "calls")))
+
+_STANDING = select(campaign, _budget.c.calls.label("oracle_calls")).join(
+    _budget, _budget.c.campaign_id == campaign.c.id
+)
+"""Campaigns with the calls that they may spend, amendments included; `budget_calls` are those of the beginning."""
+
 _WAITING = text("""
 SELECT s.suggestion_id AS id, i.number AS iteration, s.rank, c.reduced_formula, s.posterior_mean, s.posterior_sd,
        s.acquisition, s.composition_id
@@ -50,8 +57,8 @@ OVER_BUDGET = "the budget was spent"
 
 
 def find(tx: Transaction, name: str) -> AnyRow | None:
-    """A campaign by its name."""
-    return tx.execute(select(campaign).where(campaign.c.name == name)).one_or_none()
+    """A campaign by its name, with the `oracle_calls` that it may spend by now."""
+    return tx.execute(_STANDING.where(campaign.c.name == name)).one_or_none()
 
 
 def names(tx: Transaction) -> list[str]:
@@ -150,8 +157,8 @@ def park(tx: Transaction, campaign_id: int, reason: str) -> None:
 
 
 def open_on(tx: Transaction, engine: str) -> Sequence[AnyRow]:
-    """The campaigns that have not ended and belong to an engine, oldest first."""
-    found = select(campaign).where(campaign.c.engine == engine, campaign.c.ended_at.is_(None))
+    """The campaigns that have not ended and belong to an engine, oldest first; rows as of `find`."""
+    found = _STANDING.where(campaign.c.engine == engine, campaign.c.ended_at.is_(None))
     return tx.execute(found.order_by(campaign.c.id)).all()
 
 
@@ -164,7 +171,19 @@ def end(tx: Transaction, campaign_id: int, reason: str) -> None:
     """Close the campaign; the steps that it does not come to any more are cancelled."""
     statement = update(campaign).where(campaign.c.id == campaign_id, campaign.c.ended_at.is_(None))
     if tx.execute(statement.values(ended_at=func.now(), end_reason=reason)).rowcount:
-        jobs.cancel_steps(tx, campaign_id, f"the campaign has ended: {reason}")
+        jobs.cancel_steps(tx, campaign_id, _ended(reason))
+
+
+def reopen(tx: Transaction, campaign_id: int, reason: str) -> None:
+    """Undo an end that an amendment keeps, with what it cancelled."""
+    statement = update(campaign).where(campaign.c.id == campaign_id, campaign.c.end_reason == reason)
+    tx.execute(statement.values(ended_at=None, end_reason=None))
+    jobs.reopen_cancelled(tx, campaign_id, _ended(reason))
+
+
+def _ended(reason: str) -> str:
+    """Why steps are cancelled that a campaign does not come to."""
+    return f"the campaign has ended: {reason}"
 
 
 def last_iteration(tx: Transaction, campaign_id: int) -> AnyRow | None:
@@ -359,13 +378,14 @@ def store_outcomes(
     tx: Transaction, activity_id: int, rows: Sequence[Mapping[str, object]], failures: Sequence[tuple[int, str]]
 ) -> None:
     """Write what decoding made of each suggestion, and the decode failures."""
-    tx.execute(
-        text(
-            "UPDATE suggestion SET outcome = :outcome, composition_id = :composition_id, reason = :reason,"
-            " decode_activity_id = :activity WHERE id = :id AND outcome IS NULL"
-        ),
-        [{**row, "activity": activity_id} for row in rows],
-    )
+    if rows:
+        tx.execute(
+            text(
+                "UPDATE suggestion SET outcome = :outcome, composition_id = :composition_id, reason = :reason,"
+                " decode_activity_id = :activity WHERE id = :id AND outcome IS NULL"
+            ),
+            [{**row, "activity": activity_id} for row in rows],
+        )
     if failures:
         tx.execute(
             insert(decode_failure),

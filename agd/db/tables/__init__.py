@@ -3,6 +3,7 @@
 from agd.db.tables.activities import activity, job, job_after, rejection_sample, stage
 from agd.db.tables.campaigns import (
     campaign,
+    campaign_amendment,
     campaign_known,
     campaign_model,
     campaign_pool,
@@ -38,6 +39,7 @@ __all__ = [
     "activity",
     "artifact",
     "campaign",
+    "campaign_amendment",
     "campaign_hash",
     "campaign_known",
     "campaign_model",

@@ -54,6 +54,7 @@ _WRITTEN = (
     " UNION ALL SELECT activity_id, 'give up', NULL FROM given_up"
     " UNION ALL SELECT activity_id, 'replace label', NULL FROM label_replacement"
     " UNION ALL SELECT activity_id, 'screen', NULL FROM screening"
+    " UNION ALL SELECT activity_id, 'extend', NULL FROM campaign_amendment"
 )
 """Rows with the activity that wrote them, and what it must have been."""
 

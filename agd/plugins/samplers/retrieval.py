@@ -4,6 +4,7 @@ from functools import lru_cache
 from typing import ClassVar
 
 import numpy as np
+from pydantic import Field
 
 from agd.errors import ExhaustedError, InputError
 from agd.plugins.samplers.uniform import checked_box
@@ -24,6 +25,10 @@ from agd.types import History, Proposals
 
 class RetrievalOptions(WeighingOptions, CandidateOptions):
     """Options of the sampler `retrieval`."""
+
+    max_per_system_in_batch: int | None = Field(
+        1, ge=1, description="Most suggestions of one chemical system in an iteration: one teaches much of the next."
+    )
 
 
 class Retrieval:

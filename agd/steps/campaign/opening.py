@@ -20,6 +20,7 @@ from agd.protocols import CandidateOptions
 from agd.seeds import derive_seed
 from agd.spec import AutoencoderSpec, CampaignSpec, ResolvedSpec, control, controls, differences, hash_of, with_options
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.campaign.extending import keep_up
 from agd.steps.data.tabular import read_formulas
 from agd.steps.models import training_sets
 from agd.views import RunPlan
@@ -64,9 +65,10 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
             there = campaigns.find(tx, spec.name)
     assert there is not None  # noqa: S101  stored above
     if there.spec_sha256 != resolved.sha256 and (changed := "; ".join(_changes(there, resolved))):
+        larger = "" if "budget.oracle_calls" not in changed else f"; more calls are given by `agd extend {spec.name}`"
         raise SpecChangedError(
             f"campaign {spec.name!r} was opened with another specification ({changed}): give this one another name, "
-            f"or go on with the stored one by `agd resume {spec.name}`"
+            f"or go on with the stored one by `agd resume {spec.name}`{larger}"
         )
     return _of_this_version(there)
 
@@ -74,7 +76,8 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
 def open_controls(workspace: Workspace, campaign: Campaign) -> list[Campaign]:
     """The campaign's controls, which spend the same budget without learning; made where they are not there yet.
 
-    A control starts from the rows of the campaign's own sets, and asks the same models.
+    A control starts from the rows of the campaign's own sets, and asks the same models. Where the campaign was
+    extended, its controls are, too.
 
     Raises:
         SpecError: the campaign is a control itself, or a control's name is taken or too long.
@@ -120,7 +123,8 @@ def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
     assert there is not None  # noqa: S101  stored above
     if there.twin_of_id != of.id or there.spec_sha256 != digest:
         raise SpecError(f"the name of the control, {name!r}, belongs to another campaign: rename the specification")
-    return _of_this_version(there)
+    keep_up(workspace, there, of)
+    return reopen_campaign(workspace, name)
 
 
 def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
@@ -136,7 +140,8 @@ def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
 def _changes(there: AnyRow, resolved: ResolvedSpec) -> list[str]:
     """How a campaign's specification differs from the one given, keys filled in that are younger than the campaign.
 
-    The text that it was opened with, whose files are as they were, is the same whatever the defaults are today.
+    The text that it was opened with, whose files are as they were, is the same whatever the defaults are today. The
+    budget may be that of the beginning or what it was extended to.
     """
     stored, given = there.spec, resolved.content
     if there.spec_text == resolved.text and _files(stored) == _files(given):
@@ -145,6 +150,8 @@ def _changes(there: AnyRow, resolved: ResolvedSpec) -> list[str]:
     is_default = given["oracle"].get("minimum", 0.0) is None
     if is_default and "out_of_fold" not in stored["oracle"]:  # 0.0 was the default of every property in revision 0001
         filled["oracle"]["minimum"] = None
+    if given["budget"]["oracle_calls"] == there.oracle_calls:
+        filled["budget"]["oracle_calls"] = there.oracle_calls
     return differences(filled, given)
 
 
@@ -175,7 +182,7 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
         oracle_rows=sets.n("oracle"),
         sampler=spec.sampler.kind,
         pool=None if sets.pool is None else sets.pool.name,
-        oracle_calls_left=spec.budget.oracle_calls - spent,
+        oracle_calls_left=(spec.budget.oracle_calls if there is None else there.oracle_calls) - spent,
         spec_sha256=resolved.sha256,
     )
 

@@ -11,7 +11,7 @@ from agd.accounting import CHARGED, STALLED
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import identify
 from agd.db.connection import Transaction
-from agd.db.record import campaigns, models, stages
+from agd.db.record import amendments, campaigns, models, stages
 from agd.errors import ExhaustedError, StepError
 from agd.filters import Filter, Sieve
 from agd.protocols import Generator, Progress, Sampler
@@ -287,7 +287,7 @@ def _write_outcomes(tx: Transaction, step: CampaignStep, activity_id: int, _batc
     rows = campaigns.suggestions_of(tx, campaign.id, number)
     initial = campaigns.initial_labels(tx, campaign.id).keys()
     asked = set(campaigns.decoded_before(tx, campaign.id, number))
-    n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id)
+    n_left = amendments.held_budget(tx, campaign.id) - campaigns.n_calls(tx, campaign.id)
     ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
     composition_ids = dict(zip(read.positions, ids, strict=True))
     refusals = dict(zip(read.positions, read.refusals, strict=True))

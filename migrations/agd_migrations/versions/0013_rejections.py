@@ -1,7 +1,7 @@
 """A sample of what filters refuse is kept, and a model screens a pool without a campaign.
 
 Revision ID: 0013
-Revises: 0011
+Revises: 0012
 """
 
 from importlib import import_module
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0013"
-down_revision = "0011"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
