@@ -76,26 +76,25 @@ class TrustRegion:
     def suggest(self, history: History, n: int, *, seed: int) -> Proposals:
         """Propose `n` points, of which only uniform ones may stand for nothing new."""
         box, rng = checked_box(history, n), np.random.default_rng(seed)
-        if np.isnan(history.objectives).all():
+        known = _labelled(history)
+        if not len(known):
             return Uniform(UniformOptions()).suggest(history, n, seed=seed)
-        centres = _centres(history, self.options.n_centres)
+        centres = _centres(history, known, self.options.n_centres)
         around = _Around(box, box.clip(history.latents[centres]), _deviations(history, box), history)
         radius = radius_of(history.objectives, history.n_initial, n)
         made = around.grown(radius, self.options.n_perturbed, max(n, self.options.n_new), rng)
-        batch = self._batch(history, made, len(centres), n, seed)
+        batch = self._batch(history, known, made, len(centres), n, seed)
         return _filled(batch, made.points, box, n, rng)
 
-    def _batch(self, history: History, made: "_Candidates", n_centres: int, n: int, seed: int) -> Batch:
-        is_known = ~np.isnan(history.objectives)
-        known = history.latents[is_known], None if history.counts is None else history.counts[is_known]
-
+    def _batch(
+        self, history: History, known: NDArray[np.intp], made: "_Candidates", n_centres: int, n: int, seed: int
+    ) -> Batch:
         def features() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-            if self.options.features == "latent" or made.counts is None or known[1] is None:
-                return known[0], made.points
-            return described(known[1]), described(made.counts)
+            if self.options.features == "latent" or made.counts is None or history.counts is None:
+                return history.latents[known], made.points
+            return described(history.counts[known]), described(made.counts)
 
-        objectives = history.objectives[is_known]
-        weights = weigh(objectives, len(made.points), features, self.options, n, seed=seed)
+        weights = weigh(history.objectives[known], len(made.points), features, self.options, n, seed=seed)
 
         def chosen(n_of_centre: int) -> Batch:
             caps = [] if made.counts is None else caps_on_systems(made.counts, history, self.options)
@@ -168,10 +167,15 @@ def radius_of(objectives: Floats, n_initial: int, n: int) -> float:
     return radius
 
 
-def _centres(history: History, n: int) -> NDArray[np.intp]:
-    """The rows of the best labels, at most `n`, each of another chemical system or, where none is known, point."""
-    labelled = np.flatnonzero(~np.isnan(history.objectives))
-    ranked = labelled[np.argsort(-history.objectives[labelled], kind="stable")]
+def _labelled(history: History) -> NDArray[np.intp]:
+    """The rows that have a label and, where it is known what rows stand for, stand for something."""
+    is_known = ~np.isnan(history.objectives)
+    return np.flatnonzero(is_known if history.counts is None else is_known & history.counts.any(axis=1))
+
+
+def _centres(history: History, known: NDArray[np.intp], n: int) -> NDArray[np.intp]:
+    """The best of the rows known, at most `n`, each of another chemical system or, where none is known, point."""
+    ranked = known[np.argsort(-history.objectives[known], kind="stable")]
     if history.counts is None:
         _, first = np.unique(history.latents[ranked], axis=0, return_index=True)
     else:
