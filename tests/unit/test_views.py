@@ -52,8 +52,8 @@ KEYS = {
     ),
     views.RefusedRow: ("dataset_id line kind formula value message"),
     views.Lineage: (
-        "formula composition verdicts initial_in datasets generations labels screenings suggestions model_versions "
-        "query_ms"
+        "formula composition verdicts initial_in datasets generations labels screenings suggestions refusals "
+        "model_versions query_ms"
     ),
     views.Composition: (
         "id reduced_formula chemical_system anonymous_formula n_elements n_atoms activity_id made_by made_at"
