@@ -293,7 +293,7 @@ def test_rows_hash_as_changed_values_did(tx: Transaction, function: str) -> None
     now = inventory.content_hashes(tx, function)
     tx.execute(text("UPDATE suggestion SET label_id = 2 WHERE id = 1"))
     tx.execute(text("UPDATE suggestion SET outcome = 'unanswered', reason = 'it decomposes' WHERE id = 5"))
-    for table in ("given_up", "label_replacement", "suggestion_parent", "campaign_known"):
+    for table in ("given_up", "label_replacement", "suggestion_parent", "campaign_known", "rejection_sample"):
         tx.execute(text(f"DELETE FROM {table}"))
     assert inventory.content_hashes(tx, function) == now
     iterations = progress.iterations(tx, 1)
