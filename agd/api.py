@@ -18,12 +18,13 @@ from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.protocols import Progress, silent
 from agd.steps.campaign import asking
+from agd.steps.campaign.extending import Calls, extend
 from agd.steps.campaign.kinds import LABELLING
 from agd.steps.campaign.opening import open_campaign, open_controls, reopen_campaign
 from agd.steps.campaign.stepping import next_step
 from agd.steps.data.labelling import AddedLabel, Measurement, whoami
 from agd.steps.reading import explaining, overviews
-from agd.views import as_json
+from agd.views import Extension, as_json
 from agd.work.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -185,6 +186,16 @@ class Campaign:
             BusyError: another process runs this campaign.
         """
         return self._advance(progress)
+
+    def extend(self, oracle_calls: int | str) -> Extension:
+        """Let the campaign spend more calls, also when it has ended: `"+200"` is so many more, 1200 a new total.
+
+        Raises:
+            InputError: these are no more than it has, or it is a control.
+        """
+        told = extend(self._workspace, self.name, Calls.of(str(oracle_calls)))
+        self._stored = reopen_campaign(self._workspace, self.name)
+        return told
 
     def run_controls(self, *, progress: Progress = silent) -> None:
         """Spend the same budget at random and by random substitution, as `agd run --twin` does."""

@@ -5,17 +5,37 @@ resumed campaign repeats it exactly. Entry-point groups: `agd.generators`, `agd.
 `agd.samplers`; and `agd.engines`, whose protocol stands in `agd/engines.py`, for it speaks of campaigns.
 """
 
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from agd.types import Counts, Decoded, FittedModel, History, Latents, Prediction, Proposals, Tensors, TrainingTable
 
 
 class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
     """Hyper-parameters of a plug-in: every field has a default and a description; unknown keys are refused."""
+
+
+class CandidateOptions(Options):
+    """Options of a sampler that weighs more rows of its pool than a batch needs.
+
+    Where `pool_is_generated`, its pool has to be a generation.
+    """
+
+    pool_is_generated: ClassVar[bool] = False
+
+    n_candidates: int = Field(
+        50_000,
+        ge=1,
+        le=1_000_000,
+        description="Rows of the pool that are weighed in each iteration: all, or random ones.",
+    )
+
+
+Space: TypeAlias = Literal["latent", "formula"]
+"""Where a sampler searches: among the points of an autoencoder's latent space, or among compositions themselves."""
 
 
 class Progress(Protocol):
@@ -94,10 +114,12 @@ class Oracle(Model, Protocol):
 class Sampler(Protocol):
     """Proposes what to label next: a pure function of history and seed.
 
-    One that `draws_from_pool` is given the candidates of a history, and no other is.
+    One that `draws_from_pool` is given the candidates of a history, and no other is. One whose `space` are formulas
+    proposes compositions and needs no autoencoder: where none is trained, a history has no latents.
     """
 
     options_type: ClassVar[type[Options]]
+    space: ClassVar[Space]
     draws_from_pool: ClassVar[bool]
 
     def __init__(self, options: Options) -> None:

@@ -19,7 +19,7 @@ MEMBERS = {
     "agd.generators": (*_MODEL, "is_representable", "n_latent", "encode", "decode"),
     "agd.formula_generators": (*_MODEL, "is_representable", "sample"),
     "agd.oracles": (*_MODEL, "label"),
-    "agd.samplers": ("options_type", "draws_from_pool", "suggest"),
+    "agd.samplers": ("options_type", "space", "draws_from_pool", "suggest"),
     "agd.engines": ("has_queue", "run", "submit", "status", "findings"),
 }
 """What a class must have to be a plug-in of a group; an attribute that only instances get may be an annotation."""
@@ -27,10 +27,14 @@ MEMBERS = {
 CLASS_VARS: Mapping[str, type] = {
     "options_type": type,
     "architecture_version": int,
+    "space": str,
     "draws_from_pool": bool,
     "has_queue": bool,
 }
 """Members that a class itself must have a value of, and its type: they are asked before there is an instance."""
+
+SPACES = ("latent", "formula")
+"""Where a sampler may search."""
 
 GROUPS = tuple(MEMBERS)
 
@@ -164,6 +168,8 @@ def misfit(group: str, loaded: Any) -> str | None:
     for name, value in values.items():
         if not isinstance(value, CLASS_VARS[name]):
             return f"its {name} is no {CLASS_VARS[name].__name__}"
+    if values.get("space", SPACES[0]) not in SPACES:
+        return f"its space is none of {', '.join(SPACES)}"
     if "options_type" in values and not hasattr(values["options_type"], "model_fields"):
         return "its options_type is no class of options"
     return None

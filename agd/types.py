@@ -66,7 +66,8 @@ class History:
     """Everything a sampler may know, in the order (initial rows by formula, then iteration, rank).
 
     `latents` is `[n, n_latent]`; `objectives` is `[n]`, larger is better, NaN for a point that was proposed but has no
-    label (undecodable, rejected); `bounds` is `[n_latent, 2]`, the box of the initial rows.
+    label (undecodable, rejected); `bounds` is `[n_latent, 2]`, the box of the initial rows. For a sampler whose space
+    are formulas `n_latent` is 0.
 
     `read` tells what latent points `[n, n_latent]` stand for: a reduced formula, or None where a suggestion there would
     be undecodable or rejected. `seen` are the formulas that the campaign knows already. `counts` is `[n, 103]`, what
@@ -77,7 +78,11 @@ class History:
     decoded, learns at once of those that could not, only at its end of those that could, and may repeat itself.
 
     `candidates` is `[k, 103]`, None for a sampler that draws from no pool: random rows of the campaign's pool, in the
-    order in which they were drawn; as many as a batch needs are new, unless the pool has fewer left.
+    order in which they were drawn; as many as a batch needs are new, unless the pool has fewer left. One whose options
+    are `CandidateOptions` has so many of them, whether seen or not.
+
+    `admits` tells which reduced compositions `[m, 103]` the campaign's filter lets through. `reference` is `[r, 103]`,
+    the compositions that the campaign takes for known, in one order; None where it knows of no dataset of them.
     """
 
     latents: Floats
@@ -89,6 +94,16 @@ class History:
     n_initial: int = 0
     undecodable_objective: float | None = None
     candidates: Counts | None = None
+    admits: Callable[[Counts], NDArray[np.bool_]] | None = None
+    reference: Counts | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Parent:
+    """What a suggested composition was made from, by its reduced formula, and how: `Cl -> F by Pettifor swap`."""
+
+    reduced_formula: str
+    operator: str
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -96,7 +111,8 @@ class Proposals:
     """What a sampler suggests, best first: latent points, or compositions, never both.
 
     `latents` is `[n, n_latent]` or None; `counts` is `[n, 103]` or None. Posterior mean, standard deviation and
-    acquisition value are `[n]`, in units of the objective, NaN where the sampler has none.
+    acquisition value are `[n]`, in units of the objective, NaN where the sampler has none. `parents` are those of each
+    composition, of all or, where nothing is made from anything, of none.
     """
 
     posterior_mean: Floats
@@ -104,9 +120,13 @@ class Proposals:
     acquisition: Floats
     latents: Floats | None = None
     counts: Counts | None = None
+    parents: Sequence[Sequence[Parent]] = ()
 
     def __post_init__(self) -> None:
-        """Refuse a proposal that is both or neither."""
+        """Refuse a proposal that is both or neither, and parents of some."""
         if (self.latents is None) == (self.counts is None):
             msg = "a proposal carries either latent points or compositions"
+            raise ValueError(msg)
+        if len(self.parents) not in {0, 0 if self.counts is None else len(self.counts)}:
+            msg = "a proposal carries parents of each composition, or of none"
             raise ValueError(msg)

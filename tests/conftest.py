@@ -50,9 +50,12 @@ min_rows = 2000
 {more}
 """
 
+UNFILTERED = "\n[filter]\nis_neutral_in_common_states = false\n"
+
 DEFAULT = """\
 [oracle]
 n_trees = 10
+uses_known_labels = false
 
 [sampler]
 kind = "ucb"
@@ -158,7 +161,8 @@ def make_spec(tmp_path: Path) -> Callable[..., ResolvedSpec]:
         name: str = "small", target: str = "band_gap > 6 eV", budget: int = 25, more: str = DEFAULT
     ) -> ResolvedSpec:
         path = tmp_path / f"{name}.toml"
-        path.write_text(SPEC.format(name=name, target=target, budget=budget, more=more))
+        rule = "" if "[filter]" in more else UNFILTERED
+        path.write_text(SPEC.format(name=name, target=target, budget=budget, more=more) + rule)
         return spec.read(path)
 
     return make

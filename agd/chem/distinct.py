@@ -13,7 +13,11 @@ _WEIGHTS = np.random.default_rng(0x616764).integers(0, 2**64, size=(N_ELEMENTS, 
 
 def keys_of(counts: Counts) -> NDArray[np.uint64]:
     """Two hashes `[n, 2]` of 64 bits of each row of reduced counts `[n, 103]`."""
-    return counts.astype(np.uint64) @ _WEIGHTS
+    rows, columns = np.nonzero(counts)  # few cells of a row are filled
+    sums = np.zeros((len(rows) + 1, 2), np.uint64)
+    np.cumsum(counts[rows, columns].astype(np.uint64)[:, None] * _WEIGHTS[columns], axis=0, out=sums[1:])
+    ends = np.searchsorted(rows, np.arange(len(counts) + 1))
+    return sums[ends[1:]] - sums[ends[:-1]]
 
 
 @dataclass(slots=True)

@@ -45,6 +45,17 @@ def pauling_electronegativities() -> Floats:
 
 
 @cache
+def modified_pettifor() -> NDArray[np.intp]:
+    """Return the place `[103]` of each element on the modified Pettifor scale, 0 to 102 (Glawe et al. 2016).
+
+    Elements that stand near each other there often replace each other in compounds.
+    """
+    places = _column_of_numbers("modified_pettifor").astype(np.intp)
+    places.flags.writeable = False
+    return places
+
+
+@cache
 def magpie_properties() -> Floats:
     """Return the Magpie element table `[103, 22]`, NaN where matminer has no value."""
     table = np.stack([_column_of_numbers(name) for name in MAGPIE_PROPERTIES], axis=1)
@@ -76,6 +87,16 @@ def smact_metals() -> NDArray[np.bool_]:
     column: NDArray[np.bool_] = _column_of_numbers("is_metal", "smact.csv") == 1
     column.flags.writeable = False
     return column
+
+
+@cache
+def production_hhi() -> Floats:
+    """Return the Herfindahl-Hirschman index of each element's production `[103]` (10.1021/cm400893e).
+
+    It is the sum of the squared shares, in percent, of the countries that produce the element; NaN where none is
+    listed, as for H, the noble gases but He, and what decays.
+    """
+    return _column_of_numbers("production_hhi")
 
 
 @cache

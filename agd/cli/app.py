@@ -9,9 +9,11 @@ from agd.cli import (
     campaign,
     data,
     database,
+    extend,
     generate,
     jobs,
     labels,
+    predict,
     report,
     reproduce,
     screen,
@@ -48,6 +50,8 @@ why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")
 upkeep.register(app)
+app.command()(extend.extend)
+app.command()(predict.predict)
 app.command()(reproduce.reproduce)
 app.command()(demo)
 

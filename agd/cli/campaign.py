@@ -35,66 +35,20 @@ Engine = Annotated[
 Workers = Annotated[int, typer.Option("--workers", "-n", min=1, max=1024, help="Processes that work the queue.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Leave it in the queue to `agd worker`, and return.")]
 
-TEMPLATE = """\
-# A campaign of active generative design. Run it with `agd run {file}`; every key not given has a default.
-name = "{name}"
-# mode = "paper"               # the published loop: undecodable points count as 0 in the sampler, repeats are charged
-target = "band_gap > 6 eV"     # or "band_gap < 1 eV", or a window: "2 eV < band_gap < 4 eV"
-seed = 42
-threads = 1                    # rows are reproducible for the same number of threads and CPU type
-
-[data]
-dataset = "mp-2021"            # imported before, see `agd data import --help`
-
-[initial]                      # the rows whose labels the campaign knows from the start
-n = 300                        # a random sample of the dataset ...
-seed = 0
-# at_most = 3.0                # ... of rows with a value up to this
-# file = "initial.csv"         # or the rows that this file lists (instead of n)
-# formula_column = "composition"
-
-[budget]
-oracle_calls = 1000            # distinct compositions the oracle may be asked for
-suggestions_per_iteration = 20
-stall_after = 50               # end after so many iterations in a row without a new composition
-
-[autoencoder]                  # turns compositions into latent vectors and back
-kind = "set"                   # or "paper-dense", or "paper" (hours of CPU): the published one-hot and decode rule
-# variational = true           # a variational autoencoder (with kind "set")
-# corpus = "mp-formulas"       # a dataset of formulas to train on; the campaign's own if not given
-seed = 0
-
-[oracle]                       # answers for a composition
-kind = "random_forest"         # or "extra_trees", "hist_gradient_boosting", "lightgbm", "ensemble", "roost";
-                               # "table" answers from the dataset only, "external" waits for `agd tell`
-# exclude = ["held-out.csv"]   # files of formulas it must not be trained on
-seed = 0
-
-[sampler]                      # suggests what to label next
-kind = "ucb"                   # or "ei", "stock" (bayesian-optimization's own), "random", "substitution", "pool"
-# pool = "mp-formulas"         # the dataset that "pool" draws its random rows from
-kappa = 10.0                   # standard deviations added to the mean: more of it explores more
-# avoids_seen = false          # also suggest what the campaign has seen: not charged, and most of it is
-
-[filter]                       # what is rejected before it is charged
-is_charge_neutral = true
-is_electronegativity_balanced = true
-# is_smact_valid = true        # a second rule: SMACT's smact_validity with its defaults
-# max_elements = 5
-# max_atoms = 20
-# max_count = 7
-"""
-
 
 def init(
     file: Annotated[Path, typer.Argument(help="The specification to write.")] = Path("wide-gap.toml"),
+    paper: Annotated[
+        bool, typer.Option("--paper", help="The published loop: an autoencoder, latent points, decode failures.")
+    ] = False,
     force: Force = False,
 ) -> None:
     """Write a commented specification of a campaign."""
+    from agd.cli import templates
     from agd.writing import write_text
 
     show.require_outputs(file, force=force)
-    write_text(file, TEMPLATE.format(file=file.name, name=file.stem), force=force)
+    write_text(file, templates.template(file, is_paper=paper), force=force)
     show.say_wrote(file, f": look at its dataset, then `agd run {file}`")
 
 
@@ -222,8 +176,9 @@ def top(
         show.print_json(rows)
         return
     unit = campaign.spec.target.unit
-    columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "find", "iteration", "rank", "predicted"]
-    keys = ["reduced_formula", "value", "uncertainty", "is_find", "iteration", "rank", "posterior_mean"]
+    columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "find", "known", "iteration", "rank"]
+    columns.append("predicted")
+    keys = ["reduced_formula", "value", "uncertainty", "is_find", "is_known", "iteration", "rank", "posterior_mean"]
     title = f"{name}: {campaign.spec.target}"
     console.print(show.table(columns, show.cells(rows, keys), title=title))
 
@@ -419,7 +374,8 @@ def _status(workspace: "Workspace", name: str | None, n_iterations: int) -> "Sta
         found = overviews.campaigns(tx, name)
         last = [] if campaign_id is None else overviews.iterations(tx, campaign_id, n_iterations)
         at_work = overviews.at_work(tx, campaign_id)
-    return Status(found, last, at_work, _queued(workspace, found))
+        amendments = overviews.amendments(tx, name)
+    return Status(found, last, at_work, _queued(workspace, found), amendments)
 
 
 def _queued(workspace: "Workspace", campaigns: "Sequence[CampaignProgress]") -> "dict[str, Mapping[str, int]]":
@@ -441,7 +397,20 @@ def _status_view(status: "Status") -> Any:
     from rich.console import Group
     from rich.text import Text
 
-    columns = ["campaign", "state", "calls", "budget", "finds", "best", "suggested", "undecodable", "seen before"]
+    from agd.views import budget_in_words
+
+    columns = [
+        "campaign",
+        "state",
+        "calls",
+        "budget",
+        "finds",
+        "known",
+        "best",
+        "suggested",
+        "undecodable",
+        "seen before",
+    ]
     columns += ["rejected", "iterations", "last active"]
     rows = [
         [
@@ -450,6 +419,7 @@ def _status_view(status: "Status") -> Any:
             row.n_charged,
             row.budget_calls,
             row.n_finds,
+            row.n_known_finds,
             row.best,
             row.n_suggested,
             row.n_undecodable,
@@ -474,6 +444,9 @@ def _status_view(status: "Status") -> Any:
         for row in status.campaigns
         if row.state == "failed"
     ]
+    for row in status.campaigns:
+        if amended := [one for one in status.amendments if one.campaign_id == row.campaign_id]:
+            parts.append(Text(f"{row.campaign}: extended to {budget_in_words(amended)}"))
     if status.iterations:
         keys = ["iteration", "n_suggested", "n_undecodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_finds"]
         keys += ["highest", "is_recorded"]

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agd.cli import show
+from agd.cli.filter_words import Rules, filter_of
 from agd.cli.show import Json, console
 from agd.policies import KeepPolicy
 
@@ -34,6 +35,7 @@ def generate(
     max_elements: Trim = None,
     max_atoms: Trim = None,
     max_count: Trim = None,
+    rule: Rules = None,
     threads: Annotated[
         int, typer.Option(min=1, max=1024, help="Part of the recipe: it decides the order of sums.")
     ] = 1,
@@ -51,7 +53,7 @@ def generate(
     from agd.steps.generation.generating import generate as draw
     from agd.steps.generation.tallying import Keeping
 
-    keeping = Keeping(keep, max_elements, max_atoms, max_count)
+    keeping = Keeping(keep, max_elements, max_atoms, max_count, filter_of(rule))
     with show.workspace() as workspace:
         chosen = choose_generator(workspace, generator)
         plan = GenerationPlan(name, chosen.id, n, seed, start, keeping, threads)
@@ -154,7 +156,11 @@ def _show_one(found: "Generation | ExpectedGeneration") -> None:
     show.say(f"  {generator}, seed {found.seed}, samples {found.first_sample:,} to {last:,}")
     trims = [f"{key.removeprefix('max_')} to {found.options[key]}" for key in _TRIMS if found.options[key]]
     what = {"distinct": "every distinct composition", "valid": "valid compositions"}[found.options["keep"]]
-    show.say(f"  kept: {', '.join([what, *trims])}; {found.n_compositions:,} of them")
+    rules = [
+        f"{key}={','.join(value) if isinstance(value, list) else show.text(value)}"
+        for key, value in found.options.get("filter", {}).items()
+    ]
+    show.say(f"  kept: {', '.join([what, *trims, *rules])}; {found.n_compositions:,} of them")
     stages = found.stages
     before = [None, *stages.values()]
     rows = [

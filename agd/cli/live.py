@@ -89,7 +89,7 @@ class Watcher:
         note = counters(row)
         if self._calls is None:
             self._calls = self._bars.add_task("oracle calls", total=row.budget_calls, note=note)
-        self._bars.update(self._calls, completed=row.n_charged, note=note)
+        self._bars.update(self._calls, completed=row.n_charged, total=row.budget_calls, note=note)
         self._log(f"{row.n_charged}/{row.budget_calls} oracle calls, {note}")
 
     def _log(self, line: str, *, force: bool = False) -> None:

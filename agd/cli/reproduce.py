@@ -22,7 +22,8 @@ def reproduce(
         str,
         typer.Argument(
             help="table1, fig4, fig5 (kappa), fig8 (t-SNE), recovery, direct, screen24, exp1, exp2, exp3, exp4, "
-            "matgan, or all."
+            "matgan, or all; not the paper's: retrieval (real compounds found where true labels answer) and search "
+            "(what the default search proposes, and how much of it is true)."
         ),
     ],
     data: Annotated[

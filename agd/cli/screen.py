@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agd.cli import show
+from agd.cli.filter_words import Rules, filter_of
 from agd.cli.show import Json, console
 from agd.errors import InputError
 
@@ -15,14 +16,25 @@ if TYPE_CHECKING:
     from agd.views import Screened, ScreeningWithHits, TrainedModel
     from agd.work.workspace import Workspace
 
-_ROLE_NAMES = {"baseline": "baseline (initial labels)", "al": "al (with the campaign's own)"}
+_ROLE_NAMES = {
+    "baseline": "baseline (initial labels)",
+    "al": "al (with the campaign's own)",
+    "model": "by the model",
+}
 
 
 def screen(
-    campaign: Annotated[str, typer.Argument(help="Name of the campaign.")],
+    *,
+    campaign: Annotated[
+        str | None, typer.Argument(help="Name of the campaign whose labels judge; not needed with --model.")
+    ] = None,
     pool: Annotated[
         str, typer.Option(help="A file (CSV or JSON lines, plain or .gz; -: standard input) or a data set.")
     ],
+    model: Annotated[
+        str | None,
+        typer.Option(help="A trained model that judges instead: its id, or the beginning of its hash (`agd models`)."),
+    ] = None,
     screener: Annotated[
         Literal["baseline", "al", "both"],
         typer.Option(help="Trained on the initial labels, on those and the campaign's own, or both of them."),
@@ -48,6 +60,10 @@ def screen(
     max_atoms: Annotated[int, typer.Option(min=1, max=show.MAX_INT)] = 20,
     max_count: Annotated[int, typer.Option(min=1, max=show.MAX_INT, help="Atoms of one element.")] = 7,
     valid: Annotated[bool, typer.Option(help="Only charge-neutral, electronegativity-balanced ones.")] = True,
+    filtered: Annotated[
+        bool, typer.Option("--filtered", help="Only what the campaign's own \\[filter] lets through.")
+    ] = False,
+    rule: Rules = None,
     novel: Annotated[bool, typer.Option(help="Leave out what the screener has a label of.")] = True,
     limit: Annotated[int | None, typer.Option(min=1, max=show.MAX_INT, help="Read so many rows of the pool.")] = None,
     formula_column: Annotated[
@@ -60,11 +76,13 @@ def screen(
     ] = False,
     json: Json = False,
 ) -> None:
-    """Screen a pool of formulas by models trained on the labels of a campaign, and store what they pick."""
+    """Screen a pool of formulas by models trained on the labels of a campaign, or by any model, and store the picks."""
     from agd.cli.live import training_bar
     from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan
     from agd.steps.screening.screening import screen as screen_pool
 
+    if model is not None and (screener, kind, option, seed) != ("both", "random_forest", None, 0):
+        raise InputError("--model: that one is trained already: leave --screener, --kind, -o and --seed out")
     roles: tuple[Role, ...] = ("baseline", "al") if screener == "both" else (screener,)
     plan = ScreeningPlan(
         campaign=campaign,
@@ -80,6 +98,9 @@ def screen(
         is_novel=novel,
         limit=limit,
         formula_column=formula_column,
+        is_filtered=filtered,
+        filter=filter_of(rule),
+        model=model,
     )
     if detach and pool == "-":
         raise InputError("--detach: a worker cannot read this terminal's standard input: name a file or a data set")
@@ -155,7 +176,12 @@ def _leave(workspace: "Workspace", plan: "ScreeningPlan", *, json: bool) -> None
 def _show(found: "Screened", *, n_top: int) -> None:
     criteria = found.criteria
     wanted = criteria["target"] + (f", {criteria['sigma']:g} sigma to either side" if criteria["sigma"] else "")
-    title = f"{found.campaign} screens {found.pool} (sha256 {found.pool_sha256[:12]}) for {wanted}"
+    pool = f"{found.pool} (sha256 {found.pool_sha256[:12]})"
+    title = (
+        f"{pool} is screened for {wanted}"
+        if found.campaign is None
+        else f"{found.campaign} screens {pool} for {wanted}"
+    )
     show.say(title)
     for role, model in found.screeners.items():
         _say_screener(role, model, is_there=found.was_there[role], dry_run=found.dry_run)

@@ -12,7 +12,7 @@ from agd.cli.show import Json, console, text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agd.views import Label, Lineage, ModelOnTheWay, PickedBy, SuggestedKnowing
+    from agd.views import Label, Lineage, ModelOnTheWay, PickedBy, Refusal, SuggestedKnowing
 
 _SHOWN_ITERATIONS = 12
 
@@ -59,6 +59,7 @@ def _tree(found: "Lineage") -> Tree:
     for campaign in dict.fromkeys(row.campaign for row in found.suggestions):
         rows = [row for row in found.suggestions if row.campaign == campaign]
         _add_suggestions(tree.add(f"[bold]campaign {escape(campaign)}[/]"), rows, labels)
+    _add_refusals(tree, found.refusals)
     used = {row.label_id for row in found.suggestions}
     for label in found.labels:
         if label.source_kind != "dataset" and label.label_id not in used:
@@ -103,8 +104,10 @@ def _sample_line(sample: int, generation: str, made_by: tuple[str, str, int | No
 
 
 def _add_screening(tree: Tree, hit: "PickedBy") -> None:
+    judge = f"the [bold]{hit.role}[/] screener" if hit.role != "model" else f"model version {hit.model_version_id}"
+    whose = "" if hit.campaign is None else f" of campaign [bold]{escape(hit.campaign)}[/]"
     node = tree.add(
-        f"picked by the [bold]{hit.role}[/] screener of campaign [bold]{escape(hit.campaign)}[/] on "
+        f"picked by {judge}{whose} on "
         f"{text(hit.screened_at)}: rank {text(hit.rank)} of {text(hit.n_hits)}, [bold]"
         f"{text(hit.value)} +- {text(hit.uncertainty)} {hit.unit}[/] (a prediction, no label)"
     )
@@ -135,7 +138,13 @@ def _add_suggestions(node: Tree, rows: "Sequence[SuggestedKnowing]", labels: "Ma
             f"acquisition {text(first.acquisition)}"
         )
     found.add(_learned_line(first.learned_from))
-    found.add(f"latent {first.latent_id} of autoencoder {first.autoencoder_sha256[:12]}, {first.proposed} proposed")
+    if first.autoencoder_sha256 is not None:
+        found.add(f"latent {first.latent_id} of autoencoder {first.autoencoder_sha256[:12]}, {first.proposed} proposed")
+    for made in first.made_from:
+        found.add(
+            f"{'child of' if made.depth == 1 else '  itself a child of'} [bold]{escape(made.reduced_formula)}[/], "
+            f"{escape(made.operator)}, iteration {made.iteration}"
+        )
     if first.label_id is not None and first.label_id in labels:
         find = ", [green]a find[/]" if first.is_find else ""
         found.add(_label_line(labels[first.label_id]) + find)
@@ -143,6 +152,15 @@ def _add_suggestions(node: Tree, rows: "Sequence[SuggestedKnowing]", labels: "Ma
     if others:
         shown = ", ".join(others[:_SHOWN_ITERATIONS]) + (" ..." if len(others) > _SHOWN_ITERATIONS else "")
         node.add(f"suggested {len(others)} more times, not charged (iteration.rank: {shown})")
+
+
+def _add_refusals(tree: Tree, rows: "Sequence[Refusal]") -> None:
+    """The first refusal of each kind, and how many like it followed."""
+    alike: dict[tuple[str | None, ...], list[Refusal]] = {}
+    for row in rows:
+        alike.setdefault((row.campaign, row.pool, row.generation, row.reason), []).append(row)
+    for first, *others in alike.values():
+        tree.add(escape(first.words) + (f"; {len(others)} times more" if others else ""))
 
 
 def _learned_line(learned: "Mapping[int, int]") -> str:

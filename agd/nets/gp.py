@@ -4,8 +4,9 @@ The model is that of scikit-learn's `GaussianProcessRegressor(Matern(nu=2.5), al
 (Rasmussen and Williams, Gaussian Processes for Machine Learning, algorithm 2.1); the algebra is batched.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,8 +15,11 @@ from scipy.optimize import minimize_scalar
 
 from agd.types import Floats
 
+if TYPE_CHECKING:
+    from numpy.random import Generator
+
 NOISE = 1e-6
-"""Variance on the diagonal, in units of the normalised targets."""
+"""Variance on the diagonal, in units of the normalised targets, where nothing else is said."""
 
 MAX_ROWS_FOR_LENGTH_SCALE = 1000
 """With more labelled rows than this the length scale is fitted on so many, evenly spaced in their order."""
@@ -50,10 +54,10 @@ def matern(scaled: Floats) -> Floats:
     return correlation
 
 
-def log_marginal_likelihood(distances: Floats, targets: Floats, length_scale: float) -> float:
+def log_marginal_likelihood(distances: Floats, targets: Floats, length_scale: float, noise: float = NOISE) -> float:
     """Log evidence of normalised `targets` `[n]` at `distances` `[n, n]`; -inf where the kernel has no factor."""
     try:
-        return _evidence(_cholesky(matern(distances * (np.sqrt(5.0) / length_scale))), targets)
+        return _evidence(_cholesky(matern(distances * (np.sqrt(5.0) / length_scale)), noise), targets)
     except LinAlgError:
         return -np.inf
 
@@ -77,6 +81,20 @@ def fit_length_scale(points: Floats, targets: Floats) -> float:
     return float(10.0 ** max(peaks)[1])
 
 
+def fit_length_scale_and_noise(points: Floats, targets: Floats, noises: Sequence[float]) -> tuple[float, float]:
+    """Length scale, and variance of the noise among `noises`, of the largest marginal likelihood on a few rows."""
+    rows = _evenly_spaced(len(points), _MAX_ROWS_FOR_GRID)
+    distances, targets = np.sqrt(squared_distances(points[rows], points[rows])), targets[rows]
+    values = np.array(
+        [[log_marginal_likelihood(distances, targets, 10.0**x, noise) for x in _GRID] for noise in noises]
+    )
+    if np.ptp(values) == 0.0:
+        return 1.0, noises[0]
+    row, column = divmod(int(values.argmax()), len(_GRID))
+    _, peak = _climb(distances, targets, _GRID[column], half_width=0.25, noise=noises[row])
+    return float(10.0**peak), noises[row]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class GaussianProcess:
     """A posterior given points of which some have a value and the others are waiting for one.
@@ -84,7 +102,7 @@ class GaussianProcess:
     A point without a value is conditioned on at its own posterior mean: the mean stays, the variance shrinks.
     `points` is `[n + m, d]`, less `centre` `[d]`: those with a value first, then those without, then the m that came by
     `condition`. `values` and `weights` belong to the first points. `factor` `[n, n]` and `corner` `[m, m]` are lower
-    triangular, `border` is `[n, m]`.
+    triangular, `border` is `[n, m]`. `noise` is the variance on the diagonal, in units of the normalised values.
     """
 
     centre: Floats
@@ -98,9 +116,10 @@ class GaussianProcess:
     factor: Floats
     border: Floats
     corner: Floats
+    noise: float
 
     @classmethod
-    def fit(cls, points: Floats, values: Floats, *, length_scale: float | None = None) -> Self:
+    def fit(cls, points: Floats, values: Floats, *, length_scale: float | None = None, noise: float = NOISE) -> Self:
         """Condition on `points` `[n, d]` with `values` `[n]`, NaN where there is none; at least one is known.
 
         The length scale is fitted where none is given. Every row is conditioned on, however many fitted it.
@@ -116,7 +135,7 @@ class GaussianProcess:
         targets = (values - offset) / scale
         if length_scale is None:
             length_scale = fit_length_scale(points[:n_known], targets)
-        factor = _cholesky(_upper_kernel(points, length_scale))
+        factor = _cholesky(_upper_kernel(points, length_scale), noise)
         known_factor = factor[:n_known, :n_known]
         return cls(
             centre=centre,
@@ -130,6 +149,7 @@ class GaussianProcess:
             factor=factor,
             border=np.empty((len(points), 0)),
             corner=np.empty((0, 0)),
+            noise=noise,
         )
 
     def condition(self, points: Floats, values: Floats | None = None) -> Self:
@@ -147,7 +167,7 @@ class GaussianProcess:
         corner = np.zeros((m + len(points), m + len(points)))
         corner[:m, :m] = self.corner
         corner[m:, :m] = outer.T
-        corner[m:, m:] = _cholesky(prior - inner.T @ inner - outer.T @ outer)
+        corner[m:, m:] = _cholesky(prior - inner.T @ inner - outer.T @ outer, self.noise)
         grown = replace(
             self,
             points=np.concatenate([self.points, points]),
@@ -187,6 +207,14 @@ class GaussianProcess:
             mean[rows] = self._mean(correlation)
             sd[rows] = self._sd(*self._whiten(correlation))
         return mean, sd
+
+    def draws(self, points: Floats, n: int, rng: "Generator") -> Floats:
+        """Joint draws `[n, k]` at `points` `[k, d]`, whose covariance `[k, k]` is held."""
+        points = points - self.centre
+        correlation = matern(self._scaled_distances(points))
+        inner, outer = self._whiten(correlation)
+        factor = _cholesky(_upper_kernel(points, self.length_scale) - inner.T @ inner - outer.T @ outer, NOISE)
+        return np.asarray(self._mean(correlation) + self.scale * (rng.standard_normal((n, len(points))) @ factor.T))
 
     def posterior_gradients(self, points: Floats) -> tuple[Floats, Floats, Floats, Floats]:
         """Mean and standard deviation `[k]` and their gradients `[k, d]` at `points` `[k, d]`."""
@@ -249,9 +277,9 @@ def _upper_kernel(points: Floats, length_scale: float) -> Floats:
     return kernel
 
 
-def _cholesky(upper: Floats) -> Floats:
+def _cholesky(upper: Floats, noise: float) -> Floats:
     """Lower factor, with the noise on the diagonal, in Fortran order and written over `upper`."""
-    upper[np.diag_indices_from(upper)] += NOISE
+    upper[np.diag_indices_from(upper)] += noise
     return np.asarray(cholesky(upper.T, lower=True, overwrite_a=True, check_finite=False))
 
 
@@ -266,12 +294,14 @@ def _evidence(factor: Floats, targets: Floats) -> float:
     return float(-0.5 * (whitened @ whitened + len(targets) * np.log(2.0 * np.pi)) - np.log(np.diag(factor)).sum())
 
 
-def _climb(distances: Floats, targets: Floats, start: float, *, half_width: float) -> tuple[float, float]:
+def _climb(
+    distances: Floats, targets: Floats, start: float, *, half_width: float, noise: float = NOISE
+) -> tuple[float, float]:
     """Log evidence at the peak near `start`, and log10 of its length scale; widens while the peak is at the edge."""
     low, high = max(start - half_width, _GRID[0]), min(start + half_width, _GRID[-1])
     with np.errstate(invalid="ignore"):  # of two infinite values no parabola is made: the next step is a golden section
         found = minimize_scalar(  # type: ignore[no-untyped-call]  # scipy ships no types
-            lambda x: -log_marginal_likelihood(distances, targets, 10.0**x),
+            lambda x: -log_marginal_likelihood(distances, targets, 10.0**x, noise),
             bounds=(low, high),
             method="bounded",
             options={"xatol": _TOLERANCE},
@@ -279,7 +309,7 @@ def _climb(distances: Floats, targets: Floats, start: float, *, half_width: floa
     is_at_low = low > _GRID[0] and found.x < low + 10.0 * _TOLERANCE
     is_at_high = high < _GRID[-1] and found.x > high - 10.0 * _TOLERANCE
     if is_at_low or is_at_high:
-        return _climb(distances, targets, float(found.x), half_width=2.0 * half_width)
+        return _climb(distances, targets, float(found.x), half_width=2.0 * half_width, noise=noise)
     return -float(found.fun), float(found.x)
 
 

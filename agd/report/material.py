@@ -15,7 +15,7 @@ from agd.report.traces import principal_plane
 from agd.steps.campaign.campaigns import campaign_row
 from agd.steps.reading import overviews
 from agd.types import Floats
-from agd.views import CampaignProgress
+from agd.views import Amendment, CampaignProgress
 from agd.work.workspace import Workspace
 
 _MOST_POINTS: Final = 3000
@@ -44,6 +44,7 @@ class Material:
     compared: Sequence[Compared]
     facts: Mapping[str, Any]
     progress: CampaignProgress
+    amendments: Sequence[Amendment]
     span: Mapping[str, Any]
     content_hash: ContentHash | None
     initial: Floats
@@ -77,6 +78,7 @@ def collect(workspace: Workspace, name: str) -> Material:
             compared=[itself, *(gather(tx, twin) for twin in reports.twins(tx, campaign_id))],
             facts=reports.facts(tx, [campaign_id])[campaign_id],
             progress=overviews.campaigns(tx, name)[0],
+            amendments=overviews.amendments(tx, name),
             span=reports.span(tx, campaign_id),
             content_hash=hashes.of_campaign(tx, name),
             initial=np.array([row.value for row in initial], dtype=np.float64),

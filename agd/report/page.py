@@ -26,6 +26,7 @@ from agd.report.markup import Markup, definitions, element, figure, formula, pag
 from agd.report.material import N_FINDS, Material, collect, latest
 from agd.report.traces import oracle_coverage, reliability
 from agd.spec import CONTROLS
+from agd.views import budget_in_words
 from agd.work.workspace import Workspace
 
 _SHA = 12
@@ -107,7 +108,7 @@ def _header(found: Material) -> list[Markup]:
     pairs = [
         ("sampler", figures["sampler"]),
         ("oracle", figures["oracle"]),
-        ("autoencoder", figures["autoencoder"] or "not trained yet"),
+        ("autoencoder", figures["autoencoder"] or ("not trained yet" if facts["spec"].get("autoencoder") else "none")),
         ("known from the start", words.counted(facts["n_initial"], "label")),
         ("best label", words.NOTHING if figures["best"] is None else f"{words.number(figures['best'])} {unit}"),
         ("mode", figures["mode"]),
@@ -124,6 +125,8 @@ def _header(found: Material) -> list[Markup]:
             ("content hash", element("code", found.content_hash.sha256)),
             ("which covers", found.content_hash.covers),
         ]
+    if found.amendments:
+        pairs.insert(0, ("budget", budget_in_words(found.amendments)))
     if figures["twin_of"] is not None:
         pairs.insert(0, ("control of", figures["twin_of"]))
     return [*parts, definitions(pairs)]
@@ -295,7 +298,7 @@ def _finds(found: Material) -> list[Markup]:
                 element(
                     "span", source, " ", element("code", (row["source_sha256"] or "")[:_SHORT_SHA]), class_="tight"
                 ),
-                row["latent_id"],
+                words.NOTHING if row["latent_id"] is None else row["latent_id"],
                 _why(row["reduced_formula"]),
             ]
         )

@@ -87,7 +87,7 @@ def trace_of(rows: Sequence[AnyRow], bounds: Bounds, property_name: str) -> Trac
         value=np.where(plausible_range(property_name).holds(told), told, np.nan),
         mean=_floats([row.posterior_mean for row in rows]),
         sd=_floats([row.posterior_sd for row in rows]),
-        latent_id=np.array([row.latent_id for row in rows], dtype=np.int64),
+        latent_id=np.array([row.latent_id for row in rows if row.latent_id is not None], dtype=np.int64),
     )
 
 

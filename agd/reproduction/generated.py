@@ -1,7 +1,6 @@
 """Generators trained on ICSD entries, and what they made, found again in the record where it is there."""
 
 import hashlib
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -24,7 +23,7 @@ PAPER: Final = "matgan-paper"
 _ICSD_NAME: Final = "agd-icsd"
 _INDEX: Final = Path("..") / "structures" / "mp_index.csv.gz"
 _HELD_OUT: Final = 0.1
-TRIMS: Final = Keeping("valid", **asdict(PUBLISHED_TRIMS))
+TRIMS: Final = Keeping("valid", **PUBLISHED_TRIMS.given())
 
 
 def icsd(study: Study) -> str:
@@ -33,15 +32,25 @@ def icsd(study: Study) -> str:
     Raises:
         InputError: the list is not there.
     """
-    path = study.generator_corpus or study.files.folder / _INDEX
-    if not path.is_file():
-        raise InputError(
-            f"{path}: not there; the generator learns from a table with the columns formula and icsd (1 for an entry "
-            "of the ICSD): say --corpus and its name"
-        )
+    path = index(study)
     with path.open("rb") as file:
         name = f"{_ICSD_NAME}-{hashlib.file_digest(file, 'sha256').hexdigest()[:8]}"
     return import_once(study.workspace, path, name, ImportRules("formula", where={"icsd": "1"}))
+
+
+def index(study: Study) -> Path:
+    """The table of entries of the Materials Project.
+
+    Raises:
+        InputError: it is not there.
+    """
+    path = study.generator_corpus or study.files.folder / _INDEX
+    if not path.is_file():
+        raise InputError(
+            f"{path}: not there; generators learn from a table with the columns formula and icsd (1 for an entry of "
+            "the ICSD), the judge of stability from its e_hull_eV_atom: say --corpus and its name"
+        )
+    return path
 
 
 def trained(study: Study, kind: str = DEFAULT) -> Trained:

@@ -1,6 +1,5 @@
 """Semiconductors of 2 to 4 eV: a forest trained on all of Exp1 picks from generated formulas (section 3.3.4)."""
 
-from dataclasses import asdict
 from typing import Final
 
 from agd.chem.formula import parse_formulas
@@ -42,7 +41,7 @@ def screen24(study: Study, _wish: Wish) -> Outcome:
         pool,
         ("baseline",),
         target=WINDOW.text,
-        **asdict(PUBLISHED_TRIMS),
+        **PUBLISHED_TRIMS.given(),
     )
     found = study.screened(plan, model, "screen for 2 to 4 eV")
     n_novel, n_hits = found.stages.get("novel", 0), len(found.hits)

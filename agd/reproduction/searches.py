@@ -155,12 +155,16 @@ corpus = "{corpus}"
 {filter}
 """
 
-_FILTER: Final = "[filter]\nis_charge_neutral = true\nis_electronegativity_balanced = true"
+_UNFILTERED: Final = "[filter]\nis_neutral_in_common_states = false"
+_FILTER: Final = f"{_UNFILTERED}\nis_charge_neutral = true\nis_electronegativity_balanced = true"
 
 
 def _specification(study: Study, start: Start, arm: Arm, seed: int) -> str:
     sampler = arm.sampler
-    oracle = f'kind = "random_forest"\nexclude = ["{study.files.path(TEST_ROWS).resolve()}", "{_hidden_file(study)}"]'
+    knows = "" if "paper" in arm.head else "uses_known_labels = false\n"
+    oracle = (
+        f'kind = "random_forest"\n{knows}exclude = ["{study.files.path(TEST_ROWS).resolve()}", "{_hidden_file(study)}"]'
+    )
     name = arm.name
     if arm.pool is not None:
         pool = _pool(study, start, arm.pool)
@@ -179,7 +183,7 @@ def _specification(study: Study, start: Start, arm: Arm, seed: int) -> str:
         corpus=study.corpus(),
         oracle=oracle,
         sampler=sampler,
-        filter=_FILTER if arm.is_filtered else "",
+        filter=_FILTER if arm.is_filtered else "" if "paper" in arm.head else _UNFILTERED,
     )
 
 

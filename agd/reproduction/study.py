@@ -137,7 +137,7 @@ class Split:
 class Screened:
     """A screening: its campaign, what was left at each stage, and the hits, best first, with predicted values."""
 
-    campaign: str
+    campaign: str | None
     stages: Mapping[str, int]
     hits: Sequence[tuple[str, float]]
 

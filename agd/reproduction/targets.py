@@ -27,11 +27,16 @@ _MODULES: Final = MappingProxyType(
         "exp3": "experiments",
         "exp4": "experiments",
         "matgan": "matgan",
+        "retrieval": "retrieval",
+        "search": "proposals",
     }
 )
 """Each target is the function of its own name in one of these."""
 
 ALL: Final = "all"
+
+_OURS: Final = ("retrieval", "search")
+"""What the paper has nothing of."""
 
 _WITH_LISTS: Final = ("recovery", "direct")
 _WITH_DATA: Final = ("table1", "exp1", "exp2", "exp3", "fig4", "fig5", "fig8", "direct")
@@ -50,7 +55,7 @@ def chosen(name: str, wish: Wish) -> dict[str, Make]:
     name = ALIASES.get(name, name)
     if name != ALL and name not in _MODULES:
         raise NotFoundError(f"no target {name!r}{suggestion(name, [*_MODULES, ALL])}")
-    names = list(_MODULES) if name == ALL else [name]
+    names = [one for one in _MODULES if one not in _OURS] if name == ALL else [name]
     for is_asked, option, having in (
         (wish.is_authors_data, "--authors-data", _WITH_DATA),
         (wish.is_authors_lists, "--authors-lists", _WITH_LISTS),
@@ -116,6 +121,8 @@ _SECONDS: Final[Mapping[str, Callable[[Protocol], float]]] = {
     "exp3 Roost": _roost_of_searches_s,
     "kappa": lambda p: _N_KAPPAS * (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
     "two searches of Exp3": lambda p: p.al_seeds * (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
+    "retrieval": lambda p: p.al_seeds * 3 * 150.0 * p.calls / 1000,
+    "own proposals": lambda p: 300.0 + p.al_seeds * 4 * 110.0 * p.calls / 1000,
     "two searches": lambda p: (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
 }
 
@@ -148,4 +155,6 @@ _NEEDS: Final[Mapping[str, Callable[[Wish], Collection[str]]]] = {
     "exp3": _exp("exp3"),
     "exp4": _own("autoencoder", "generator", "exp4"),
     "matgan": lambda _: ("generator", "paper generator"),
+    "retrieval": _own("retrieval"),
+    "search": _own("own proposals"),
 }

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 
 from agd import registry
-from agd.protocols import Options
+from agd.filters import FilterOptions
+from agd.protocols import Options, Space
 from agd.target import Target
 from agd.types import Counts
 
@@ -43,9 +44,12 @@ class BudgetSpec(_Section):
 
 
 class DataSpec(_Section):
-    """The labels the campaign works with."""
+    """The labels the campaign works with, and the compositions that count as known."""
 
     dataset: str = Field(min_length=1)
+    known: tuple[str, ...] = Field(
+        default=(), description="datasets whose compositions count as known, beside those of `dataset`"
+    )
 
 
 class InitialSpec(_Section):
@@ -143,6 +147,11 @@ class OracleSpec(PluginSpec):
     exclude: tuple[str, ...] = Field(default=(), description="files of formulas the oracle must not be trained on")
     held_out: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
+    uses_known_labels: bool = Field(
+        default=False,
+        description="Whether a composition of the oracle's own dataset gets the label it has there; on in new"
+        " specifications of the default mode.",
+    )
 
     def options_type(self) -> type[Options]:
         """The plug-in's own options; who answers without a model has none."""
@@ -163,21 +172,15 @@ class SamplerSpec(PluginSpec):
         default=None, min_length=1, description="dataset to draw from, needed by a sampler that draws from one"
     )
 
+    def space(self) -> Space:
+        """Where the sampler searches."""
+        found: Space = registry.load(self.group, self.kind).space
+        return found
+
     def draws_from_pool(self) -> bool:
         """Whether the sampler chooses among the rows of a dataset."""
         found: bool = registry.load(self.group, self.kind).draws_from_pool
         return found
-
-
-class FilterSpec(_Section):
-    """What is rejected before it is charged."""
-
-    is_charge_neutral: bool = False
-    is_electronegativity_balanced: bool = False
-    is_smact_valid: bool = Field(default=False, description="as smact_validity of SMACT says with its defaults")
-    max_elements: int | None = Field(default=None, gt=0)
-    max_atoms: int | None = Field(default=None, gt=0)
-    max_count: int | None = Field(default=None, gt=0)
 
 
 Mode: TypeAlias = Literal["default", "paper"]
@@ -199,10 +202,12 @@ class CampaignSpec(_Section):
     data: DataSpec
     initial: InitialSpec
     budget: BudgetSpec = BudgetSpec()
-    autoencoder: AutoencoderSpec = AutoencoderSpec()
+    autoencoder: AutoencoderSpec | None = Field(
+        default=None, description="trained where the sampler's space is latent, or where the section is given"
+    )
     oracle: OracleSpec = OracleSpec()
     sampler: SamplerSpec = SamplerSpec()
-    filter: FilterSpec = FilterSpec()
+    filter: FilterOptions = Field(default=FilterOptions(), description="what is rejected before it is charged")
 
     @field_validator("target", mode="before")
     @classmethod
@@ -211,7 +216,9 @@ class CampaignSpec(_Section):
 
     @model_validator(mode="after")
     def _paper_has_no_filter(self) -> "CampaignSpec":
-        if self.mode == "paper" and self.filter != FilterSpec():
+        if self.mode == "paper" and self.oracle.uses_known_labels:
+            raise ValueError("the published loop asks its oracle for everything: leave oracle.uses_known_labels out")
+        if self.mode == "paper" and self.filter != FilterOptions():
             raise ValueError('the published loop rejects nothing: leave [filter] out, or mode = "paper"')
         if self.mode == "paper" and self.oracle.answerer.is_awaited:
             raise ValueError(
@@ -223,9 +230,17 @@ class CampaignSpec(_Section):
     def _write_target(self, target: Target) -> str:
         return target.text
 
-    def corpus(self) -> str:
-        """The dataset the autoencoder is trained on."""
-        return self.autoencoder.corpus or self.data.dataset
+    def fits_latents(self, counts: Counts) -> NDArray[np.bool_]:
+        """Which rows `[n]` of the table `[n, 103]` the campaign can search from: without an autoencoder, all."""
+        return np.ones(len(counts), np.bool_) if self.autoencoder is None else self.autoencoder.is_representable(counts)
+
+    def corpus(self) -> str | None:
+        """The dataset the autoencoder is trained on, None where none is."""
+        return None if self.autoencoder is None else self.autoencoder.corpus or self.data.dataset
+
+    def known(self) -> tuple[str, ...]:
+        """The datasets whose compositions count as known, each once."""
+        return tuple(dict.fromkeys((self.data.dataset, *self.data.known)))
 
     def oracle_dataset(self) -> str:
         """The dataset the oracle is trained on or answers from."""

@@ -8,12 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import date, time
 from numbers import Integral, Real
 from pathlib import Path
-from typing import Any
+from types import NoneType
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
 from agd import registry
 from agd.errors import NotFoundError, PluginError, SpecError
+from agd.filters import FilterOptions
 from agd.spec.campaign import ANSWERERS, NAME, PAPER_AUTOENCODER, CampaignSpec, PluginSpec, SamplerSpec, validated
 from agd.spec.toml import MAX_DEPTH, Key, first_refused, lines_of, spelled, written
 
@@ -121,20 +123,61 @@ def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
     return replace(_resolved(plain, "", places, folder), text=written(plain))
 
 
+DEFAULT_SAMPLER = "analogue"
+"""Of the default mode, where a specification names none."""
+
+_OF_NEW: Mapping[str, Mapping[str, bool]] = {
+    "": {"is_neutral_in_common_states": True},
+    DEFAULT_SAMPLER: {"is_electronegativity_balanced": True, "is_known_or_analogue": True, "has_metal": True},
+}
+"""What a new specification of the default mode filters by, unless it says otherwise: with any sampler, and with one."""
+
+
 def _resolved(values: dict[str, Any], text: str, places: Places, folder: Path) -> ResolvedSpec:
-    if values.get("mode") == "paper":
-        chosen = values.get("autoencoder", {})
-        if isinstance(chosen, dict):
-            values = {**values, "autoencoder": {"kind": PAPER_AUTOENCODER, **chosen}}
     try:
-        spec = validated(CampaignSpec, values)
+        spec = validated(CampaignSpec, _with_defaults(values))
     except ValidationError as error:
         raise SpecError(_explain(places, (), error)) from error
     for section in _PLUGIN_SECTIONS:
-        _check_options(places, section, getattr(spec, section))
+        if (plugin := getattr(spec, section)) is not None:
+            _check_options(places, section, plugin)
     _check_pool(places, spec.sampler)
     content = _with_hashes(spec, folder, places)
     return ResolvedSpec(spec, text, places, folder, content, hash_of(content))
+
+
+def _with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What a specification means today where it says nothing; a stored one says everything, and means what it did."""
+
+    def section(name: str) -> dict[str, Any] | None:
+        given = values.get(name, {})
+        return given if isinstance(given, dict) else None
+
+    filled = dict(values)
+    sampler, oracle, chosen, rule = map(section, ("sampler", "oracle", "autoencoder", "filter"))
+    is_paper = values.get("mode") == "paper"
+    if is_paper and chosen is not None:
+        filled["autoencoder"] = {"kind": PAPER_AUTOENCODER, **chosen}
+    if sampler is None:
+        return filled
+    if not is_paper:
+        filled["sampler"] = sampler = {"kind": DEFAULT_SAMPLER, **sampler}
+        kind = str(sampler["kind"])
+        if oracle is not None and str(oracle.get("kind")) not in ANSWERERS:
+            filled["oracle"] = {"uses_known_labels": True, **oracle}
+        if rule is not None:
+            filled["filter"] = {**_OF_NEW[""], **_OF_NEW.get(kind, {}), **rule}
+        if "autoencoder" not in values and _is_latent(kind):
+            filled["autoencoder"] = {}
+    return filled
+
+
+def _is_latent(kind: str) -> bool:
+    """Whether a sampler's space is latent; one that cannot be loaded is refused later, with its place."""
+    try:
+        return SamplerSpec(kind=kind).space() == "latent"
+    except (NotFoundError, PluginError):
+        return True
 
 
 _TOO_DEEP = "lists or tables in it are nested too deeply: a specification has sections"
@@ -189,8 +232,16 @@ CONTROLS = ("random", "substitution")
 """Samplers that learn nothing: what a search must beat."""
 
 
+def controls(content: Mapping[str, Any]) -> tuple[str, ...]:
+    """The controls that a resolved specification can have: without an autoencoder no point can be drawn at random."""
+    has_latents = content.get("autoencoder") is not None
+    return tuple(kind for kind in CONTROLS if kind != "random" or has_latents or "acquisition" in content["sampler"])
+
+
 def control(content: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """A resolved specification with a sampler that learns nothing in the place of its own, named NAME-KIND.
+
+    Where nothing is latent, random is the sampler itself, choosing blindly among what it would have weighed.
 
     Raises:
         SpecError: that name would be too long.
@@ -198,6 +249,8 @@ def control(content: Mapping[str, Any], kind: str) -> dict[str, Any]:
     name = f"{content['name']}-{kind}"
     if not NAME.fullmatch(name):
         raise SpecError(f"{name!r}, the name of the control, is too long: give the campaign a shorter one")
+    if kind == "random" and content.get("autoencoder") is None:
+        return {**content, "name": name, "sampler": {**content["sampler"], "acquisition": "random"}}
     sampler = SamplerSpec(kind=kind)
     return {**content, "name": name, "sampler": {"kind": kind, **sampler.options().model_dump(mode="json")}}
 
@@ -214,10 +267,29 @@ def with_options(spec: CampaignSpec) -> dict[str, Any]:
     """Every key with its value, the plug-ins' options among them."""
     content: dict[str, Any] = spec.model_dump(mode="json")
     for section in _PLUGIN_SECTIONS:
-        content[section] |= getattr(spec, section).options().model_dump(mode="json")
-    if spec.sampler.pool is None:
-        del content["sampler"]["pool"]  # so that specifications without one keep their hash
+        if (plugin := getattr(spec, section)) is not None:
+            content[section] |= plugin.options().model_dump(mode="json")
+    for *above, key in _YOUNGER:  # so that specifications without them keep their hash
+        of = content[above[0]] if above else content
+        if not of[key]:
+            del of[key]
     return content
+
+
+_FIRST_OPTIONS = {
+    *("is_charge_neutral", "is_electronegativity_balanced", "is_smact_valid"),
+    *("max_elements", "max_atoms", "max_count"),
+}
+"""Of the filter, in the first release: written even where they ask nothing."""
+
+_YOUNGER: Sequence[Key] = (
+    ("autoencoder",),
+    ("sampler", "pool"),
+    ("data", "known"),
+    ("oracle", "uses_known_labels"),
+    *(("filter", option) for option in FilterOptions.model_fields if option not in _FIRST_OPTIONS),
+)
+"""Keys that came after the first release, which ask nothing where they are not given."""
 
 
 def _with_hashes(spec: CampaignSpec, folder: Path, places: Places) -> dict[str, Any]:
@@ -293,7 +365,8 @@ def _explain(places: Places, prefix: Key, error: ValidationError, known: Sequenc
 def _known_keys(section: Sequence[str]) -> list[str]:
     model: Any = CampaignSpec
     for key in section:
-        model = model.model_fields[key].annotation
+        annotation = model.model_fields[key].annotation
+        model = next((one for one in get_args(annotation) if one is not NoneType), annotation)
     return list(model.model_fields)
 
 

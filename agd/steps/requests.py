@@ -11,8 +11,9 @@ from agd.policies import Category
 from agd.steps.campaign.campaigns import get_campaign
 from agd.steps.campaign.kinds import STEPS
 from agd.steps.generation.generating import GenerationPlan, generate
-from agd.steps.models.training import training_of
-from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen, train_role
+from agd.steps.models.predicting import answering
+from agd.steps.models.training import of_record, training_of
+from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen, title_of, train_role
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
@@ -76,12 +77,14 @@ def ask(workspace: Workspace, plan: Plan) -> list[int]:
     """The jobs that a plan comes to: before a screening the trainings of its screeners, which it waits for.
 
     Raises:
-        NotFoundError: no such campaign.
+        NotFoundError: no such campaign or model.
     """
     if isinstance(plan, GenerationPlan):
         needs = Needs(n_cores=plan.threads)
         with workspace.database.transaction() as tx:
             return [jobs.ask(tx, "generate", f"generate {plan.name}", plan.as_request(), needs=needs)]
+    if plan.campaign is None or plan.model is not None:
+        return [_ask_by_model(workspace, plan)]
     campaign = get_campaign(workspace, plan.campaign)
     threads = campaign.spec.threads
     trained = Needs(n_cores=threads if plan.choice.threads is None else plan.choice.threads)
@@ -103,6 +106,22 @@ def ask(workspace: Workspace, plan: Plan) -> list[int]:
             *trainings,
             jobs.ask(tx, "screen", title, request, campaign_id=campaign.id, needs=needs, after=trainings),
         ]
+
+
+def _ask_by_model(workspace: Workspace, plan: ScreeningPlan) -> int:
+    """The job of a screening that has nothing to train; the model is named by its id, which stays its own."""
+    campaign = None if plan.campaign is None else get_campaign(workspace, plan.campaign)
+    with workspace.database.transaction() as tx:
+        model = of_record(tx, answering(tx, plan.model or ""))
+        request = replace(plan, model=str(model.model_version_id)).as_request()
+        return jobs.ask(
+            tx,
+            "screen",
+            title_of(plan.pool, campaign, model),
+            request,
+            campaign_id=None if campaign is None else campaign.id,
+            needs=Needs(n_cores=1 if campaign is None else campaign.spec.threads),
+        )
 
 
 def fulfil(workspace: Workspace, row: AnyRow) -> bool:

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.errors import ExhaustedError
 from agd.protocols import Sampler
@@ -27,7 +28,7 @@ _PURE = (
 class SamplerContract(PluginContract):
     """The contract of a sampler.
 
-    Whether it proposes latent points or compositions is seen from what it proposes.
+    One whose space are formulas is asked without latents too, and may know 420 compositions besides its history's.
     """
 
     group: ClassVar[str] = "agd.samplers"
@@ -39,7 +40,9 @@ class SamplerContract(PluginContract):
     @classmethod
     def histories(cls) -> Mapping[str, History]:
         """What the sampler is asked with, by name."""
+        of_formulas = {"without latents": without_latents(history(30))}
         return {
+            **(of_formulas if cls.plugin_class().space == "formula" else {}),
             "ordinary": history(30),
             "some unlabelled": _with_objectives([np.nan, 1.0, 0.2, np.nan, 3.0, np.nan, -1.0]),
             "two points": _with_objectives([2.5, 1.0]),
@@ -65,9 +68,11 @@ class SamplerContract(PluginContract):
     @classmethod
     def given(cls, past: History, seed: int = 5) -> History:
         """The history, with candidates in an order drawn by the seed where the sampler draws from a pool."""
+        pool = compositions(_N_CANDIDATES)
+        if cls.plugin_class().space == "formula":
+            past = replace(past, reference=pool)
         if not cls.plugin_class().draws_from_pool:
             return past
-        pool = compositions(_N_CANDIDATES)
         return replace(past, candidates=pool[np.random.default_rng(seed).permutation(len(pool))])
 
     @classmethod
@@ -97,6 +102,32 @@ class SamplerContract(PluginContract):
     def test_proposals_have_their_shapes(self) -> None:
         """With every history, one at a time and in a batch."""
         self.batches()
+
+    @promised(
+        "latent points are proposed where its space is latent, compositions where its space are formulas",
+        cure='say `space: ClassVar[Space] = "formula"` of a sampler that gives Proposals(counts=...), else "latent"',
+    )
+    def test_it_proposes_what_its_space_says(self) -> None:
+        """A campaign trains an autoencoder for the one, and none for the other."""
+        space = self.plugin_class().space
+        for name, _, _, proposals in self.batches():
+            given = "latent" if proposals.counts is None else "formula"
+            require(given == space, f"{name}: it proposes points of the space {given!r}, and says {space!r}")
+
+    @promised(
+        "parents are reduced formulas, each once for a suggestion, with a word on how it was made from them",
+        cure="name them by agd.chem.identity.identify(counts).reduced_formula in agd.types.Parent(formula, operator)",
+    )
+    def test_parents_are_named(self) -> None:
+        """They become rows, for `agd why`."""
+        for name, _, _, proposals in self.batches():
+            for parents in proposals.parents:
+                formulas = [parent.reduced_formula for parent in parents]
+                counts, problems = parse_formulas(formulas)
+                is_reduced = not problems and (not formulas or identify(counts).reduced_formula == formulas)
+                require(is_reduced, f"{name}: {', '.join(formulas)} are no reduced formulas")
+                require(len(set(formulas)) == len(formulas), f"{name}: {', '.join(formulas)} name one twice")
+                require(all(parent.operator.strip() for parent in parents), f"{name}: an operator is empty")
 
     @promised(
         "latent points are finite, distinct and inside the bounds, as float32 holds them",
@@ -261,6 +292,11 @@ def history(n: int, *, bounds: list[list[float]] | None = None) -> History:
     box = np.array(bounds or [[-1.5, 2.0]] * _N_LATENT)
     latents = rng.uniform(box[:, 0], box[:, 1], (n, len(box))).astype(np.float32).astype(np.float64)
     return with_compositions(History(latents, np.sin(latents.sum(axis=1)) + 0.05 * rng.standard_normal(n), box))
+
+
+def without_latents(past: History) -> History:
+    """The history as a campaign has it that trains no autoencoder."""
+    return replace(past, latents=np.zeros((len(past.objectives), 0)), bounds=np.zeros((0, 2)))
 
 
 def with_compositions(past: History) -> History:

@@ -4,7 +4,18 @@ A row of the record keeps the names of the view or query it comes from. Counts a
 have their zone. A field is None where the record has nothing to say.
 """
 
-from agd.views.campaigns import CampaignProgress, IterationProgress, RunPlan, RunProgress, Status, StepAtWork, Suggested
+from agd.views.campaigns import (
+    Amendment,
+    CampaignProgress,
+    Extension,
+    IterationProgress,
+    RunPlan,
+    RunProgress,
+    Status,
+    StepAtWork,
+    Suggested,
+    budget_in_words,
+)
 from agd.views.datasets import Dataset, DatasetWithRefused, RefusedRow
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
 from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
@@ -14,22 +25,26 @@ from agd.views.lineage import (
     GeneratedAs,
     Lineage,
     ListedIn,
+    MadeFrom,
     ModelOnTheWay,
     PickedBy,
+    Refusal,
     SuggestedKnowing,
     TrainedOn,
     Verdict,
 )
-from agd.views.models import ModelVersion, TrainedModel
+from agd.views.models import ModelVersion, Predicted, TrainedModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
 
 __all__ = [
+    "Amendment",
     "CampaignProgress",
     "Composition",
     "Dataset",
     "DatasetWithRefused",
     "ExpectedGeneration",
+    "Extension",
     "FoundGeneration",
     "GeneratedAs",
     "Generation",
@@ -42,10 +57,13 @@ __all__ = [
     "Label",
     "Lineage",
     "ListedIn",
+    "MadeFrom",
     "ModelOnTheWay",
     "ModelVersion",
     "NewGeneration",
     "PickedBy",
+    "Predicted",
+    "Refusal",
     "RefusedRow",
     "Resting",
     "RestingCampaign",
@@ -64,6 +82,7 @@ __all__ = [
     "TrainedOn",
     "Verdict",
     "as_json",
+    "budget_in_words",
     "of_row",
     "of_rows",
     "plain",

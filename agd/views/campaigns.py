@@ -46,6 +46,8 @@ class CampaignProgress:
     engine: str
     parked_reason: str | None
     is_waiting: bool
+    n_known_finds: int
+    budget_calls_at_first: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class IterationProgress:
     is_recorded: bool
     iteration_id: int
     campaign_id: int
+    n_known_finds: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,13 +101,64 @@ class StepAtWork:
 
 
 @dataclass(frozen=True, slots=True)
+class Amendment:
+    """A change of a campaign's specification: the key, what it said and says since, and the end that this undid.
+
+    It holds for what came after `n_steps` steps of the search; `after` says how far that was.
+    """
+
+    campaign: str
+    number: int
+    key: str
+    old_value: int
+    new_value: int
+    n_steps: int
+    after: str
+    ended_at: datetime | None
+    end_reason: str | None
+    made_at: datetime
+    agd_version: str
+    host: str
+    activity_id: int
+    campaign_id: int
+
+
+def budget_in_words(amendments: Sequence[Amendment]) -> str:
+    """What a campaign that was extended may spend: `120 calls (60 at first; +60 on 2026-11-30)`."""
+    added = ", ".join(f"+{one.new_value - one.old_value:,} on {one.made_at:%Y-%m-%d}" for one in amendments)
+    return f"{amendments[-1].new_value:,} calls ({amendments[0].old_value:,} at first; {added})"
+
+
+@dataclass(frozen=True, slots=True)
+class Extension:
+    """How a campaign may go on: what it may spend, how long that may take, and the end that this undoes.
+
+    `end_reason` is that of the end, `is_exhausted` where its sampler had nothing left; `state` is how it stands.
+    """
+
+    campaign: str
+    state: str
+    end_reason: str | None
+    is_exhausted: bool
+    budget_calls_before: int
+    budget_calls: int
+    n_charged: int
+    oracle_calls_left: int
+    n_iterations_expected: int
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
-    """Campaigns, the last iterations of the one that was asked for, who is at work, and what is queued by state."""
+    """Campaigns, the last iterations of the one that was asked for, who is at work, and what is queued by state.
+
+    With what was amended of their specifications, oldest first.
+    """
 
     campaigns: Sequence[CampaignProgress]
     iterations: Sequence[IterationProgress]
     at_work: Sequence[StepAtWork]
     queue: Mapping[str, Mapping[str, int]]
+    amendments: Sequence[Amendment]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +172,8 @@ class RunPlan:
     is_unchanged: bool
     dataset: str
     initial_rows: int
-    autoencoder: str
-    corpus: str
+    autoencoder: str | None
+    corpus: str | None
     corpus_rows: int
     oracle: str
     oracle_rows: int
@@ -154,11 +208,12 @@ class Suggested:
     suggested_at: datetime
     agd_version: str
     host: str
-    autoencoder_sha256: str
+    autoencoder_sha256: str | None
     suggestion_id: int
     campaign_id: int
     iteration_id: int
-    latent_id: int
+    latent_id: int | None
     composition_id: int | None
     label_id: int | None
     activity_id: int
+    is_known: bool

@@ -101,7 +101,7 @@ class TrainedOn:
 class PickedBy:
     """A hit of a screening: v_screening_hit, with its criteria and the generator of its pool, if one made it."""
 
-    campaign: str
+    campaign: str | None
     role: str
     rank: int
     reduced_formula: str
@@ -118,7 +118,7 @@ class PickedBy:
     agd_version: str
     host: str
     screening_id: int
-    campaign_id: int
+    campaign_id: int | None
     model_version_id: int
     composition_id: int
     activity_id: int
@@ -131,10 +131,51 @@ class PickedBy:
 
 
 @dataclass(frozen=True, slots=True)
+class MadeFrom:
+    """What a composition was made from, how, and in which iteration; `depth` 2 is the parent's parent."""
+
+    depth: int
+    reduced_formula: str
+    operator: str
+    iteration: int
+
+
+@dataclass(frozen=True, slots=True)
 class SuggestedKnowing(Suggested):
-    """A suggestion with the labels by iteration (0: initial) that its sampler had learned from."""
+    """A suggestion with the labels by iteration (0: initial) that its sampler had learned from, and its descent."""
 
     learned_from: Mapping[int, int]
+    made_from: Sequence[MadeFrom]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """That a filter refused a composition, and why: v_rejection; `n_refused` for that reason, where it was counted."""
+
+    campaign: str | None
+    iteration: int | None
+    activity: str
+    pool: str | None
+    generation: str | None
+    reason: str
+    reduced_formula: str
+    n_refused: int | None
+    refused_at: datetime
+    agd_version: str
+    host: str
+    activity_id: int
+    campaign_id: int | None
+    iteration_id: int | None
+
+    @property
+    def words(self) -> str:
+        """Where, and why."""
+        place = f"generation {self.generation}"
+        if self.iteration is not None:
+            place = f"iteration {self.iteration} of {self.campaign}"
+        elif self.pool is not None:
+            place = f"a screening of {self.pool}" + (f" for {self.campaign}" if self.campaign else "")
+        return f"refused in {place}: {self.reason}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,5 +191,6 @@ class Lineage:
     labels: Sequence[Label]
     screenings: Sequence[PickedBy]
     suggestions: Sequence[SuggestedKnowing]
+    refusals: Sequence[Refusal]
     model_versions: Sequence[ModelOnTheWay]
     query_ms: float

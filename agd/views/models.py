@@ -42,3 +42,22 @@ class TrainedModel:
     model_version_id: int | None
     tensors_sha256: str | None
     metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Predicted:
+    """What a model answers for a formula, and how far from what it learned from that lies.
+
+    `distance` is to the nearest composition it learned from, in standard deviations of Magpie descriptors;
+    `share_nearer` of those lie nearer to their own nearest.
+    """
+
+    formula: str
+    property: str
+    value: float
+    uncertainty: float
+    unit: str
+    is_learned_from: bool
+    distance: float
+    share_nearer: float
+    model_version_id: int

@@ -10,10 +10,10 @@ from agd.views.models import TrainedModel
 
 @dataclass(frozen=True, slots=True)
 class Screening:
-    """A screening with its pool, its screener and its size."""
+    """A screening with its pool, its screener and its size; `campaign` is None where a model was asked by itself."""
 
     screening_id: int
-    campaign: str
+    campaign: str | None
     role: str
     pool: str
     pool_sha256: str
@@ -60,7 +60,7 @@ class ScreeningWithHits(Screening):
 class Screened:
     """What a pool came to by the screener of each role; nothing was read where all was there before."""
 
-    campaign: str
+    campaign: str | None
     pool: str
     pool_sha256: str
     criteria: Mapping[str, Any]

@@ -37,6 +37,9 @@ dataset = "starter"
 [initial]
 n = 100
 at_most = 5.0
+[filter]
+is_neutral_in_common_states = false
+
 [budget]
 oracle_calls = {budget}
 suggestions_per_iteration = 4
@@ -45,6 +48,7 @@ epochs = 1
 [oracle]
 n_trees = 20
 [sampler]
+kind = "ucb"
 n_warmup = 200
 """
 

@@ -53,12 +53,31 @@ class TestPool(SamplerContract):
     plugin = "pool"
 
 
+class TestAnalogue(SamplerContract):
+    plugin = "analogue"
+    options = {"n_children": 400}  # noqa: RUF012  # the contract says ClassVar
+
+
+class TestRetrieval(SamplerContract):
+    plugin = "retrieval"
+
+
+class TestGeneratorPool(SamplerContract):
+    plugin = "generator-pool"
+    options = {"acquisition": "thompson"}  # noqa: RUF012  # the contract says ClassVar
+
+
+class TestTrustRegion(SamplerContract):
+    plugin = "trust-region"
+    options = {"n_perturbed": 400}  # noqa: RUF012  # the contract says ClassVar
+
+
 EXPLORERS = (TestUcb, TestEi, TestStock, TestRandom)
-COMPOSERS = (TestSubstitution, TestPool)
+COMPOSERS = (TestSubstitution, TestPool, TestAnalogue, TestRetrieval, TestGeneratorPool)
 
 
 def test_each_has_its_contract(has_all: Callable[[str, Iterable[object]], None]) -> None:
-    has_all("agd.samplers", (*EXPLORERS, *COMPOSERS))
+    has_all("agd.samplers", (*EXPLORERS, *COMPOSERS, TestTrustRegion))
 
 
 @pytest.fixture(params=EXPLORERS, ids=lambda contract: contract.plugin)
@@ -73,7 +92,7 @@ def composer(request: pytest.FixtureRequest) -> Sampler:
     return built
 
 
-@pytest.fixture(params=(*EXPLORERS, *COMPOSERS), ids=lambda contract: contract.plugin)
+@pytest.fixture(params=(*EXPLORERS, *COMPOSERS, TestTrustRegion), ids=lambda contract: contract.plugin)
 def sampler(request: pytest.FixtureRequest) -> Sampler:
     built: Sampler = request.param.built()
     return built
@@ -129,7 +148,7 @@ def test_a_box_that_cannot_hold_the_batch_is_refused(explorer: type[Explorer]) -
 
 
 def test_compositions_come_from_compositions(composer: Sampler) -> None:
-    with pytest.raises(InputError, match=r"needs (the initial compositions|candidates)"):
+    with pytest.raises(InputError, match=r"needs (the initial compositions|compositions|candidates)"):
         composer.suggest(replace(history(30), counts=None), 1, seed=0)
 
 

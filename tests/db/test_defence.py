@@ -52,6 +52,9 @@ INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, ac
     (1, 1, 1, 'latent', 1, 1, 'new', 1, 1, 1, 1, 0), (1, 1, 2, 'latent', 1, 1, 'new', 2, 1, NULL, NULL, 0),
     (1, 1, 3, 'latent', 1, 1, 'undecodable', NULL, 1, NULL, NULL, 0), (1, 1, 4, 'latent', 1, 1, NULL, NULL, NULL, NULL,
     NULL, 0), (1, 1, 5, 'latent', 1, 1, 'new', 3, 1, NULL, NULL, 0);
+INSERT INTO suggestion_parent VALUES (1, 2, 'a swap', 1);
+INSERT INTO campaign_known VALUES (1, 1, 1);
+INSERT INTO campaign_amendment VALUES (1, 1, 'budget.oracle_calls', 10, 20, 0, NULL, NULL, 1);
 INSERT INTO decode_failure VALUES (3, 'no counts', 1);
 INSERT INTO retraction VALUES (1, 'wrong sample', 1);
 INSERT INTO given_up VALUES (5, 'it decomposes', 1);
@@ -60,6 +63,7 @@ INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha25
     VALUES (1, 'al', 1, 'pool.csv', 's', '{}', 'r', 1);
 INSERT INTO stage VALUES (1, 'al', 1, 'read', 1, 1);
 INSERT INTO screening_hit VALUES (1, 1, 1, 1, 'NaCl', 5, 0.1);
+INSERT INTO rejection_sample VALUES (1, 'holds F', 'KF');
 INSERT INTO removal (reason) VALUES ('once');
 INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id) VALUES (1, 'f', 0, 'h', 1);
 INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id) VALUES (1, 'f', 'h', 1);
@@ -178,6 +182,56 @@ def test_what_is_filled_in_later(tx: Transaction) -> None:
     refused(tx, "UPDATE job SET priority = 3 WHERE id = 1", "job 1: priority was")
 
 
+ANOTHER = "INSERT INTO campaign_amendment SELECT 1, 2, 'budget.oracle_calls', {}, 30, 5, {}, 1 FROM campaign k"
+AS_IT_ENDED = "k.ended_at, k.end_reason"
+
+
+def test_an_end_is_undone_by_the_amendment_that_keeps_it(tx: Transaction) -> None:
+    tx.execute(text("UPDATE campaign SET ended_at = now(), end_reason = 'budget spent'"))
+    undone = "UPDATE campaign SET ended_at = NULL, end_reason = NULL"
+    refused(tx, undone, "campaign 1: ended_at was recorded")
+    refused(tx, ANOTHER.format(20, "NULL, NULL"), "campaign 1: an amendment .* holds the end that it undoes")
+    refused(tx, ANOTHER.format(20, "k.ended_at, 'stalled'"), "holds the end that it undoes")
+    tx.execute(text(ANOTHER.format(20, AS_IT_ENDED)))
+    refused(tx, "UPDATE campaign SET end_reason = 'stalled'", "end_reason was recorded")
+    refused(tx, "UPDATE campaign SET ended_at = ended_at + interval '1 s'", "ended_at was recorded")
+    refused(tx, f"{undone}, budget_calls = 30", "budget_calls was recorded")
+    tx.execute(text(undone))
+    tx.execute(text("UPDATE campaign SET ended_at = now() + interval '1 h', end_reason = 'stalled'"))
+    refused(tx, undone, "ended_at was recorded")
+
+
+def test_an_amendment_goes_on_from_what_holds(tx: Transaction) -> None:
+    refused(tx, ANOTHER.format(10, AS_IT_ENDED), "goes on from what holds")
+    refused(tx, ANOTHER.format(20, AS_IT_ENDED).replace(" 2, ", " 3, "), "goes on from what holds")
+    refused(tx, ANOTHER.format(20, AS_IT_ENDED).replace("30", "20"), "budget_grows")
+    refused(tx, ANOTHER.format(20, AS_IT_ENDED).replace("budget.oracle_calls", "initial.n"), "key_may_change")
+    tx.execute(text(ANOTHER.format(20, AS_IT_ENDED)))
+    budget = tx.execute(text("SELECT calls, calls_at_first, n_amendments FROM v_campaign_budget")).one()
+    assert tuple(budget) == (30, 10, 2)
+    row = tx.execute(text("SELECT budget_calls, budget_calls_at_first FROM v_campaign_progress")).one()
+    assert tuple(row) == (30, 10)
+    (found,) = campaigns.open_on(tx, "local")
+    assert (found.budget_calls, found.oracle_calls) == (10, 30)
+
+
+@pytest.mark.parametrize("function", ["agd_content_hash_v2", "agd_content_hash_v3", "agd_content_hash_v3_with_later"])
+def test_an_amendment_is_part_of_every_hash_once_a_step_has_followed(tx: Transaction, function: str) -> None:
+    before = inventory.content_hashes(tx, function)
+    tx.execute(text(ANOTHER.format(20, AS_IT_ENDED)))  # the fifth step is the last that was done
+    is_later = function == "agd_content_hash_v3"
+    assert (inventory.content_hashes(tx, function) == before) is is_later
+    tx.execute(text("INSERT INTO iteration (campaign_id, number) VALUES (1, 2)"))
+    extended = inventory.content_hashes(tx, function)
+    tx.execute(
+        text(
+            "INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome,"
+            " ended_at) VALUES ('suggest', 1, 2, '0', 'h', 'c', 1, 1, 'done', now())"
+        )
+    )
+    assert (inventory.content_hashes(tx, function) == extended) is (function == "agd_content_hash_v2")
+
+
 def state(tx: Transaction, suggestion_id: int) -> tuple[object, ...]:
     columns = "outcome, reason, label_id"
     row = tx.execute(text(f"SELECT {columns} FROM v_suggestion_state WHERE suggestion_id = {suggestion_id}")).one()
@@ -234,18 +288,19 @@ def test_a_label_told_anew_and_anew(tx: Transaction) -> None:
 @pytest.mark.parametrize("function", ["agd_content_hash_v1", "agd_content_hash_v2"])
 def test_rows_hash_as_changed_values_did(tx: Transaction, function: str) -> None:
     """What 0005 held by changing values and 0006 holds by rows is the same to the hash functions of before."""
-    now = inventory.content_hashes(tx, function)
     open_removal(tx, "as it was held before")
+    tx.execute(text("DELETE FROM campaign_amendment"))  # which 0005 does not know
+    now = inventory.content_hashes(tx, function)
     tx.execute(text("UPDATE suggestion SET label_id = 2 WHERE id = 1"))
     tx.execute(text("UPDATE suggestion SET outcome = 'unanswered', reason = 'it decomposes' WHERE id = 5"))
-    for table in ("given_up", "label_replacement"):
+    for table in ("given_up", "label_replacement", "suggestion_parent", "campaign_known", "rejection_sample"):
         tx.execute(text(f"DELETE FROM {table}"))
     assert inventory.content_hashes(tx, function) == now
     iterations = progress.iterations(tx, 1)
     tx.execute(text("TRUNCATE removal"))
     schema.downgrade(tx, "0005")
     assert inventory.content_hashes(tx, function) == now
-    assert progress.iterations(tx, 1) == iterations
+    assert progress.iterations(tx, 1) == [tuple(row)[:-1] for row in iterations]  # known finds are counted since 0011
 
 
 def test_the_door_opens_for_one_transaction(database: Database, tx: Transaction) -> None:
@@ -277,15 +332,26 @@ def test_the_door_knows_its_own_table_whatever_the_search_path(tx: Transaction) 
 
 
 def test_bulk_rows_meet_no_trigger(tx: Transaction) -> None:
-    """What is inserted costs nothing: triggers stand on UPDATE, DELETE and TRUNCATE alone."""
+    """What is inserted in bulk costs nothing: triggers stand on UPDATE, DELETE and TRUNCATE alone."""
     on_insert = "SELECT tgrelid::regclass::text FROM pg_trigger WHERE NOT tgisinternal AND tgtype & 4 <> 0"
-    assert tx.scalars(text(on_insert)).all() == ["given_up"]
+    assert set(tx.scalars(text(on_insert))) == {"campaign_amendment", "given_up"}
 
 
 def test_going_back_never_forgets_what_came_after(database: Database, tx: Transaction) -> None:
     tx.commit()
-    with pytest.raises(RuntimeError, match="no place for answers that were given up"), database.transaction() as later:
-        schema.downgrade(later, "0005")
+    for table, what in (
+        ("rejection_sample", "samples of what was refused"),
+        ("campaign_amendment", "amendments of campaigns"),
+        ("suggestion_parent", "parents of suggestions"),
+        ("campaign_known", "what campaigns take for known"),
+        (None, "answers that were given up"),
+    ):
+        with pytest.raises(RuntimeError, match=f"no place for {what}"), database.transaction() as later:
+            schema.downgrade(later, "0005")
+        if table is not None:
+            with database.transaction() as later:
+                open_removal(later, "as it was held before")
+                later.execute(text(f"DELETE FROM {table}"))
 
 
 def test_the_steps_write_as_before(tx: Transaction) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import IntegrityError
 
 from agd.db.connection import Database, Transaction
 from agd.db.reading import progress
-from agd.db.record import activities, jobs
+from agd.db.record import activities, amendments, campaigns, jobs
 from agd.db.record.jobs import Needs, NewJob
 from agd.db.upkeep import checks
 from agd.errors import BusyError, InputError, NotFoundError, StepError
@@ -51,6 +51,23 @@ def test_a_step_has_one_key_and_one_title(tx: Transaction, campaign_id: int, kin
     assert new.key_sha256 == tx.scalar(text("SELECT agd_step_key(:name, :kind, :iteration)"), here)
     assert new.title == f"{name}: {kind}" + (f" {iteration}" if iteration else "")
     assert jobs.ensure(tx, new) == jobs.ensure(tx, new)
+
+
+def test_what_an_end_cancelled_is_due_again_when_the_campaign_is_extended(tx: Transaction) -> None:
+    left, held, unwanted = (
+        jobs.ensure(tx, jobs.of_step(1, "wide-gap", kind, 2)) for kind in ("decode", "label", "record")
+    )
+    jobs.hold(tx, held, "not yet")
+    jobs.cancel(tx, unwanted, "not wanted")
+    campaigns.end(tx, 1, "stalled")
+    assert [shown(tx, job_id) for job_id in (left, held, unwanted)] == ["cancelled"] * 3
+    activity_id = activities.start(tx, "extend", threads=1)
+    amendments.store_budget(tx, 1, 20, activity_id)
+    campaigns.reopen(tx, 1, "stalled")
+    assert [shown(tx, job_id) for job_id in (left, held, unwanted)] == ["open", "open", "cancelled"]
+    assert amendments.held_budget(tx, 1) == 20
+    kept = "SELECT end_reason, ended_at IS NOT NULL, number FROM campaign_amendment"
+    assert tuple(tx.execute(text(kept)).one()) == ("stalled", True, 1)
 
 
 def test_whoever_ends_an_attempt_and_whoever_takes_the_job_do_not_wait_for_each_other(database: Database) -> None:

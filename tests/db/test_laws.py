@@ -121,6 +121,12 @@ BREACHES = {
         "INSERT INTO screening_hit VALUES (1, 1, 1, 1, 'NaCl', 5, 0.1), (1, 2, 1, 9, 'ClNa', 5, 0.1)",
         "uq_screening_hit",
     ),
+    "a refusal without a reason": ("INSERT INTO rejection_sample VALUES (1, '', 'NaCl')", "reason_is_given"),
+    "a refusal of nothing": ("INSERT INTO rejection_sample VALUES (1, 'holds Cl', '')", "formula_is_given"),
+    "one refusal twice": (
+        "INSERT INTO rejection_sample VALUES (1, 'holds Cl', 'NaCl'), (1, 'holds Cl', 'NaCl')",
+        "pk_rejection_sample",
+    ),
     "a latent with a hole": (
         "INSERT INTO latent (model_version_id, vector, activity_id) VALUES (1, '{0,NULL}', 1)",
         "vector_is_whole",
@@ -162,6 +168,7 @@ def test_the_counters_of_the_view(tx: Transaction) -> None:
         "n_new": 1,
         "n_charged": 1,
         "n_finds": 0,
+        "n_known_finds": 0,
     }
     tx.execute(text("UPDATE campaign SET mode = 'paper', target_low = 5"))
     row = tx.execute(text("SELECT * FROM v_campaign_progress")).mappings().one()

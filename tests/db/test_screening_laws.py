@@ -54,6 +54,7 @@ _HIT = "INSERT INTO screening_hit VALUES ({})"
 
 BREACHES = {
     "a screening of no known role": ("UPDATE screening SET role = 'best'", "role_is_known"),
+    "a campaign's screener without its campaign": ("UPDATE screening SET campaign_id = NULL", "screener_has_campaign"),
     "a screening without a screener": ("UPDATE screening SET model_version_id = NULL", "model_version_id"),
     "a screening of one recipe twice": (
         "INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha256, criteria, recipe_sha256,"

@@ -37,6 +37,9 @@ dataset = "starter"
 n = 30
 at_most = 5.0
 
+[filter]
+is_neutral_in_common_states = false
+
 [budget]
 oracle_calls = 12
 suggestions_per_iteration = 6

@@ -48,6 +48,7 @@ SPEC = {
     "autoencoder": {"epochs": 3, "n_latent": 12, "hidden": 48, "min_rows": 2000, "certainty": 9.0},
     "oracle": {"kind": "external"},
     "sampler": {"kind": "ucb", "n_warmup": 200},
+    "filter": {"is_neutral_in_common_states": False},
 }
 
 

@@ -320,6 +320,9 @@ dataset = "starter"
 [initial]
 n = 30
 at_most = 5.0
+[filter]
+is_neutral_in_common_states = false
+
 [budget]
 oracle_calls = 60
 suggestions_per_iteration = 6
@@ -331,6 +334,7 @@ min_rows = 2000
 [oracle]
 n_trees = 10
 [sampler]
+kind = "ucb"
 n_warmup = 200
 """
 

@@ -73,6 +73,22 @@ def test_the_budget_is_spent_on_distinct_compositions(starter: Workspace, make_s
     assert scalar(starter, "SELECT options ->> 'minimum' FROM model_version WHERE kind = 'oracle'") == "0.0"
 
 
+def test_trust_regions_suggest_what_is_new_and_allowed(starter: Workspace, make_spec: MakeSpec) -> None:
+    """Nothing is undecodable or known already but where a batch could not be filled."""
+    sampler = '[sampler]\nkind = "trust-region"\nn_perturbed = 300\nn_new = 30\nmax_per_system = 2\n'
+    more = f"[oracle]\nn_trees = 10\n{sampler}[filter]\nmax_elements = 4\n"
+    run(starter, make_spec(budget=16, more=more))
+    assert scalar(starter, "SELECT count(*) FROM model_version WHERE kind = 'autoencoder'") == 1
+    of = "FROM suggestion WHERE proposed = 'latent' AND posterior_mean IS NOT NULL"
+    assert scalar(starter, f"SELECT count(*) {of}") == scalar(starter, f"SELECT count(*) {of} AND outcome = 'new'") > 8
+    assert scalar(starter, "SELECT count(*) FROM suggestion WHERE outcome = 'new'") == 16
+    most = (
+        "SELECT max(n) FROM (SELECT count(*) AS n FROM suggestion s JOIN composition c ON c.id = s.composition_id"
+        " WHERE posterior_mean IS NOT NULL GROUP BY chemical_system) AS of_system"
+    )
+    assert scalar(starter, most) <= 2  # type: ignore[operator]
+
+
 @pytest.mark.slow
 def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeSpec) -> None:
     resolved = make_spec()
@@ -82,7 +98,15 @@ def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeS
     assert content_hash(starter, "other") == first
     with starter.database.transaction() as tx:  # the same rows under other ids: forget the campaign and run it again
         open_removal(tx, "a test")
-        for table in ("decode_failure", "suggestion", "latent", "campaign_model", "campaign_set", "campaign_hash"):
+        for table in (
+            "decode_failure",
+            "suggestion",
+            "latent",
+            "campaign_model",
+            "campaign_set",
+            "campaign_known",
+            "campaign_hash",
+        ):
             tx.execute(text(f"DELETE FROM {table}"))
         tx.execute(text("DELETE FROM label WHERE model_version_id IS NOT NULL"))
         tx.execute(text("DELETE FROM model_version"))
@@ -177,7 +201,7 @@ def test_the_table_oracle_is_not_charged_for_what_it_lacks(
     starter: Workspace, make_spec: MakeSpec, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Compositions that the table lacks leave the whole budget to those that it holds."""
-    more = '[oracle]\nkind = "table"\n'
+    more = '[oracle]\nkind = "table"\n[sampler]\nkind = "ucb"\n'
     with fixed_proposals(monkeypatch, ["Na7Cl5", "K7Cl5", "KF", "NaF", "BaF2", "SrF2"]):
         campaign = open_campaign(starter, make_spec(budget=2, more=more))
         LocalEngine().run(starter, campaign)
@@ -396,6 +420,7 @@ def fixed_proposals(monkeypatch: pytest.MonkeyPatch, formulas: list[str]) -> Ite
 
     class Fixed:
         options_type = load("agd.samplers", "ucb").options_type
+        space = "latent"
         draws_from_pool = False
 
         def __init__(self, options: Options) -> None:

@@ -33,6 +33,9 @@ dataset = "starter"
 n = 30
 at_most = 5.0
 
+[filter]
+is_neutral_in_common_states = false
+
 [budget]
 oracle_calls = 12
 suggestions_per_iteration = 6
@@ -47,6 +50,7 @@ min_rows = 2000
 n_trees = 10
 
 [sampler]
+kind = "ucb"
 n_warmup = 200
 """
 

@@ -34,6 +34,9 @@ dataset = "starter"
 n = 30
 at_most = 5.0
 
+[filter]
+is_neutral_in_common_states = false
+
 [budget]
 oracle_calls = 8
 suggestions_per_iteration = 4
@@ -48,6 +51,7 @@ min_rows = 500
 n_trees = 5
 
 [sampler]
+kind = "ucb"
 n_warmup = 100
 """
 

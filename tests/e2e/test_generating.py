@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from click.testing import Result
 from numpy.typing import NDArray
+from pymatgen.core import Composition
 from sqlalchemy import text
 from typer.testing import CliRunner
 
@@ -24,7 +25,7 @@ from agd.chem.spelling import spell
 from agd.cli.app import app
 from agd.db.record import datasets, generations, stages
 from agd.db.upkeep import checks
-from agd.errors import InputError, NotFoundError
+from agd.errors import InputError, NotFoundError, SpecError
 from agd.loop import LocalEngine
 from agd.protocols import Options, Progress, silent
 from agd.spec import ResolvedSpec
@@ -196,6 +197,34 @@ def test_only_valid_ones_within_trims_are_kept(trained: Workspace) -> None:
     assert told.options["metrics"]["validity"] == sum(map(is_valid, plainly(0, 26, 0))) / 10  # trims aside
     with trained.database.read() as tx:
         assert [checks.n_against(tx, law) for law in checks.CONTRADICTIONS] == [0] * len(checks.CONTRADICTIONS)
+
+
+def test_a_filter_says_what_is_stored(trained: Workspace, cli: Callable[..., Result]) -> None:
+    words = ["generate", "g", "-n", "26", "--filter", "must_contain=O"]
+    every = plainly(0, 26, 0)
+    expected = {formula for formula in every if "O" in Composition(formula)}
+    likely = json.loads(cli(*words, "--dry-run", "--json").output)
+    told = cli(*words)
+    assert f"every distinct composition, must_contain=O; {len(expected)} of them" in told.output, told.output
+    assert {row.reduced_formula for row in rows(trained, "SELECT * FROM v_generated")} == expected
+    (found,) = json.loads(cli("generations", "--json").output)
+    assert likely["stages"] == found["stages"]
+    assert list(found["stages"].items())[2:4] == [("distinct", len(every)), ("without: holds no O", len(expected))]
+    assert found["options"]["filter"] == {"must_contain": ["O"]}
+    refused = rows(trained, "SELECT generation, reason, reduced_formula, n_refused FROM v_rejection")
+    n = len(every) - len(expected)
+    assert sorted(refused) == sorted(("g", "holds no O", formula, n) for formula in every.keys() - expected)
+    stored = {row.reduced_formula for row in rows(trained, "SELECT reduced_formula FROM composition")}
+    unknown = min({row.reduced_formula for row in refused} - stored)
+    message = f"{unknown} is not in the record: refused in generation g: holds no O"
+    assert str(cli("why", unknown).exception) == message
+    assert "in the record already" in cli(*words).output
+    with pytest.raises(InputError, match="holds other content"):
+        generate(trained, GenerationPlan("g", 1, 26))
+    known = cli("generate", "h", "-n", "26", "--filter", "is_known_or_analogue=true", "--json")
+    assert {"NaCl", "CaO"} <= {row.reduced_formula for row in rows(trained, "SELECT * FROM v_generated")}, known.output
+    with trained.database.read() as tx:
+        assert [law.what for law in checks.CONTRADICTIONS if checks.n_against(tx, law)] == []
 
 
 def test_a_generation_is_made_once(trained: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -414,6 +443,33 @@ def test_a_generation_is_a_pool_and_a_corpus(
     monkeypatch.setenv("AGD_HOME", str(tmp_path))
     shown = " ".join(CliRunner().invoke(app, ["why", hit.reduced_formula]).output.split())
     assert shown.count(f"sample {hit.line:,} of generation made: generator parrot") == 2
+
+
+def test_a_search_among_what_was_generated(
+    starter: Workspace,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    trained: Workspace,  # the same record as `starter`
+) -> None:
+    """`generator-pool` labels rows of a generation alone, and takes no other dataset for its pool."""
+    made = charge_balanced(150, seed=5)
+    words = ["".join(f"{SYMBOLS[z]}{row[z]}" for z in np.flatnonzero(row)) for row in made]
+    monkeypatch.setattr(Parrot, "sayings", ["", *words])
+    generate(trained, GenerationPlan("made", 1, 151))
+    text_of = (
+        'name = "{}"\ntarget = "band_gap > 1 eV"\n[data]\ndataset = "starter"\n[initial]\nn = 30\n[budget]\n'
+        "oracle_calls = 8\nsuggestions_per_iteration = 4\n[oracle]\nn_trees = 5\n[sampler]\n"
+        'kind = "generator-pool"\nacquisition = "thompson"\npool = "{}"\n'
+    )
+    with pytest.raises(SpecError, match=r"c.toml:15: sampler.pool: dataset 'starter' is no generation.*agd generate"):
+        open_campaign(starter, spec.parse(text_of.format("c", "starter"), tmp_path / "c.toml"))
+    campaign = open_campaign(starter, spec.parse(text_of.format("c", "made"), tmp_path / "c.toml"))
+    assert LocalEngine().run(starter, campaign).is_ended
+    asked = rows(starter, "SELECT composition_id, acquisition <> posterior_mean AS is_drawn FROM suggestion")
+    generated = {row.composition_id for row in rows(starter, "SELECT composition_id FROM v_generated")}
+    assert len(asked) == 8
+    assert {row.composition_id for row in asked} <= generated
+    assert any(row.is_drawn for row in asked)
 
 
 def test_a_generation_goes_through_the_queue(trained: Workspace, cli: Callable[..., Result]) -> None:

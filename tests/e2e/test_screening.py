@@ -28,6 +28,7 @@ from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.cli.app import app
 from agd.db.connection import Database
+from agd.db.upkeep import checks
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
 from agd.steps.campaign.campaigns import Campaign, get_campaign
@@ -82,6 +83,9 @@ dataset = "starter"
 [initial]
 n = 30
 at_most = 5.0
+
+[filter]
+is_neutral_in_common_states = false
 
 [budget]
 oracle_calls = 12
@@ -224,6 +228,17 @@ def test_the_funnel_of_a_file(workspace: Workspace, pool: str) -> None:
     assert scalar(workspace, "SELECT count(*) FROM composition") - n_before <= told.n_shared + 6
     assert scalar(workspace, "SELECT count(*) FROM verdict v JOIN screening_hit h USING (composition_id)") > 0
     assert told.n_read == 15
+    refused = rows(workspace, "SELECT campaign, pool, activity, reason, reduced_formula FROM v_rejection")
+    assert sorted(refused) == [
+        ("small", "pool.csv", "screen", "an element more than 7 times", "Li8OF8"),
+        ("small", "pool.csv", "screen", "more than 20 atoms", "Al11O17F5"),
+        ("small", "pool.csv", "screen", "more than 5 elements", "CsKRbNaLiF5"),
+        ("small", "pool.csv", "screen", "not charge neutral", "Na7Cl5"),
+    ]
+    with pytest.raises(
+        NotFoundError, match=r"Na7Cl5 is not .*: refused in a screening of pool.csv for small: not charge"
+    ):
+        why(workspace, "Na7Cl5")
 
 
 def test_a_second_run_adds_nothing(workspace: Workspace, pool: str) -> None:
@@ -609,3 +624,58 @@ def test_seen_tells_compositions_apart() -> None:
     assert seen.holds(counts).all()
     assert not seen.holds(counts_of(["Au3Pt"])).any()
     assert not Seen().holds(counts).any()
+
+
+def test_any_model_screens_without_a_campaign(workspace: Workspace, pool: str, cli: Callable[..., Result]) -> None:
+    """What its own predictions say, stored as any screening is, and asked for again as such."""
+    oracle, sha256 = rows(workspace, "SELECT id, tensors_sha256 FROM model_version WHERE kind = 'oracle'")[0]
+    words = ["screen", "--model", str(oracle), "--pool", pool, "--no-novel", "--json", "--filter", "elements_denied=Ba"]
+    target = ["--target", "band_gap > 1 eV"]
+    ran = cli(*words, *target)
+    assert ran.exit_code == 0, ran.output
+    told = json.loads(ran.stdout)
+    assert (told["campaign"], told["was_there"], list(told["screeners"])) == (None, {"model": False}, ["model"])
+    valid = identify(parse_formulas(["NaF", "KF", "MgOF", "Ca(BO2)2", "H2O"])[0])
+    values = workspace.oracle(oracle).label(valid.counts).values.tolist()
+    wanted = {formula: value for formula, value in zip(valid.reduced_formula, values, strict=True) if value > 1}
+    (screened,) = told["screenings"]
+    assert {hit["reduced_formula"]: hit["value"] for hit in screened["top"]} == wanted
+    assert screened["stages"]["without: holds Ba"] == 5
+    assert rows(workspace, "SELECT campaign_id, role FROM screening") == [(None, "model")]
+    assert rows(workspace, "SELECT DISTINCT campaign, role FROM v_screening_hit") == [(None, "model")]
+    assert json.loads(cli(*words, *target).stdout)["was_there"] == {"model": True}
+    (listed,) = json.loads(cli("screens", "--json").stdout)
+    assert (listed["campaign"], listed["role"], listed["n_hits"]) == (None, "model", len(wanted))
+    assert "model" in cli("screens").stdout
+    assert "1 eV is screened for" not in (shown := cli(*words[:-3], *target).stdout)
+    assert "is screened for band_gap > 1 eV" in shown
+    tree = cli("why", "NaF").stdout
+    assert f"picked by model version {oracle} on" in tree
+    by_campaign = json.loads(cli("screen", "small", "--model", sha256[:10], "--pool", pool, "--json").stdout)
+    assert (by_campaign["campaign"], by_campaign["criteria"]["target"]) == ("small", "band_gap > 6 eV")
+    assert [row["role"] for row in json.loads(cli("screens", "small", "--json").stdout)] == ["model"]
+    with workspace.database.read() as tx:
+        assert [law.what for law in checks.CONTRADICTIONS if checks.n_against(tx, law)] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model", "2"], "--target: needed without a campaign, for instance --target 'band_gap > 5 eV'"),
+        (["--target", "band_gap > 5 eV"], "name the campaign whose labels judge, or a model that does: --model ID"),
+        (["--model", "2", "--target", "e_form < -1 eV/atom"], "model 2 answers band_gap in eV"),
+        (["--model", "1", "--target", "band_gap > 5 eV"], "a model of kind autoencoder answers no property"),
+        (["--model", "77", "--target", "band_gap > 5 eV"], "--model 77: 0 models have that id"),
+        (["--model", "2", "--filtered"], "--filtered: there is no campaign whose filter is meant"),
+        (["--model", "2", "-o", "n_trees=5"], "--model: that one is trained already"),
+    ],
+)
+def test_what_a_screening_needs_is_said(
+    workspace: Workspace, pool: str, cli: Callable[..., Result], words: list[str], message: str
+) -> None:
+    kinds = {str(i): kind for i, kind in rows(workspace, "SELECT id, kind FROM model_version")}
+    assert (kinds["1"], kinds["2"]) == ("autoencoder", "oracle")
+    before = scalar(workspace, "SELECT count(*) FROM activity")
+    ran = cli("screen", *words, "--pool", pool)
+    assert message in str(ran.exception), ran.output
+    assert scalar(workspace, "SELECT count(*) FROM activity") == before

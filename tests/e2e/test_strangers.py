@@ -101,6 +101,9 @@ dataset = "rare"
 [initial]
 n = {n}
 
+[filter]
+is_neutral_in_common_states = false
+
 [budget]
 oracle_calls = 6
 suggestions_per_iteration = 3

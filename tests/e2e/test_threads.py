@@ -30,6 +30,9 @@ dataset = "starter"
 [initial]
 n = 150
 
+[filter]
+is_neutral_in_common_states = false
+
 [budget]
 oracle_calls = 32
 suggestions_per_iteration = 8

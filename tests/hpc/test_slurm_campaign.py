@@ -36,6 +36,9 @@ dataset = "starter"
 n = 30
 at_most = 5.0
 
+[filter]
+is_neutral_in_common_states = false
+
 [budget]
 oracle_calls = 24
 suggestions_per_iteration = 8
@@ -51,6 +54,7 @@ min_rows = 2000
 n_trees = 10
 
 [sampler]
+kind = "ucb"
 n_warmup = 200
 """
 

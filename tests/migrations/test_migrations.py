@@ -81,6 +81,27 @@ def test_going_back_never_forgets_what_0008_holds(database: Database, what: str)
         schema.downgrade(tx, "0007")
 
 
+def test_going_back_never_forgets_what_was_refused(database: Database) -> None:
+    with database.transaction() as tx:
+        tx.execute(
+            text("INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('t', '0', 'h', 'c', 1, 1)")
+        )
+        tx.execute(text("INSERT INTO rejection_sample VALUES (1, 'holds F', 'KF')"))
+    with pytest.raises(RuntimeError, match="no place for samples of what was refused"), database.transaction() as tx:
+        schema.downgrade(tx, "0011")
+
+
+def test_going_back_never_forgets_an_amendment(database: Database) -> None:
+    with database.transaction() as tx:
+        for statement in (
+            *_MODEL,
+            "INSERT INTO campaign_amendment VALUES (1, 1, 'budget.oracle_calls', 10, 20, 0, NULL, NULL, 1)",
+        ):
+            tx.execute(text(statement))
+    with pytest.raises(RuntimeError, match="no place for amendments"), database.transaction() as tx:
+        schema.downgrade(tx, "0011")
+
+
 @pytest.mark.parametrize(
     ("revision", "message"), [("0000", "agd db upgrade"), ("9999", "pip install --upgrade"), (None, "agd db upgrade")]
 )

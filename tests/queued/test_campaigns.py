@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fireworks import FWAction
 from fireworks.utilities.fw_serializers import load_object
 
+from agd import spec
 from agd.config import Pace, load_settings
 from agd.db.record import activities, campaigns
 from agd.db.removals import open_removal
@@ -22,6 +24,7 @@ from agd.plugins.oracles.forests import RandomForest
 from agd.spec import ResolvedSpec
 from agd.steps.campaign.asking import awaited, tell
 from agd.steps.campaign.campaigns import CampaignStep, Step, take
+from agd.steps.campaign.extending import Calls, extend
 from agd.steps.campaign.kinds import STEPS
 from agd.steps.campaign.opening import open_campaign
 from agd.steps.campaign.stepping import next_step, perform
@@ -46,7 +49,33 @@ EXTERNAL = """\
 kind = "external"
 
 [sampler]
+kind = "ucb"
 n_warmup = 200
+
+[filter]
+is_neutral_in_common_states = false
+"""
+
+FORMULAS = """\
+name = "small"
+target = "band_gap > 6 eV"
+
+[data]
+dataset = "starter"
+
+[initial]
+n = 30
+at_most = 5.0
+
+[budget]
+oracle_calls = 12
+suggestions_per_iteration = 6
+
+[oracle]
+n_trees = 10
+
+[sampler]
+n_children = 300
 """
 
 
@@ -76,6 +105,37 @@ def test_the_same_rows_as_by_the_local_engine(
     assert "small: record 1" in listed
     run_lpad(queue.launchpad, ["get_fws", "-s", "COMPLETED", "-d", "count"])
     assert capsys.readouterr().out.strip() == str(n_steps)
+
+
+def test_a_search_among_formulas_encodes_nothing(queue: Any, expected: Expected, tmp_path: Path) -> None:
+    (tmp_path / "small.toml").write_text(FORMULAS)
+    resolved = spec.read(tmp_path / "small.toml")
+    queue.submit(resolved)
+    steps = ["train oracle", "suggest 1", "decode 1", "label 1", "record 1"]
+    assert set(queue.states()) == {f"small: {step}" for step in steps}
+    queue.work()
+    assert queue.hash() == expected(resolved)
+    assert queue.state().startswith("ended")
+    assert set(queue.states().values()) == {"COMPLETED"}
+    assert not queue.reconcile()
+
+
+def test_an_extended_campaign_goes_on_in_the_queue(queue: Any, tmp_path: Path) -> None:
+    for name in ("small", "local"):
+        (tmp_path / f"{name}.toml").write_text(FORMULAS.replace('"small"', f'"{name}"'))
+    queue.submit(spec.read(tmp_path / "small.toml"))
+    queue.work_through()
+    assert extend(queue.workspace, "small", Calls.of("+6")).state == "queued"
+    assert [str(one) for one in queue.reconcile()] == ["small: suggest 3: due and not in the queue, queued"]
+    queue.work_through()
+    assert queue.state() == "ended: budget spent"
+    assert queue.scalar("SELECT n_charged FROM v_campaign_progress") == 18
+    local = open_campaign(queue.workspace, spec.read(tmp_path / "local.toml"))
+    for calls in ("+6", None):
+        assert LocalEngine().run(queue.workspace, local).is_ended
+        if calls is not None:
+            extend(queue.workspace, "local", Calls.of(calls))
+    assert queue.hash() == queue.hash("local")
 
 
 @pytest.mark.slow

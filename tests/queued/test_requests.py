@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from agd.db.record import jobs
+from agd.filters import FilterOptions
 from agd.spec import ResolvedSpec
 from agd.steps import requests
 from agd.steps.campaign.opening import open_campaign
@@ -79,6 +80,24 @@ def test_a_screening_goes_through_the_queue(queue: Any) -> None:
     assert (row.kind, row.fw_id) == ("screen", max(ids))
     assert not queue.reconcile()
     assert all(screen(queue.workspace, PLAN).was_there.values())
+
+
+def test_a_screening_by_a_model_goes_through_the_queue(queue: Any) -> None:
+    leave(queue)
+    queue.work()
+    sha256 = queue.scalar("SELECT tensors_sha256 FROM model_version")
+    asked = {"target": "band_gap > 5 eV", "filter": FilterOptions(has_metal=True), "model": sha256[:10]}
+    plan = ScreeningPlan(None, "starter", **asked)
+    (firework,) = leave(queue, plan)
+    title = f"screen starter by random_forest {sha256[:12]}"
+    kept = ScreeningPlan.of_request(queue.scalar("SELECT request FROM job WHERE title = :title", title=title))
+    assert kept == replace(plan, model="1")
+    assert queue.launchpad.fireworks.find_one({"fw_id": firework})["name"] == title
+    assert queue.work() == 1
+    assert requested(queue)[-1] == (title, "done", 1)
+    assert queue.scalar("SELECT count(*) FROM screening WHERE campaign_id IS NULL AND role = 'model'") == 1
+    assert not queue.reconcile()
+    assert all(screen(queue.workspace, plan).was_there.values())
 
 
 def test_what_is_asked_for_again_finds_what_is_there(queue: Any) -> None:
@@ -171,7 +190,9 @@ def test_a_request_in_several_parameters_is_understood() -> None:
     "plan",
     [
         ScreeningPlan("small", "starter", ("al",), ScreenerChoice(options=("n_trees=5",)), limit=3),
+        ScreeningPlan(None, "starter", target="band_gap > 5 eV", filter=FilterOptions(must_contain=("O",)), model="3"),
         GenerationPlan("g", 3, 30, keeping=Keeping("valid", max_count=2)),
+        GenerationPlan("g", 3, 30, keeping=Keeping(filter=FilterOptions(elements_denied=("F", "Cl")))),
     ],
 )
 def test_a_request_is_plain_and_whole(plan: ScreeningPlan | GenerationPlan) -> None:

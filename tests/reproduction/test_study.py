@@ -2,6 +2,8 @@
 
 import tomllib
 from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,8 +11,9 @@ from sqlalchemy import text
 
 from agd.chem.distinct import Seen
 from agd.chem.formula import parse_formulas
+from agd.errors import InputError
 from agd.report.drawing import as_svg
-from agd.reproduction import kappa, matgan, paper, searches, table1
+from agd.reproduction import kappa, matgan, paper, proposals, retrieval, searches, stability, table1
 from agd.reproduction.experiments import finds_lines, screener_lines
 from agd.reproduction.kappa import fig5
 from agd.reproduction.outcome import Compared, Figure
@@ -175,3 +178,109 @@ def test_quick_table_names_its_protocol(make_study: MakeStudy, monkeypatch: pyte
     assert "Nearer to the printed hold-out MAE, eV: the last epoch in" in said
     assert REAL.is_answered_by_table
     assert EXP4.at_most_ev == 3.0
+
+
+def test_retrieval_counts_what_the_true_labels_say(make_study: MakeStudy) -> None:
+    study = make_study(Protocol(calls=20, al_seeds=1))
+    outcome = retrieval.retrieval(study, Wish())
+    tables = [part for part in outcome.parts if isinstance(part, Compared)]
+    assert [table.words[0].split()[0] for table in tables] == ["533", "13,286", "1,236"]
+    found = {line.row: line.ours for line in tables[0].lines}
+    assert {line.quantity for line in tables[0].lines} == {"after 20 calls"}
+    assert found["retrieval"] is not None
+    assert found["retrieval"].value > 2
+    assert n_rows(study, "campaign") == 6
+    assert n_rows(study, "model_version") == 0
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_own_proposals_are_judged_by_labels_that_no_search_was_told(
+    make_study: MakeStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    few_trees = proposals.SPECIFICATION.replace('"ensemble"', '"random_forest"\nn_trees = 4')
+    monkeypatch.setattr(proposals, "SPECIFICATION", few_trees.replace("[sampler]", "[sampler]\nn_children = 400"))
+    monkeypatch.setattr(Study, "corpus", lambda study: study.dataset("Exp3 BS"))  # the whole one takes a minute
+    monkeypatch.setattr(proposals, "HUNTS", proposals.HUNTS[:2])
+    asked: dict[str, list[str]] = {}
+
+    def judge(_study: Study, lists: dict[str, list[str]]) -> dict[str, list[float]]:
+        asked.update(lists)
+        return {**{name: [0.05] * len(formulas) for name, formulas in lists.items()}, "random": [0.05, 0.2]}
+
+    monkeypatch.setattr(proposals, "above_hull", judge)
+    study = make_study(Protocol(calls=40, al_seeds=1))
+    outcome = proposals.search(study, Wish())
+    tables = [part for part in outcome.parts if isinstance(part, Compared)]
+    assert len(tables) == 3
+    lines = {(line.row, line.quantity): line.ours for line in tables[0].lines}
+    assert lines["analogue", "strict of labelled, %"] == Figure(100.0)
+    assert lines["analogue", "charged twice"] == lines["analogue", "undecodable, %"] == Figure(0.0)
+    stable = {line.row: line.ours for line in tables[2].lines}
+    assert stable["known formulas at random"] == Figure(1.0)
+    assert all(len(formulas) == 30 for formulas in asked.values())
+    hidden = proposals.hidden_half(study)
+    assert not hidden & set(study.files.formulas("Exp3_BS_0.3k.csv"))
+    with study.workspace.database.read() as tx:
+        known = set(
+            tx.scalars(
+                text(
+                    "SELECT c.reduced_formula FROM v_known_dataset k JOIN campaign q ON q.id = k.campaign_id"
+                    " JOIN dataset_row r ON r.dataset_id = k.dataset_id JOIN composition c ON c.id = r.composition_id"
+                    " WHERE q.name = 'search-hidden-analogue-s0-40'"
+                )
+            )
+        )
+        learned = tx.scalars(
+            text(
+                "SELECT c.reduced_formula FROM campaign_set q JOIN campaign k ON k.id = q.campaign_id"
+                " JOIN training_set_member t USING (training_set_id) JOIN composition c ON c.id = t.composition_id"
+                " WHERE q.role = 'oracle' AND k.name = 'search-hidden-analogue-s0-40'"
+            )
+        ).all()
+    assert len(known) > 20_000
+    assert not hidden & known
+    assert hidden & set(learned)
+
+
+INDEX = """\
+formula,e_hull_eV_atom,label_src,icsd
+NaCl,0.0,id,1
+Na2Cl2,0.3,id,1
+KBr,,id,0
+KBr,0.02,cell_2019,0
+LiI,0.9,cell,0
+"""
+
+
+def test_the_judge_of_stability_learns_the_lowest_energy_of_each_formula(tmp_path: Path) -> None:
+    path = tmp_path / "index.csv"
+    path.write_text(INDEX)
+    assert stability._lowest(path) == {"NaCl": 0.0, "KBr": 0.02}
+    path.write_text(INDEX.replace("0.02", "little"))
+    with pytest.raises(InputError, match=r"index.csv:5: not a row of formula, label_src, e_hull_eV_atom .*little"):
+        stability._lowest(path)
+
+
+def test_the_judge_of_stability_has_seen_no_system_that_it_is_asked_about(
+    make_study: MakeStudy, tmp_path: Path
+) -> None:
+    metals = ("Na", "K", "Rb", "Cs", "Li", "Mg", "Ca", "Sr", "Ba", "Zn", "Al", "Ga")
+    rows = [
+        f"{metal}{n}{other},0.{n},id,1" for metal in metals for other in ("F", "Cl", "Br", "I", "O") for n in (1, 2)
+    ]
+    path = tmp_path / "index.csv"
+    path.write_text("\n".join(["formula,e_hull_eV_atom,label_src,icsd", *rows]) + "\n")
+    study = replace(make_study(Protocol()), generator_corpus=path)
+    found = stability.above_hull(study, {"asked": ["NaCl", "Na3Cl"]})
+    assert len(found["asked"]) == 2
+    assert len(found["random"]) == 30
+    with study.workspace.database.read() as tx:
+        systems = set(
+            tx.scalars(
+                text(
+                    "SELECT c.chemical_system FROM training_set_member t JOIN composition c ON c.id = t.composition_id"
+                )
+            )
+        )
+    assert "Cl-Na" not in systems

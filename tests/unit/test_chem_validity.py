@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agd.chem.elements import N_ELEMENTS, SYMBOLS, pauling_electronegativities, smact_states
+from agd.chem.elements import N_ELEMENTS, SYMBOLS, common_states, pauling_electronegativities, smact_states
 from agd.chem.formula import identify, parse_formulas
-from agd.chem.validity import Verdicts, assess
+from agd.chem.validity import Verdicts, assess, can_be_neutral
 
 
 def by_trying_everything(amounts: dict[str, int]) -> tuple[bool, bool]:
@@ -149,3 +149,14 @@ def test_published_shares(real_data: Path) -> None:
     verdicts = assess(identify(parse_formulas(sample)[0]).counts)
     assert verdicts.is_charge_neutral.mean() == pytest.approx(0.830, abs=5e-4)
     assert verdicts.is_electronegativity_balanced.mean() == pytest.approx(0.727, abs=5e-4)
+
+
+@given(st.dictionaries(st.sampled_from(SYMBOLS), st.integers(1, 40), min_size=1, max_size=4))
+@settings(deadline=None)
+def test_neutral_in_common_states_is_what_trying_all_of_them_says(amounts: dict[str, int]) -> None:
+    counts = np.zeros((1, N_ELEMENTS), np.int32)
+    for symbol, amount in amounts.items():
+        counts[0, SYMBOLS.index(symbol)] = amount
+    choices = itertools.product(*(common_states()[SYMBOLS.index(symbol)] for symbol in amounts))
+    sums = [sum(state * amount for state, amount in zip(one, amounts.values(), strict=True)) for one in choices]
+    assert can_be_neutral(counts, common_states()).tolist() == [len(amounts) == 1 or 0 in sums]

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -22,7 +23,7 @@ from agd.testing import (
     SamplerContract,
 )
 from agd.testing.promises import checks_of
-from agd.types import Decoded, FittedModel, History, Prediction, Proposals
+from agd.types import Decoded, FittedModel, History, Parent, Prediction, Proposals
 
 
 def _foreign() -> ModuleType:
@@ -41,6 +42,7 @@ Linear, Counted = foreign.Linear, foreign.Counted
 
 class Drawing:
     options_type = Options
+    space = "latent"
     draws_from_pool = False
 
     def __init__(self, options: Options) -> None:
@@ -59,6 +61,8 @@ class Drawing:
 
 class Composing(Drawing):
     """Fluorides of seven atoms of a heavy element."""
+
+    space = "formula"
 
     def points(self, history: History, n: int, rng: np.random.Generator) -> Any:
         del history
@@ -199,6 +203,16 @@ SAMPLERS = [
     ({"suggest": None, "__init__": None}, "suggest gives", "it raises TypeError"),
 ]
 
+
+def _of(formula: str, operator: str) -> Any:
+    """Give every suggestion a parent."""
+
+    def proposed(self: Any, points: Any) -> Proposals:
+        return replace(Composing.proposed(self, points), parents=[[Parent(formula, operator)]] * len(points))
+
+    return proposed
+
+
 COMPOSERS = [
     ({"points": lambda _s, h, n, _r: h.counts[:n].copy()}, "none that the campaign knows", "is in history.seen"),
     (
@@ -208,6 +222,9 @@ COMPOSERS = [
     ),
     ({"points": lambda s, h, n, r: Composing.points(s, h, n, r) * 0}, "compositions are distinct", "has no atoms"),
     ({"draws_from_pool": True}, "proposes candidates", "is no candidate"),
+    ({"space": "latent"}, "where its space is latent", "of the space 'formula', and says 'latent'"),
+    ({"proposed": _of("Na2Cl2", "swap")}, "parents are reduced formulas", "Na2Cl2 are no reduced formulas"),
+    ({"proposed": _of("NaCl", " ")}, "parents are reduced formulas", "an operator is empty"),
 ]
 
 

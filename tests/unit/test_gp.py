@@ -160,7 +160,7 @@ def test_nothing_known_is_refused() -> None:
 def test_the_climb_goes_over_length_scales_without_a_factor(monkeypatch: pytest.MonkeyPatch) -> None:
     """Two infinite neighbours made SciPy warn of their difference."""
 
-    def evidence(_distances: Floats, _targets: Floats, length_scale: float) -> float:
+    def evidence(_distances: Floats, _targets: Floats, length_scale: float, _noise: float) -> float:
         return -abs(np.log10(length_scale) + 1.0) if 1e-3 < length_scale < 2.0 else -np.inf
 
     monkeypatch.setattr(gp, "log_marginal_likelihood", evidence)

@@ -20,10 +20,13 @@ class Good(Uniform): pass
 class Bare: pass
 class Strange:
     options_type = int
+    space = "latent"
     draws_from_pool = False
     def suggest(self): ...
 class Silent(Uniform):
     draws_from_pool = "no"
+class Elsewhere(Uniform):
+    space = "crystal"
 class Annotated:
     options_type: type
     draws_from_pool: bool
@@ -66,10 +69,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         ("1 / 0", "Odd", "ZeroDivisionError"),
         (b"\xff\xfe\x00", "Odd", "SyntaxError"),
         ("", "Odd", "AttributeError"),
-        (GOOD, "Bare", "it has no options_type, draws_from_pool, suggest"),
+        (GOOD, "Bare", "it has no options_type, space, draws_from_pool, suggest"),
         (GOOD, "Silent", "its draws_from_pool is no bool"),
-        (GOOD, "Annotated", "it has no options_type, draws_from_pool"),
-        (GOOD, "Derived", "it has no draws_from_pool"),
+        (GOOD, "Elsewhere", "its space is none of latent, formula"),
+        (GOOD, "Annotated", "it has no options_type, space, draws_from_pool"),
+        (GOOD, "Derived", "it has no space, draws_from_pool"),
         (GOOD, "Early", "its options_type is no type"),
         (GOOD, "Strange", "its options_type is no class of options"),
         (GOOD, "function", "it is no class"),

@@ -1,3 +1,4 @@
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -6,8 +7,9 @@ import numpy as np
 import pytest
 
 from agd import spec
-from agd.cli.campaign import TEMPLATE
+from agd.cli.templates import template
 from agd.errors import SpecError
+from agd.filters import FilterOptions
 
 GOOD = """\
 name = "wide-gap"
@@ -39,9 +41,50 @@ def test_defaults_and_options_are_resolved(tmp_path: Path) -> None:
     assert resolved.spec.corpus() == "mp"
 
 
-def test_the_template_is_a_specification(tmp_path: Path) -> None:
-    resolved = spec.read(write(tmp_path, TEMPLATE.format(file="wide-gap.toml", name="wide-gap")))
+def test_templates_are_specifications(tmp_path: Path) -> None:
+    path = tmp_path / "wide-gap.toml"
+    resolved = spec.read(write(tmp_path, template(path)))
     assert str(resolved.spec.target) == "band_gap > 6 eV"
+    assert (resolved.spec.mode, resolved.spec.sampler.kind, resolved.spec.autoencoder) == ("default", "analogue", None)
+    published = spec.read(write(tmp_path, template(path, is_paper=True))).spec
+    assert (published.mode, published.sampler.kind) == ("paper", "ucb")
+    assert published.autoencoder is not None
+    assert published.autoencoder.kind == "paper-dense"
+
+
+def test_what_a_new_specification_means_where_it_says_nothing(tmp_path: Path) -> None:
+    said = GOOD[: GOOD.index("[sampler]")]
+    filled = spec.read(write(tmp_path, said)).spec
+    assert (filled.sampler.kind, filled.autoencoder) == ("analogue", None)
+    rule = filled.filter
+    assert (rule.is_neutral_in_common_states, rule.is_known_or_analogue, rule.has_metal) == (True, True, True)
+    assert filled.oracle.uses_known_labels
+    latent = spec.read(write(tmp_path, GOOD)).spec
+    assert latent.autoencoder is not None
+    assert latent.filter.is_neutral_in_common_states
+    assert not latent.filter.is_known_or_analogue
+    published = spec.read(write(tmp_path, 'mode = "paper"\n' + said)).spec
+    assert (published.sampler.kind, published.filter, published.oracle.uses_known_labels) == (
+        "ucb",
+        FilterOptions(),
+        False,
+    )
+    stored = {key: value for key, value in spec.with_options(latent).items() if key != "filter"}
+    assert not spec.CampaignSpec.model_validate(stored).filter.is_neutral_in_common_states
+
+
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ('elements_denied = ["Xx"]', "'Xx' is no element from H to Lr"),
+        ('must_contain = ["cl"]', "'cl' is no element from H to Lr: did you mean 'Cl'?"),
+        ('must_contain = ["F"]\nelements_denied = ["F"]', "must_contain asks for F, which the filter refuses"),
+        ('elements_allowed = ["F"]\nelements_denied = ["F"]', "every element that is allowed is denied as well"),
+    ],
+)
+def test_elements_are_read_with_care(tmp_path: Path, rule: str, message: str) -> None:
+    with pytest.raises(SpecError, match=re.escape(message)):
+        spec.read(write(tmp_path, f"{GOOD}\n[filter]\n{rule}\n"))
 
 
 def test_the_hash_follows_the_content_not_the_layout(tmp_path: Path) -> None:

@@ -9,22 +9,30 @@ import pytest
 from agd import views
 
 KEYS = {
-    views.Status: ("campaigns iterations at_work queue"),
+    views.Status: ("campaigns iterations at_work queue amendments"),
+    views.Amendment: (
+        "campaign number key old_value new_value n_steps after ended_at end_reason made_at agd_version host "
+        "activity_id campaign_id"
+    ),
+    views.Extension: (
+        "campaign state end_reason is_exhausted budget_calls_before budget_calls n_charged oracle_calls_left "
+        "n_iterations_expected"
+    ),
     views.CampaignProgress: (
         "state campaign property unit target_low target_high mode budget_calls n_iterations n_suggested "
         "n_undecodable n_decodable n_duplicate n_known n_rejected n_new n_charged n_finds finds_per_call highest "
         "lowest twin_of created_at stop_requested_at ended_at end_reason campaign_id best last_outcome last_error "
-        "last_active time_spent n_launches engine parked_reason is_waiting"
+        "last_active time_spent n_launches engine parked_reason is_waiting n_known_finds budget_calls_at_first"
     ),
     views.IterationProgress: (
         "campaign iteration n_suggested n_undecodable n_decodable n_duplicate n_known n_rejected n_new n_charged "
-        "n_finds highest lowest is_recorded iteration_id campaign_id"
+        "n_finds highest lowest is_recorded iteration_id campaign_id n_known_finds"
     ),
     views.Suggested: (
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id"
+        "activity_id is_known"
     ),
     views.ModelVersion: (
         "id kind plugin architecture_version options seed metrics tensors_sha256 training_set_id threads n_members "
@@ -44,8 +52,12 @@ KEYS = {
     ),
     views.RefusedRow: ("dataset_id line kind formula value message"),
     views.Lineage: (
-        "formula composition verdicts initial_in datasets generations labels screenings suggestions model_versions "
-        "query_ms"
+        "formula composition verdicts initial_in datasets generations labels screenings suggestions refusals "
+        "model_versions query_ms"
+    ),
+    views.Refusal: (
+        "campaign iteration activity pool generation reason reduced_formula n_refused refused_at agd_version host "
+        "activity_id campaign_id iteration_id"
     ),
     views.Composition: (
         "id reduced_formula chemical_system anonymous_formula n_elements n_atoms activity_id made_by made_at"
@@ -75,8 +87,9 @@ KEYS = {
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id learned_from"
+        "activity_id is_known learned_from made_from"
     ),
+    views.MadeFrom: ("depth reduced_formula operator iteration"),
     views.Screening: (
         "screening_id campaign role pool pool_sha256 dataset criteria recipe_sha256 property unit model_version_id "
         "screener screener_sha256 metrics n_members started_at duration agd_version host n_read n_hits"
@@ -94,6 +107,7 @@ KEYS = {
         "kind plugin property options seed threads recipe_sha256 n_initial n_learned last_iteration n_held_out "
         "was_there model_version_id tensors_sha256 metrics"
     ),
+    views.Predicted: ("formula property value uncertainty unit is_learned_from distance share_nearer model_version_id"),
     views.Generation: (
         "generation generator generator_sha256 seed first_sample n_samples generated_at duration agd_version host "
         "dataset_id model_version_id activity_id options recipe_sha256 n_rejected n_compositions stages"
@@ -123,6 +137,12 @@ def test_views_are_frozen_rows() -> None:
 
 def test_what_a_view_holds_becomes_plain() -> None:
     hit = views.Hit(1, "NaF", math.inf, 0.1, 2, "Na1F1", None)
-    status = views.Status((), [], [], {"small": {"READY": 2}})
-    assert views.as_json(status) == {"campaigns": [], "iterations": [], "at_work": [], "queue": {"small": {"READY": 2}}}
+    status = views.Status((), [], [], {"small": {"READY": 2}}, [])
+    assert views.as_json(status) == {
+        "campaigns": [],
+        "iterations": [],
+        "at_work": [],
+        "queue": {"small": {"READY": 2}},
+        "amendments": [],
+    }
     assert views.plain({"a": [hit]})["a"][0]["formula"] == "Na1F1"

@@ -20,7 +20,7 @@ def campaign_workflow(workspace: Workspace, campaign: Campaign, due: Sequence[St
     with workspace.database.transaction() as tx:
         ids = [jobs.ensure(tx, job_of(campaign, step)) for step in due]
         before = list(ids)
-        for step in _after(due[-1]):
+        for step in _after(due[-1], has_latents=campaign.spec.autoencoder is not None):
             before = [jobs.ensure(tx, job_of(campaign, step, before))]
             ids += before
         made = _fireworks(tx, ids)
@@ -48,12 +48,12 @@ def steps_of(workspace: Workspace, documents: Sequence[Mapping[str, Any]]) -> li
     return [steps.get((document["spec"].get("job"), document["spec"].get("campaign"))) for document in documents]
 
 
-def _after(step: Step) -> list[Step]:
-    """The steps that follow one, to the end of its iteration."""
+def _after(step: Step, *, has_latents: bool) -> list[Step]:
+    """The steps that follow one, to the end of its iteration; nothing is encoded where there are no latents."""
     kinds = [kind.name for kind in ITERATION]
     if step.iteration is not None:
         return [Step(kind, step.iteration) for kind in kinds[kinds.index(step.kind) + 1 :]]
-    encode = [] if step.kind == ENCODING.name else [Step(ENCODING.name)]
+    encode = [] if step.kind == ENCODING.name or not has_latents else [Step(ENCODING.name)]
     return [*encode, *(Step(kind, 1) for kind in kinds)]
 
 

@@ -20,11 +20,14 @@ SELECT v.campaign, v.iteration, v.rank, v.proposed, v.outcome, v.reason, v.decod
        coalesce(d.source_sha256, m.tensors_sha256) AS label_source_sha256, v.label_id,
        v.posterior_mean, v.posterior_sd, v.acquisition, v.seed,
        v.suggested_at, f.ended_at AS decoded_at, g.ended_at AS labelled_at, v.agd_version, v.host,
-       v.autoencoder_sha256, v.latent_id,
+       v.autoencoder_sha256, v.latent_id, v.is_known,
+       (SELECT string_agg(o.reduced_formula || ': ' || t.operator, '; ' ORDER BY o.reduced_formula COLLATE "C")
+        FROM suggestion_parent t JOIN composition o ON o.id = t.composition_id
+        WHERE t.suggestion_id = v.suggestion_id) AS made_from,
        q.is_charge_neutral, q.is_electronegativity_balanced, w.is_electronegativity_balanced AS is_smact_valid{latent}
 FROM v_suggestion v
 JOIN v_suggestion_state s ON s.suggestion_id = v.suggestion_id
-JOIN latent z ON z.id = v.latent_id
+LEFT JOIN latent z ON z.id = v.latent_id
 LEFT JOIN composition c ON c.id = v.composition_id
 LEFT JOIN label l ON l.id = v.label_id
 LEFT JOIN dataset d ON d.id = l.dataset_id
@@ -60,7 +63,7 @@ SELECT * FROM (
     SELECT v.campaign, v.outcome AS kind, v.iteration, v.rank, v.reduced_formula,
            coalesce(v.decode_failure, v.reason) AS reason, v.suggested_at AS started_at, v.agd_version, v.host,
            v.latent_id{latent}
-    FROM v_suggestion v JOIN latent z ON z.id = v.latent_id
+    FROM v_suggestion v LEFT JOIN latent z ON z.id = v.latent_id
     WHERE v.campaign_id = :campaign AND v.outcome IN ('undecodable', 'rejected', 'unanswered')
     UNION ALL
     SELECT k.name, a.kind || ' ' || a.outcome, i.number, NULL, NULL, a.error, a.started_at, a.agd_version, a.host,

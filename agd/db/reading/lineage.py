@@ -8,11 +8,12 @@ from agd.db.connection import AnyRow, Transaction
 
 # OFFSET 0 keeps the planner from joining the whole view: it follows each edge by index instead.
 _WALK = text("""
-WITH RECURSIVE walk (kind, id) AS (
+WITH RECURSIVE walk (kind, id) AS ( -- of what a composition was made is its own story
     SELECT 'composition', CAST(:composition AS bigint)
     UNION
     SELECT e.parent_kind, e.parent_id FROM walk w CROSS JOIN LATERAL (
-        SELECT parent_kind, parent_id FROM v_lineage WHERE child_kind = w.kind AND child_id = w.id OFFSET 0
+        SELECT parent_kind, parent_id FROM v_lineage
+        WHERE child_kind = w.kind AND child_id = w.id AND parent_kind <> 'composition' OFFSET 0
     ) e
 )
 SELECT kind, id FROM walk ORDER BY kind, id
@@ -55,6 +56,24 @@ JOIN activity a ON a.id = m.activity_id
 JOIN training_set t ON t.id = m.training_set_id
 LEFT JOIN training_set_member q ON q.training_set_id = t.id AND q.composition_id = :composition
 WHERE m.id IN :ids ORDER BY m.kind, m.id
+""").bindparams(bindparam("ids", expanding=True))
+
+# The newest suggestion of each parent by the same campaign tells where that came from, and so on.
+_PARENTS = text("""
+WITH RECURSIVE line (child_id, suggestion_id, composition_id, operator, depth) AS (
+    SELECT p.suggestion_id, p.suggestion_id, p.composition_id, p.operator, 1
+    FROM suggestion_parent p WHERE p.suggestion_id IN :ids
+    UNION ALL
+    SELECT l.child_id, p.suggestion_id, p.composition_id, p.operator, l.depth + 1
+    FROM line l JOIN suggestion c ON c.id = l.child_id
+    JOIN suggestion s ON s.composition_id = l.composition_id AND s.campaign_id = c.campaign_id AND s.outcome = 'new'
+        AND s.id < l.suggestion_id
+    JOIN suggestion_parent p ON p.suggestion_id = s.id
+)
+SELECT l.child_id, l.depth, c.reduced_formula, l.operator, i.number AS iteration
+FROM line l JOIN composition c ON c.id = l.composition_id
+JOIN suggestion s ON s.id = l.suggestion_id JOIN iteration i ON i.id = s.iteration_id
+ORDER BY l.child_id, l.depth, c.reduced_formula COLLATE "C"
 """).bindparams(bindparam("ids", expanding=True))
 
 _SCREENINGS = text("""
@@ -103,6 +122,14 @@ WHERE r.formula = :formula ORDER BY d.name, r.line
 """)
 
 
+_REFUSALS = text("SELECT * FROM v_rejection WHERE reduced_formula = :formula ORDER BY activity_id, reason")
+
+
+def refusals(tx: Transaction, reduced_formula: str) -> Sequence[AnyRow]:
+    """Rows of v_rejection: where filters refused a composition, as far as samples of it were kept."""
+    return tx.execute(_REFUSALS, {"formula": reduced_formula}).all()
+
+
 def composition(tx: Transaction, reduced_formula: str) -> AnyRow | None:
     """The composition's row with the activity that first stored it."""
     return tx.execute(_COMPOSITION, {"formula": reduced_formula}).one_or_none()
@@ -139,6 +166,11 @@ def labels(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
 def suggestions(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
     """Rows of v_suggestion."""
     return tx.execute(_SUGGESTIONS, {"ids": list(ids)}).all() if ids else []
+
+
+def parents(tx: Transaction, suggestion_ids: Sequence[int]) -> Sequence[AnyRow]:
+    """(child_id, depth, reduced_formula, operator, iteration) of what suggestions were made from, nearest first."""
+    return tx.execute(_PARENTS, {"ids": list(suggestion_ids)}).all() if suggestion_ids else []
 
 
 def model_versions(tx: Transaction, ids: Sequence[int], composition_id: int) -> Sequence[AnyRow]:

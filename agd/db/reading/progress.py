@@ -37,6 +37,19 @@ def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     return [{"state": _state(row, is_at_work=row["campaign_id"] in at_work), **row} for row in rows]
 
 
+def amendments(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
+    """What was amended of a campaign's specification, or of all, in order, with when and by which agd."""
+    where = "" if name is None else "WHERE k.name = :name"
+    return tx.execute(
+        text(
+            "SELECT k.name AS campaign, m.*, a.started_at AS made_at, a.agd_version, a.host FROM campaign_amendment m"
+            " JOIN campaign k ON k.id = m.campaign_id JOIN activity a ON a.id = m.activity_id"
+            f" {where} ORDER BY m.campaign_id, m.number"
+        ),
+        {"name": name},
+    ).all()
+
+
 def iterations(tx: Transaction, campaign_id: int, last: int | None = None) -> Sequence[AnyRow]:
     """Rows of v_iteration, all or the last few, in order."""
     rows = tx.execute(

@@ -25,6 +25,7 @@ from agd.db.tables import (
     latent,
     retraction,
     suggestion,
+    suggestion_parent,
     training_set_member,
 )
 
@@ -34,6 +35,13 @@ suggested = table(
     *map(column, ("suggestion_id", "campaign_id", "iteration_id", "rank", "proposed", "latent_id", "posterior_mean")),
     *map(column, ("posterior_sd", "acquisition", "outcome", "reason", "composition_id", "label_id")),
 )
+
+_budget = table("v_campaign_budget", *map(column, ("campaign_id", "calls")))
+
+_STANDING = select(campaign, _budget.c.calls.label("oracle_calls")).join(
+    _budget, _budget.c.campaign_id == campaign.c.id
+)
+"""Campaigns with the calls that they may spend, amendments included; `budget_calls` are those of the beginning."""
 
 _WAITING = text("""
 SELECT s.suggestion_id AS id, i.number AS iteration, s.rank, c.reduced_formula, s.posterior_mean, s.posterior_sd,
@@ -49,8 +57,8 @@ OVER_BUDGET = "the budget was spent"
 
 
 def find(tx: Transaction, name: str) -> AnyRow | None:
-    """A campaign by its name."""
-    return tx.execute(select(campaign).where(campaign.c.name == name)).one_or_none()
+    """A campaign by its name, with the `oracle_calls` that it may spend by now."""
+    return tx.execute(_STANDING.where(campaign.c.name == name)).one_or_none()
 
 
 def names(tx: Transaction) -> list[str]:
@@ -149,8 +157,8 @@ def park(tx: Transaction, campaign_id: int, reason: str) -> None:
 
 
 def open_on(tx: Transaction, engine: str) -> Sequence[AnyRow]:
-    """The campaigns that have not ended and belong to an engine, oldest first."""
-    found = select(campaign).where(campaign.c.engine == engine, campaign.c.ended_at.is_(None))
+    """The campaigns that have not ended and belong to an engine, oldest first; rows as of `find`."""
+    found = _STANDING.where(campaign.c.engine == engine, campaign.c.ended_at.is_(None))
     return tx.execute(found.order_by(campaign.c.id)).all()
 
 
@@ -163,7 +171,19 @@ def end(tx: Transaction, campaign_id: int, reason: str) -> None:
     """Close the campaign; the steps that it does not come to any more are cancelled."""
     statement = update(campaign).where(campaign.c.id == campaign_id, campaign.c.ended_at.is_(None))
     if tx.execute(statement.values(ended_at=func.now(), end_reason=reason)).rowcount:
-        jobs.cancel_steps(tx, campaign_id, f"the campaign has ended: {reason}")
+        jobs.cancel_steps(tx, campaign_id, _ended(reason))
+
+
+def reopen(tx: Transaction, campaign_id: int, reason: str) -> None:
+    """Undo an end that an amendment keeps, with what it cancelled."""
+    statement = update(campaign).where(campaign.c.id == campaign_id, campaign.c.end_reason == reason)
+    tx.execute(statement.values(ended_at=None, end_reason=None))
+    jobs.reopen_cancelled(tx, campaign_id, _ended(reason))
+
+
+def _ended(reason: str) -> str:
+    """Why steps are cancelled that a campaign does not come to."""
+    return f"the campaign has ended: {reason}"
 
 
 def last_iteration(tx: Transaction, campaign_id: int) -> AnyRow | None:
@@ -216,29 +236,53 @@ def store_suggestions(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> 
     tx.execute(insert(suggestion), [dict(row) for row in rows])
 
 
+def store_parents(tx: Transaction, activity_id: int, iteration_id: int, rows: Sequence[tuple[int, int, str]]) -> None:
+    """Insert (rank, parent's composition id, operator) of the suggestions of one iteration."""
+    if rows:
+        ids = dict(
+            tx.execute(
+                select(suggestion.c.rank, suggestion.c.id).where(suggestion.c.iteration_id == iteration_id)
+            ).all()
+        )
+        tx.execute(
+            insert(suggestion_parent),
+            [
+                {"suggestion_id": ids[rank], "composition_id": parent, "operator": operator, "activity_id": activity_id}
+                for rank, parent, operator in rows
+            ],
+        )
+
+
 def _standing_value() -> Any:
     """The label's value, NULL where it was retracted or cannot be one."""
     return case((literal_column(teaches("label"), Boolean), label.c.value)).label("value")
 
 
 def initial_points(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
-    """(vector, value, reduced_formula) of the encoded initial rows, by formula; a retracted value is NULL."""
+    """(vector, value, reduced_formula) of the initial rows, by formula; a retracted value is NULL.
+
+    Those that were encoded, where the campaign has an autoencoder; else all, and their vectors are NULL.
+    """
     statement = (
         select(latent.c.vector, _standing_value(), composition.c.reduced_formula)
         .select_from(campaign_set)
         .join(training_set_member, training_set_member.c.training_set_id == campaign_set.c.training_set_id)
         .join(composition, composition.c.id == training_set_member.c.composition_id)
-        .join(
+        .outerjoin(
             campaign_model,
             (campaign_model.c.campaign_id == campaign_set.c.campaign_id) & (campaign_model.c.role == "autoencoder"),
         )
-        .join(
+        .outerjoin(
             latent,
             (latent.c.composition_id == composition.c.id)
             & (latent.c.model_version_id == campaign_model.c.model_version_id),
         )
         .join(label, label.c.id == training_set_member.c.label_id)
-        .where(campaign_set.c.campaign_id == campaign_id, campaign_set.c.role == "initial")
+        .where(
+            campaign_set.c.campaign_id == campaign_id,
+            campaign_set.c.role == "initial",
+            latent.c.id.is_not(None) | campaign_model.c.model_version_id.is_(None),
+        )
         .order_by(composition.c.reduced_formula.collate("C"))
     )
     return tx.execute(statement).all()
@@ -253,7 +297,7 @@ def suggested_points(tx: Transaction, campaign_id: int, before: int) -> Sequence
         select(latent.c.vector, _standing_value(), composition.c.reduced_formula)
         .select_from(suggested)
         .join(iteration, iteration.c.id == suggested.c.iteration_id)
-        .join(latent, latent.c.id == suggested.c.latent_id)
+        .outerjoin(latent, latent.c.id == suggested.c.latent_id)
         .outerjoin(composition, composition.c.id == suggested.c.composition_id)
         .outerjoin(label, label.c.id == suggested.c.label_id)
         .where(suggested.c.campaign_id == campaign_id, iteration.c.number < before)
@@ -275,7 +319,7 @@ def suggestions_of(tx: Transaction, campaign_id: int, number: int) -> Sequence[A
             latent.c.vector,
         )
         .join(iteration, iteration.c.id == suggested.c.iteration_id)
-        .join(latent, latent.c.id == suggested.c.latent_id)
+        .outerjoin(latent, latent.c.id == suggested.c.latent_id)
         .outerjoin(composition, composition.c.id == suggested.c.composition_id)
         .where(suggested.c.campaign_id == campaign_id, iteration.c.number == number)
         .order_by(suggested.c.rank)
@@ -334,13 +378,14 @@ def store_outcomes(
     tx: Transaction, activity_id: int, rows: Sequence[Mapping[str, object]], failures: Sequence[tuple[int, str]]
 ) -> None:
     """Write what decoding made of each suggestion, and the decode failures."""
-    tx.execute(
-        text(
-            "UPDATE suggestion SET outcome = :outcome, composition_id = :composition_id, reason = :reason,"
-            " decode_activity_id = :activity WHERE id = :id AND outcome IS NULL"
-        ),
-        [{**row, "activity": activity_id} for row in rows],
-    )
+    if rows:
+        tx.execute(
+            text(
+                "UPDATE suggestion SET outcome = :outcome, composition_id = :composition_id, reason = :reason,"
+                " decode_activity_id = :activity WHERE id = :id AND outcome IS NULL"
+            ),
+            [{**row, "activity": activity_id} for row in rows],
+        )
     if failures:
         tx.execute(
             insert(decode_failure),

@@ -84,6 +84,7 @@ UPDATE job j SET state = CAST(:state AS text), reason = CAST(:reason AS text), n
 FROM campaign k
 WHERE k.id = :campaign AND j.campaign_id = k.id AND j.state = ANY (CAST(:of AS text[]))
   AND j.key_sha256 = agd_step_key(k.name, j.kind, j.iteration)
+  AND (CAST(:because AS text) IS NULL OR j.reason = :because)
   AND NOT EXISTS (SELECT FROM activity a WHERE a.job_id = j.id AND a.outcome = 'running')
 """)
 
@@ -298,13 +299,17 @@ def take_up(tx: Transaction, job_id: int) -> None:
 
 def reopen_steps(tx: Transaction, campaign_id: int) -> None:
     """Have the parked steps of a campaign tried again; their failures are forgiven."""
-    tx.execute(_STEPS_OF, {"campaign": campaign_id, "of": ["parked"], "state": "open", "reason": None})
+    _turn_steps(tx, campaign_id, ["parked"], "open")
 
 
 def cancel_steps(tx: Transaction, campaign_id: int, reason: str) -> None:
     """Do without the steps of a campaign that are left, but for those that somebody is at."""
-    left = ["open", "held", "parked"]
-    tx.execute(_STEPS_OF, {"campaign": campaign_id, "of": left, "state": "cancelled", "reason": reason})
+    _turn_steps(tx, campaign_id, ["open", "held", "parked"], "cancelled", reason=reason)
+
+
+def reopen_cancelled(tx: Transaction, campaign_id: int, reason: str) -> None:
+    """Take up the steps of a campaign again that were cancelled for this reason."""
+    _turn_steps(tx, campaign_id, ["cancelled"], "open", because=reason)
 
 
 def overview(
@@ -381,6 +386,20 @@ def _turn(
     if is_idle and _at_work(tx, job_id, is_live=True) is not None:
         raise _busy(tx, row)
     tx.execute(update(job).where(job.c.id == job_id).values(**values))
+
+
+def _turn_steps(
+    tx: Transaction,
+    campaign_id: int,
+    of: Sequence[str],
+    state: str,
+    *,
+    reason: str | None = None,
+    because: str | None = None,
+) -> None:
+    """Change how the steps of a campaign stand, but for those that somebody is at."""
+    values = {"campaign": campaign_id, "of": list(of), "state": state, "reason": reason, "because": because}
+    tx.execute(_STEPS_OF, values)
 
 
 def _locked(tx: Transaction, job_id: int) -> AnyRow:

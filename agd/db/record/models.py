@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, text
+from sqlalchemy import func, insert, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
@@ -180,6 +180,22 @@ def members_of(tx: Transaction, training_set_id: int) -> Sequence[AnyRow]:
         .order_by(composition.c.reduced_formula.collate("C"))
     )
     return tx.execute(statement).all()
+
+
+def drawn_from(tx: Transaction, training_set_id: int) -> AnyRow:
+    """(n_initial, n_learned, last_iteration): members from datasets, from campaigns, and up to which iteration.
+
+    The last two are 0 and None where none was drawn from a campaign.
+    """
+    of_datasets = select(func.coalesce(func.sum(training_set_source.c.n_members), 0)).where(
+        training_set_source.c.training_set_id == training_set_id
+    )
+    of_campaigns = select(
+        of_datasets.scalar_subquery().label("n_initial"),
+        func.coalesce(func.sum(training_set_campaign.c.n_members), 0).label("n_learned"),
+        func.max(training_set_campaign.c.last_iteration).label("last_iteration"),
+    ).where(training_set_campaign.c.training_set_id == training_set_id)
+    return tx.execute(of_campaigns).one()
 
 
 def training_set_sha256(tx: Transaction, training_set_id: int) -> str:

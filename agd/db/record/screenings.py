@@ -17,7 +17,7 @@ SELECT g.id AS screening_id, k.name AS campaign, g.role, g.source AS pool, g.sou
        m.tensors_sha256 AS screener_sha256, m.metrics, t.n_members, a.started_at, a.ended_at - a.started_at AS duration,
        a.agd_version, a.host, first.n_left AS n_read, coalesce(hits.n, 0) AS n_hits
 FROM screening g
-JOIN campaign k ON k.id = g.campaign_id
+LEFT JOIN campaign k ON k.id = g.campaign_id
 JOIN model_version m ON m.id = g.model_version_id
 JOIN training_set t ON t.id = m.training_set_id
 JOIN property p ON p.name = m.property

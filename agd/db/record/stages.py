@@ -1,10 +1,11 @@
 """Stages: how many an activity let in and left at each, in order. One that makes several screenings counts by role."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import insert, select
 
 from agd.db.connection import AnyRow, Transaction
+from agd.db.record.datasets import copy_in
 from agd.db.tables import stage
 
 
@@ -16,6 +17,12 @@ def store(tx: Transaction, activity_id: int, stages: Sequence[tuple[str, int]], 
         for position, (before, (name, n_left)) in enumerate(zip(n_in, stages, strict=False), start=1)
     ]
     tx.execute(insert(stage), rows)
+
+
+def store_refused(tx: Transaction, activity_id: int, rows: Iterable[tuple[str, str]]) -> None:
+    """Insert (reason, reduced formula) of a sample of what was refused at its stages."""
+    columns = ("activity_id", "reason", "reduced_formula")
+    copy_in(tx, "rejection_sample", columns, ((activity_id, *row) for row in rows))
 
 
 def of(tx: Transaction, activity_id: int, role: str = "") -> Sequence[AnyRow]:

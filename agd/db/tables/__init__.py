@@ -1,7 +1,16 @@
 """The record: every table, with the laws of the house as constraints. Views and functions live in the migrations."""
 
-from agd.db.tables.activities import activity, job, job_after, stage
-from agd.db.tables.campaigns import campaign, campaign_model, campaign_pool, campaign_set, iteration, property_
+from agd.db.tables.activities import activity, job, job_after, rejection_sample, stage
+from agd.db.tables.campaigns import (
+    campaign,
+    campaign_amendment,
+    campaign_known,
+    campaign_model,
+    campaign_pool,
+    campaign_set,
+    iteration,
+    property_,
+)
 from agd.db.tables.columns import metadata
 from agd.db.tables.datasets import (
     composition,
@@ -24,13 +33,15 @@ from agd.db.tables.models import (
     training_set_source,
 )
 from agd.db.tables.screenings import screening, screening_hit
-from agd.db.tables.suggestions import decode_failure, given_up, latent, suggestion
+from agd.db.tables.suggestions import decode_failure, given_up, latent, suggestion, suggestion_parent
 
 __all__ = [
     "activity",
     "artifact",
     "campaign",
+    "campaign_amendment",
     "campaign_hash",
+    "campaign_known",
     "campaign_model",
     "campaign_pool",
     "campaign_set",
@@ -53,12 +64,14 @@ __all__ = [
     "metadata",
     "model_version",
     "property_",
+    "rejection_sample",
     "removal",
     "retraction",
     "screening",
     "screening_hit",
     "stage",
     "suggestion",
+    "suggestion_parent",
     "training_set",
     "training_set_campaign",
     "training_set_member",

@@ -1,4 +1,4 @@
-"""What is due, every attempt at it, and what was left at each stage of one."""
+"""What is due, every attempt at it, what was left at each stage of one, and a sample of what was not."""
 
 from sqlalchemy import (
     BigInteger,
@@ -140,6 +140,27 @@ activity = Table(
     Index("ix_activity_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
     Index("ix_activity_running", "lease_expires_at", postgresql_where=text("outcome = 'running'")),
     Index("ix_activity_campaign", "campaign_id", "kind"),
+)
+
+rejection_sample = Table(
+    "rejection_sample",
+    metadata,
+    ref("activity_id", "activity.id", primary_key=True),
+    Column(
+        "reason",
+        Text,
+        CheckConstraint("reason <> ''", name="reason_is_given"),
+        primary_key=True,
+        comment="the first rule of a filter that it did not pass",
+    ),
+    Column(
+        "reduced_formula",
+        Text,
+        CheckConstraint("reduced_formula <> ''", name="formula_is_given"),
+        primary_key=True,
+        comment="of a composition, which need not be in the record",
+    ),
+    Index("ix_rejection_sample_formula", "reduced_formula"),
 )
 
 stage = Table(

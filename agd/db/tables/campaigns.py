@@ -92,6 +92,15 @@ campaign_pool = Table(
     made_by(),
 )
 
+campaign_known = Table(
+    "campaign_known",
+    metadata,
+    ref("campaign_id", "campaign.id", primary_key=True),
+    ref("dataset_id", "dataset.id", primary_key=True),
+    made_by(),
+    Index("ix_campaign_known_dataset", "dataset_id"),
+)
+
 campaign_set = Table(
     "campaign_set",
     metadata,
@@ -110,4 +119,39 @@ campaign_model = Table(
     ref("model_version_id", "model_version.id"),
     made_by(),
     CheckConstraint("role IN ('autoencoder', 'oracle')", name="role_is_known"),
+)
+
+campaign_amendment = Table(
+    "campaign_amendment",
+    metadata,
+    ref("campaign_id", "campaign.id", primary_key=True),
+    Column(
+        "number",
+        Integer,
+        CheckConstraint("number > 0", name="number_is_positive"),
+        primary_key=True,
+        autoincrement=False,
+        comment="the highest one holds",
+    ),
+    Column(
+        "key",
+        Text,
+        CheckConstraint("key = 'budget.oracle_calls'", name="key_may_change"),
+        nullable=False,
+        comment="of the specification",
+    ),
+    Column("old_value", Integer, nullable=False),
+    Column("new_value", Integer, nullable=False, comment="holds for the steps that follow"),
+    Column(
+        "n_steps",
+        Integer,
+        CheckConstraint("n_steps >= 0", name="n_steps_is_a_count"),
+        nullable=False,
+        comment="steps of the search that were done before",
+    ),
+    Column("ended_at", DateTime(timezone=True), comment="the end that it undid, NULL where the search was going on"),
+    Column("end_reason", Text),
+    made_by(),
+    CheckConstraint("old_value > 0 AND new_value > old_value", name="budget_grows"),
+    CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end_has_reason"),
 )

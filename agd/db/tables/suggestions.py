@@ -45,7 +45,12 @@ suggestion = Table(
     Column("iteration_id", BigInteger, nullable=False),
     Column("rank", Integer, CheckConstraint("rank > 0", name="rank_is_positive"), nullable=False),
     Column("proposed", Text, nullable=False, comment="what the sampler proposed: a latent point or a composition"),
-    ref("latent_id", "latent.id"),
+    Column(
+        "latent_id",
+        BigInteger,
+        ForeignKey("latent.id"),
+        comment="the point that was proposed, or that encodes the composition; NULL where nothing was encoded",
+    ),
     Column("posterior_mean", Double, comment="in units of the objective, NULL where the sampler has none"),
     Column("posterior_sd", Double),
     Column("acquisition", Double),
@@ -61,6 +66,7 @@ suggestion = Table(
     UniqueConstraint("iteration_id", "rank"),
     UniqueConstraint("id", "composition_id"),
     CheckConstraint("proposed IN ('latent', 'composition')", name="proposed_is_known"),
+    CheckConstraint("proposed = 'composition' OR latent_id IS NOT NULL", name="point_is_latent"),
     CheckConstraint(
         "outcome IN ('new', 'duplicate', 'known', 'undecodable', 'rejected', 'unanswered')", name="outcome_is_known"
     ),
@@ -80,6 +86,22 @@ suggestion = Table(
     Index("ix_suggestion_campaign", "campaign_id"),
     Index("ix_suggestion_composition", "composition_id"),
     Index("ix_suggestion_label", "label_id"),
+)
+
+suggestion_parent = Table(
+    "suggestion_parent",
+    metadata,
+    ref("suggestion_id", "suggestion.id", primary_key=True),
+    ref("composition_id", "composition.id", primary_key=True),
+    Column(
+        "operator",
+        Text,
+        CheckConstraint("operator <> ''", name="operator_is_named"),
+        nullable=False,
+        comment="how the suggestion was made from this composition",
+    ),
+    made_by(),
+    Index("ix_suggestion_parent_composition", "composition_id"),
 )
 
 decode_failure = Table(

@@ -54,6 +54,7 @@ _WRITTEN = (
     " UNION ALL SELECT activity_id, 'give up', NULL FROM given_up"
     " UNION ALL SELECT activity_id, 'replace label', NULL FROM label_replacement"
     " UNION ALL SELECT activity_id, 'screen', NULL FROM screening"
+    " UNION ALL SELECT activity_id, 'extend', NULL FROM campaign_amendment"
 )
 """Rows with the activity that wrote them, and what it must have been."""
 
@@ -136,10 +137,16 @@ CONTRADICTIONS = (
     ),
     Law(
         "stage",
-        "are of an activity that made neither a generation nor a screening, or no screening of that role",
+        "are of an activity that made neither a generation nor suggestions nor a screening, or none of that role",
         "stage t WHERE NOT EXISTS (SELECT FROM generation g JOIN dataset d ON d.id = g.dataset_id"
         " WHERE d.activity_id = t.activity_id AND t.role = '')"
+        " AND NOT EXISTS (SELECT FROM suggestion s WHERE s.activity_id = t.activity_id AND t.role = '')"
         " AND NOT EXISTS (SELECT FROM screening g WHERE g.activity_id = t.activity_id AND g.role = t.role)",
+    ),
+    Law(
+        "rejection sample",
+        "are of an activity that has no stages",
+        "rejection_sample r WHERE NOT EXISTS (SELECT FROM stage t WHERE t.activity_id = r.activity_id)",
     ),
     Law(
         "label",
@@ -173,6 +180,7 @@ ORPHANS = (
         " UNION ALL SELECT composition_id FROM label UNION ALL SELECT composition_id FROM suggestion"
         " UNION ALL SELECT composition_id FROM latent UNION ALL SELECT composition_id FROM measurement"
         " UNION ALL SELECT composition_id FROM training_set_member"
+        " UNION ALL SELECT composition_id FROM suggestion_parent"
         " UNION ALL SELECT composition_id FROM screening_hit)) unused",
     ),
 )

@@ -1,5 +1,5 @@
 -- The content hash of campaigns begun before schema 0007: as version 1, with measurements as sources, retractions and
--- screenings; the same where a campaign has none of them.
+-- screenings, and since 0012 amendments; the same where a campaign has none of them.
 CREATE OR REPLACE FUNCTION agd_content_hash_v2(campaign_name text) RETURNS text LANGUAGE sql STABLE AS $$
 WITH k AS (SELECT * FROM campaign WHERE name = campaign_name),
 suggestion AS (
@@ -23,6 +23,9 @@ source AS (
 ),
 line AS (
     SELECT 'campaign ' || spec_sha256 AS line FROM k
+    UNION ALL
+    SELECT concat_ws(' ', 'amendment', a.number, a.key, a.old_value, a.new_value, a.n_steps)
+    FROM k JOIN campaign_amendment a ON a.campaign_id = k.id
     UNION ALL
     SELECT concat_ws(' ', 'iteration', i.iteration)
     FROM v_iteration i JOIN k ON k.id = i.campaign_id WHERE i.is_recorded

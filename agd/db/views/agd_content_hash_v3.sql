@@ -2,7 +2,8 @@
 -- step wrote: suggestions, what became of them, their first answers. Equal rows give equal hashes under any name. What
 -- came after a step is not in it: retractions, labels told anew, reasons for giving up, screenings; where they came
 -- while the search went on, they show in the suggestions that followed. With a number of steps: as it was when so many
--- were done. Each line is a JSON array, so that no text within can be taken for another field or another line.
+-- were done; an amendment is in it from the step that followed. Each line is a JSON array, so that no text within can
+-- be taken for another field or another line.
 CREATE OR REPLACE FUNCTION agd_content_hash_v3(campaign_name text, n_steps integer DEFAULT NULL) RETURNS text
 LANGUAGE sql STABLE AS $$
 WITH k AS (SELECT c.*, coalesce($2, agd_search_progress(c.id)) AS n FROM campaign c WHERE c.name = $1),
@@ -12,6 +13,12 @@ line AS (
     UNION ALL
     SELECT json_build_array('end', k.end_reason)::text
     FROM k WHERE k.end_reason IS NOT NULL AND k.n >= agd_search_progress(k.id)
+    UNION ALL
+    SELECT json_build_array('end', a.end_reason)::text
+    FROM k JOIN campaign_amendment a ON a.campaign_id = k.id AND a.n_steps = k.n WHERE a.end_reason IS NOT NULL
+    UNION ALL
+    SELECT json_build_array('amendment', a.number, a.key, a.old_value, a.new_value, a.n_steps)::text
+    FROM k JOIN campaign_amendment a ON a.campaign_id = k.id AND a.n_steps < k.n
     UNION ALL
     SELECT json_build_array('iteration', i.number)::text
     FROM k JOIN iteration i ON i.campaign_id = k.id AND 4 * i.number + 1 <= k.n
@@ -28,6 +35,9 @@ line AS (
     UNION ALL
     SELECT json_build_array('pool', d.recipe_sha256)::text
     FROM k JOIN campaign_pool q ON q.campaign_id = k.id JOIN dataset d ON d.id = q.dataset_id
+    UNION ALL
+    SELECT json_build_array('known', d.recipe_sha256)::text
+    FROM k JOIN campaign_known q ON q.campaign_id = k.id JOIN dataset d ON d.id = q.dataset_id
     UNION ALL
     SELECT json_build_array('model', q.role, m.recipe_sha256, m.tensors_sha256)::text
     FROM k JOIN campaign_model q ON q.campaign_id = k.id JOIN model_version m ON m.id = q.model_version_id
@@ -48,8 +58,13 @@ line AS (
                      CASE WHEN 4 * i.number - 1 <= k.n THEN s.reason END,
                      CASE WHEN 4 * i.number - 1 <= k.n THEN f.reason END)::text
     FROM k JOIN suggestion s ON s.campaign_id = k.id JOIN iteration i ON i.id = s.iteration_id
-    JOIN latent z ON z.id = s.latent_id LEFT JOIN composition c ON c.id = s.composition_id
+    LEFT JOIN latent z ON z.id = s.latent_id LEFT JOIN composition c ON c.id = s.composition_id
     LEFT JOIN decode_failure f ON f.suggestion_id = s.id
+    WHERE 4 * i.number - 2 <= k.n
+    UNION ALL
+    SELECT json_build_array('parent', i.number, s.rank, c.reduced_formula, p.operator)::text
+    FROM k JOIN suggestion s ON s.campaign_id = k.id JOIN iteration i ON i.id = s.iteration_id
+    JOIN suggestion_parent p ON p.suggestion_id = s.id JOIN composition c ON c.id = p.composition_id
     WHERE 4 * i.number - 2 <= k.n
     UNION ALL
     SELECT json_build_array('answer', i.number, s.rank, l.property, encode(float8send(l.value), 'hex'), encode(float8send(l.uncertainty), 'hex'),

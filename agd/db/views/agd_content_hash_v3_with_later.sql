@@ -1,5 +1,5 @@
 -- The search, and what came after its steps: retractions of labels it used, labels told anew, reasons for giving up,
--- screenings with what they learned from and their hits.
+-- screenings with what they learned from and their hits, amendments that no step has followed.
 CREATE OR REPLACE FUNCTION agd_content_hash_v3_with_later(campaign_name text) RETURNS text LANGUAGE sql STABLE AS $$
 WITH k AS (SELECT id FROM campaign WHERE name = $1),
 used AS (
@@ -16,6 +16,9 @@ used AS (
 ),
 line AS (
     SELECT json_build_array('search', agd_content_hash_v3($1))::text AS line FROM k
+    UNION ALL
+    SELECT json_build_array('amendment', a.number, a.key, a.old_value, a.new_value, a.n_steps)::text
+    FROM k JOIN campaign_amendment a ON a.campaign_id = k.id AND a.n_steps >= agd_search_progress(k.id)
     UNION ALL
     SELECT json_build_array('retraction', c.reduced_formula, l.property, encode(float8send(l.value), 'hex'), encode(float8send(l.uncertainty), 'hex'),
                      coalesce(d.recipe_sha256, m.tensors_sha256), e.operator,

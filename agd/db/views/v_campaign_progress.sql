@@ -1,6 +1,6 @@
 -- One row per campaign: the counters of its iterations added up, and how it stands.
 CREATE OR REPLACE VIEW v_campaign_progress AS
-SELECT k.name AS campaign, k.property, p.unit, k.target_low, k.target_high, k.mode, k.budget_calls,
+SELECT k.name AS campaign, k.property, p.unit, k.target_low, k.target_high, k.mode, b.calls AS budget_calls,
        count(*) FILTER (WHERE i.is_recorded) AS n_iterations,
        coalesce(sum(i.n_suggested), 0)::bigint AS n_suggested,
        coalesce(sum(i.n_undecodable), 0)::bigint AS n_undecodable,
@@ -13,9 +13,11 @@ SELECT k.name AS campaign, k.property, p.unit, k.target_low, k.target_high, k.mo
        coalesce(sum(i.n_finds), 0)::bigint AS n_finds,
        round(sum(i.n_finds) / nullif(sum(i.n_charged), 0), 4) AS finds_per_call,
        max(i.highest) AS highest, min(i.lowest) AS lowest, t.name AS twin_of,
-       k.created_at, k.stop_requested_at, k.ended_at, k.end_reason, k.id AS campaign_id
+       k.created_at, k.stop_requested_at, k.ended_at, k.end_reason, k.id AS campaign_id,
+       coalesce(sum(i.n_known_finds), 0)::bigint AS n_known_finds, b.calls_at_first AS budget_calls_at_first
 FROM campaign k
+JOIN v_campaign_budget b ON b.campaign_id = k.id
 JOIN property p ON p.name = k.property
 LEFT JOIN campaign t ON t.id = k.twin_of_id
 LEFT JOIN v_iteration i ON i.campaign_id = k.id
-GROUP BY k.id, p.name, t.name;
+GROUP BY k.id, p.name, t.name, b.calls, b.calls_at_first;

@@ -14,7 +14,8 @@ SELECT k.name AS campaign, i.number AS iteration,
        min(s.value) FILTER (WHERE s.is_result) AS lowest,
        EXISTS (SELECT FROM activity a WHERE a.iteration_id = i.id AND a.kind = 'record' AND a.outcome = 'done')
            AS is_recorded,
-       i.id AS iteration_id, i.campaign_id
+       i.id AS iteration_id, i.campaign_id,
+       count(*) FILTER (WHERE s.is_result AND s.is_find AND s.is_known) AS n_known_finds
 FROM iteration i
 JOIN campaign k ON k.id = i.campaign_id
 LEFT JOIN v_suggestion_judged s ON s.iteration_id = i.id AND s.campaign_id = i.campaign_id

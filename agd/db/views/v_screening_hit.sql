@@ -6,7 +6,7 @@ SELECT k.name AS campaign, g.role, h.rank, c.reduced_formula, h.value, p.unit, h
        g.id AS screening_id, g.campaign_id, g.model_version_id, h.composition_id, g.activity_id
 FROM screening_hit h
 JOIN screening g ON g.id = h.screening_id
-JOIN campaign k ON k.id = g.campaign_id
+LEFT JOIN campaign k ON k.id = g.campaign_id
 JOIN composition c ON c.id = h.composition_id
 JOIN model_version m ON m.id = g.model_version_id
 JOIN property p ON p.name = m.property

@@ -6,13 +6,13 @@ SELECT k.name AS campaign, i.number AS iteration, s.rank, s.outcome, s.reason, f
        a.seed, a.started_at AS suggested_at, a.agd_version, a.host,
        m.tensors_sha256 AS autoencoder_sha256,
        s.suggestion_id, s.campaign_id, s.iteration_id, s.latent_id, s.composition_id, s.label_id, s.activity_id,
-       s.is_result, s.is_awaited
+       s.is_result, s.is_awaited, s.is_known
 FROM v_suggestion_judged s
 JOIN campaign k ON k.id = s.campaign_id
 JOIN property p ON p.name = k.property
 JOIN iteration i ON i.id = s.iteration_id
 JOIN activity a ON a.id = s.activity_id
-JOIN latent z ON z.id = s.latent_id
-JOIN model_version m ON m.id = z.model_version_id
+LEFT JOIN latent z ON z.id = s.latent_id
+LEFT JOIN model_version m ON m.id = z.model_version_id
 LEFT JOIN composition c ON c.id = s.composition_id
 LEFT JOIN decode_failure f ON f.suggestion_id = s.suggestion_id;

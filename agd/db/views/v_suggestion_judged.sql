@@ -2,7 +2,7 @@
 -- (is_charged), whether it is a distinct composition with a label that stands and can be a value (is_result), and
 -- whether it waits for an answer (is_awaited): where answers come from outside, a composition that somebody has
 -- measured waits no more. A find that counts is is_result AND is_find. agd.target and agd.accounting say the same in
--- Python.
+-- Python. A composition is_known that stands in a dataset of what the campaign takes for known.
 CREATE OR REPLACE VIEW v_suggestion_judged AS
 SELECT s.*, l.value, l.uncertainty, x.label_id IS NOT NULL AS is_retracted,
        (l.value >= coalesce(k.target_low, '-Infinity') AND l.value <= coalesce(k.target_high, 'Infinity')
@@ -13,7 +13,9 @@ SELECT s.*, l.value, l.uncertainty, x.label_id IS NOT NULL AS is_retracted,
                 AND (k.spec #>> '{oracle,kind}' IS DISTINCT FROM 'external' OR NOT EXISTS (
                     SELECT FROM label m WHERE m.composition_id = s.composition_id AND m.property = k.property
                     AND m.measurement_id IS NOT NULL
-                    AND NOT EXISTS (SELECT FROM retraction w WHERE w.label_id = m.id))), false) AS is_awaited
+                    AND NOT EXISTS (SELECT FROM retraction w WHERE w.label_id = m.id))), false) AS is_awaited,
+       EXISTS (SELECT FROM v_known_dataset d JOIN dataset_row r ON r.dataset_id = d.dataset_id
+               WHERE d.campaign_id = s.campaign_id AND r.composition_id = s.composition_id) AS is_known
 FROM v_suggestion_state s
 JOIN campaign k ON k.id = s.campaign_id
 LEFT JOIN label l ON l.id = s.label_id

@@ -17,7 +17,7 @@ from agd.plugins.samplers.climbing import Ascent, best_known
 from agd.plugins.samplers.frontier import Frontier
 from agd.plugins.samplers.published_batch import Measures, labelled, propose
 from agd.plugins.samplers.uniform import Uniform, UniformOptions, checked_box
-from agd.protocols import Options
+from agd.protocols import Options, Space
 from agd.types import Floats, History, Proposals
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ class _Climbing(ABC):
     NaN.
     """
 
+    space: ClassVar[Space] = "latent"
     draws_from_pool: ClassVar[bool] = False
     options: ClimbingOptions
 

@@ -7,7 +7,7 @@ import numpy as np
 from agd.chem.identity import identify
 from agd.errors import ExhaustedError, InputError
 from agd.plugins.samplers.uniform import checked_box
-from agd.protocols import Options
+from agd.protocols import Options, Space
 from agd.types import Counts, History, Proposals
 
 
@@ -22,6 +22,7 @@ class Pool:
     """
 
     options_type: ClassVar[type[Options]] = PoolOptions
+    space: ClassVar[Space] = "formula"
     draws_from_pool: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:

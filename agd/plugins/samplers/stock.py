@@ -15,7 +15,7 @@ from agd.errors import InputError
 from agd.plugins.samplers.box import Box, are_apart
 from agd.plugins.samplers.published_batch import Measures, labelled, propose
 from agd.plugins.samplers.uniform import Uniform, UniformOptions, checked_box
-from agd.protocols import Options
+from agd.protocols import Options, Space
 from agd.types import Floats, History, Proposals
 
 if TYPE_CHECKING:
@@ -43,6 +43,7 @@ class Stock:
     """
 
     options_type: ClassVar[type[Options]] = StockOptions
+    space: ClassVar[Space] = "latent"
     draws_from_pool: ClassVar[bool] = False
 
     def __init__(self, options: Options) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 from agd.errors import InputError
 from agd.plugins.samplers.box import Box
 from agd.plugins.samplers.published_batch import UNKNOWN, Measures, propose
-from agd.protocols import Options
+from agd.protocols import Options, Space
 from agd.types import Floats, History, Proposals
 
 
@@ -19,6 +19,7 @@ class Uniform:
     """Uniform points of the latent box, whatever the labels: the control of every other sampler."""
 
     options_type: ClassVar[type[Options]] = UniformOptions
+    space: ClassVar[Space] = "latent"
     draws_from_pool: ClassVar[bool] = False
 
     def __init__(self, options: Options) -> None:

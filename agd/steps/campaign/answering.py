@@ -7,7 +7,7 @@ import numpy as np
 
 from agd.accounting import ASKED, LABELLED, end_of_search
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import campaigns
+from agd.db.record import amendments, campaigns
 from agd.errors import StepError, is_transient
 from agd.plausible import Range, plausible_range
 from agd.protocols import Oracle, Progress
@@ -141,10 +141,10 @@ def _write_labels(tx: Transaction, step: CampaignStep, activity_id: int, asked: 
 def _close(tx: Transaction, step: CampaignStep, _activity_id: int, _inputs: Nothing, _outputs: Nothing) -> None:
     """Close the iteration, and the campaign when its budget is spent or nothing new comes any more."""
     campaign = step.campaign
-    budget = campaign.spec.budget
+    budget_calls, stall_after = amendments.held_budget(tx, campaign.id), campaign.spec.budget.stall_after
     n_calls = campaigns.n_calls(tx, campaign.id)
     n_barren = campaigns.n_barren_iterations(tx, campaign.id, step.number)
-    why = end_of_search(n_calls, n_barren, budget_calls=budget.oracle_calls, stall_after=budget.stall_after)
+    why = end_of_search(n_calls, n_barren, budget_calls=budget_calls, stall_after=stall_after)
     if why is not None:
         campaigns.end(tx, campaign.id, why)
 

@@ -34,9 +34,17 @@ class ModelAnswers:
         return model_ref(tx, campaigns.models_of(tx, campaign.id)["oracle"])
 
     def held(self, tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int, int]:
-        """Whatever this model version has answered, whoever asked."""
+        """Whatever this model version has answered, whoever asked.
+
+        Before that, where the campaign uses known labels, those that the model learned from, and was tested on.
+        """
         oracle_id = campaigns.models_of(tx, campaign.id)["oracle"]
-        return campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, composition_ids)
+        answered = campaigns.labels_by(tx, oracle_id, campaign.spec.target.property, composition_ids)
+        if not campaign.spec.oracle.uses_known_labels:
+            return answered
+        known = campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)["oracle"], composition_ids)
+        withdrawn = campaigns.retracted(tx, known.values())
+        return answered | {composition: label for composition, label in known.items() if label not in withdrawn}
 
     def silences(self, tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]) -> dict[int | None, str]:
         """Retracted answers."""

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from agd import registry
 from agd.db.connection import AnyRow, Transaction
@@ -42,8 +43,13 @@ def campaign_row(workspace: Workspace, name: str) -> AnyRow:
 
 
 def as_campaign(row: AnyRow) -> Campaign:
-    """A campaign with the specification that the record keeps."""
-    return Campaign(row.id, row.name, CampaignSpec.model_validate_json(json.dumps(row.spec)))
+    """A campaign with the specification that holds by now."""
+    return Campaign(row.id, row.name, CampaignSpec.model_validate_json(json.dumps(amended(row))))
+
+
+def amended(row: AnyRow) -> dict[str, Any]:
+    """The specification of a campaign's row: what it was opened with, and what was amended since."""
+    return {**row.spec, "budget": {**row.spec.get("budget", {}), "oracle_calls": row.oracle_calls}}
 
 
 @dataclass(frozen=True, slots=True)

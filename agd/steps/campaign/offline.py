@@ -17,7 +17,7 @@ from agd.errors import BusyError, InputError, ModelError, NotFoundError, is_tran
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.spec import CampaignSpec
-from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, as_campaign, campaign_row, take
+from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, amended, as_campaign, campaign_row, take
 from agd.steps.campaign.kinds import STEPS
 from agd.steps.campaign.stepping import finish, work_of
 from agd.work import spool
@@ -74,7 +74,7 @@ def prepare(workspace: Workspace, campaign: Campaign, step: Step, folder: Path, 
         about = {
             "campaign": campaign.name,
             "spec_sha256": row.spec_sha256,
-            "spec": row.spec,
+            "spec": amended(row),
             "kind": step.kind,
             "iteration": step.iteration,
             "activity_id": activity_id,

@@ -13,12 +13,14 @@ from agd import registry
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import activities, campaigns, datasets, models
+from agd.db.record import activities, campaigns, datasets, generations, known_datasets, models
 from agd.db.record.models import Part
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
+from agd.protocols import CandidateOptions
 from agd.seeds import derive_seed
-from agd.spec import CONTROLS, CampaignSpec, ResolvedSpec, control, differences, hash_of, with_options
+from agd.spec import AutoencoderSpec, CampaignSpec, ResolvedSpec, control, controls, differences, hash_of, with_options
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.campaign.extending import keep_up
 from agd.steps.data.tabular import read_formulas
 from agd.steps.models import training_sets
 from agd.views import RunPlan
@@ -31,10 +33,11 @@ _LEAST_INITIAL = 2
 
 @dataclass(frozen=True, slots=True)
 class _Sets:
-    """The rows of each role, and the dataset that the sampler draws from, if it does."""
+    """The rows of each role, the dataset that the sampler draws from, if it does, and those of what is known."""
 
     parts: dict[str, Part]
     pool: AnyRow | None
+    known: Sequence[AnyRow]
 
     def n(self, role: str) -> int:
         """How many rows a role has; none where nobody learns or answers from any."""
@@ -61,10 +64,11 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
         with workspace.database.read() as tx:
             there = campaigns.find(tx, spec.name)
     assert there is not None  # noqa: S101  stored above
-    if there.spec_sha256 != resolved.sha256 and (changed := "; ".join(_changes(there.spec, resolved.content))):
+    if there.spec_sha256 != resolved.sha256 and (changed := "; ".join(_changes(there, resolved))):
+        larger = "" if "budget.oracle_calls" not in changed else f"; more calls are given by `agd extend {spec.name}`"
         raise SpecChangedError(
             f"campaign {spec.name!r} was opened with another specification ({changed}): give this one another name, "
-            f"or go on with the stored one by `agd resume {spec.name}`"
+            f"or go on with the stored one by `agd resume {spec.name}`{larger}"
         )
     return _of_this_version(there)
 
@@ -72,7 +76,8 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
 def open_controls(workspace: Workspace, campaign: Campaign) -> list[Campaign]:
     """The campaign's controls, which spend the same budget without learning; made where they are not there yet.
 
-    A control starts from the rows of the campaign's own sets, and asks the same models.
+    A control starts from the rows of the campaign's own sets, and asks the same models. Where the campaign was
+    extended, its controls are, too.
 
     Raises:
         SpecError: the campaign is a control itself, or a control's name is taken or too long.
@@ -82,7 +87,7 @@ def open_controls(workspace: Workspace, campaign: Campaign) -> list[Campaign]:
     assert row is not None  # noqa: S101  campaigns are never removed
     if row.twin_of_id is not None:
         raise SpecError(f"campaign {campaign.name!r} is a control itself")
-    return [_open_control(workspace, row, kind) for kind in CONTROLS]
+    return [_open_control(workspace, row, kind) for kind in controls(row.spec)]
 
 
 def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
@@ -90,7 +95,8 @@ def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
     name, digest = str(content["name"]), hash_of(content)
     with workspace.database.read() as tx:
         there = campaigns.find(tx, name)
-        sets = campaigns.sets_of(tx, of.id)
+        sets, known = campaigns.sets_of(tx, of.id), known_datasets.of(tx, of.id)
+        pool_id = campaigns.pool_of(tx, of.id) if "pool" in content["sampler"] else None
     if there is None:
         copied = ("seed", "mode", "property", "target_low", "target_high", "budget_calls")
         values = {
@@ -108,13 +114,17 @@ def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
                 raise BusyError(f"another process has just opened campaign {name!r}: run the command again")
             for role, training_set_id in sets.items():
                 campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+            known_datasets.store(tx, campaign_id, list(known), activity_id)
+            if pool_id is not None:
+                campaigns.store_pool(tx, campaign_id, pool_id, activity_id)
             activities.finish(tx, activity_id)
         with workspace.database.read() as tx:
             there = campaigns.find(tx, name)
     assert there is not None  # noqa: S101  stored above
     if there.twin_of_id != of.id or there.spec_sha256 != digest:
         raise SpecError(f"the name of the control, {name!r}, belongs to another campaign: rename the specification")
-    return _of_this_version(there)
+    keep_up(workspace, there, of)
+    return reopen_campaign(workspace, name)
 
 
 def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
@@ -127,13 +137,27 @@ def reopen_campaign(workspace: Workspace, name: str) -> Campaign:
     return _of_this_version(campaign_row(workspace, name))
 
 
-def _changes(stored: Mapping[str, Any], given: Mapping[str, Any]) -> list[str]:
-    """How two resolved specifications differ, the defaults of keys filled in that are younger than the stored one."""
+def _changes(there: AnyRow, resolved: ResolvedSpec) -> list[str]:
+    """How a campaign's specification differs from the one given, keys filled in that are younger than the campaign.
+
+    The text that it was opened with, whose files are as they were, is the same whatever the defaults are today. The
+    budget may be that of the beginning or what it was extended to.
+    """
+    stored, given = there.spec, resolved.content
+    if there.spec_text == resolved.text and _files(stored) == _files(given):
+        return []
     filled = with_options(CampaignSpec.model_validate_json(json.dumps(stored)))
     is_default = given["oracle"].get("minimum", 0.0) is None
     if is_default and "out_of_fold" not in stored["oracle"]:  # 0.0 was the default of every property in revision 0001
         filled["oracle"]["minimum"] = None
+    if given["budget"]["oracle_calls"] == there.oracle_calls:
+        filled["budget"]["oracle_calls"] = there.oracle_calls
     return differences(filled, given)
+
+
+def _files(content: Mapping[str, Any]) -> list[Any]:
+    """The files that a resolved specification names, by their hashes."""
+    return [content["initial"]["file"], *content["oracle"]["exclude"]]
 
 
 def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
@@ -148,17 +172,17 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
         mode=spec.mode,
         target=str(spec.target),
         is_open_already=there is not None,
-        is_unchanged=there is None or not _changes(there.spec, resolved.content),
+        is_unchanged=there is None or not _changes(there, resolved),
         dataset=spec.data.dataset,
         initial_rows=sets.n("initial"),
-        autoencoder=spec.autoencoder.kind,
+        autoencoder=None if spec.autoencoder is None else spec.autoencoder.kind,
         corpus=spec.corpus(),
         corpus_rows=sets.n("autoencoder"),
         oracle=spec.oracle.kind,
         oracle_rows=sets.n("oracle"),
         sampler=spec.sampler.kind,
         pool=None if sets.pool is None else sets.pool.name,
-        oracle_calls_left=spec.budget.oracle_calls - spent,
+        oracle_calls_left=(spec.budget.oracle_calls if there is None else there.oracle_calls) - spent,
         spec_sha256=resolved.sha256,
     )
 
@@ -198,6 +222,7 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
     for role, part in sets.parts.items():
         training_set_id = models.store_parts(tx, [part], activity_id)
         campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
+    known_datasets.store(tx, campaign_id, [row.id for row in sets.known], activity_id)
     if sets.pool is not None:
         campaigns.store_pool(tx, campaign_id, sets.pool.id, activity_id)
     return True
@@ -207,10 +232,12 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     spec = resolved.spec
     _check_target(tx, resolved)
     dataset = _dataset(tx, resolved, "data.dataset", spec.data.dataset)
-    corpus = _dataset(tx, resolved, "autoencoder.corpus", spec.corpus())
+    corpus_name = spec.corpus()
+    corpus = None if corpus_name is None else _dataset(tx, resolved, "autoencoder.corpus", corpus_name)
+    known = [_dataset(tx, resolved, "data.known", name) for name in spec.known()]
     has_dataset = spec.oracle.answerer.has_dataset
     oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if has_dataset else None
-    pool = None if spec.sampler.pool is None else _dataset(tx, resolved, "sampler.pool", spec.sampler.pool)
+    pool = None if spec.sampler.pool is None else _pool(tx, resolved, spec.sampler.pool)
     for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
         if row is not None and row.property != spec.target.property:
             held = f"values of {row.property}" if row.property else "formulas alone"
@@ -221,8 +248,9 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     parts = {"initial": training_sets.part(dataset, _initial_rows(resolved, dataset, labelled[dataset.id]))}
     if oracle_dataset is not None:
         parts["oracle"] = _oracle_part(resolved, oracle_dataset, labelled[oracle_dataset.id], parts["initial"])
-    parts["autoencoder"] = _corpus_part(resolved, corpus, rows[corpus.id])
-    return _Sets(parts, pool)
+    if corpus is not None and spec.autoencoder is not None:
+        parts["autoencoder"] = _corpus_part(resolved, spec.autoencoder, corpus, rows[corpus.id])
+    return _Sets(parts, pool, known)
 
 
 def _check_target(tx: Transaction, resolved: ResolvedSpec) -> None:
@@ -242,8 +270,19 @@ def _dataset(tx: Transaction, resolved: ResolvedSpec, key: str, name: str) -> An
         raise NotFoundError(f"{resolved.place(*key.split('.'))}: {error}") from error
 
 
+def _pool(tx: Transaction, resolved: ResolvedSpec, name: str) -> AnyRow:
+    pool, sampler = _dataset(tx, resolved, "sampler.pool", name), resolved.spec.sampler
+    options = sampler.options()
+    if isinstance(options, CandidateOptions) and options.pool_is_generated and not generations.overview(tx, pool.name):
+        raise SpecError(
+            f"{resolved.place('sampler', 'pool')}: dataset {name!r} is no generation, and sampler {sampler.kind!r}"
+            ' draws from one: name one that `agd generate` made (see `agd generations`), or take kind "retrieval"'
+        )
+    return pool
+
+
 def _initial_rows(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> list[AnyRow]:
-    rule, fits = resolved.spec.initial, resolved.spec.autoencoder.is_representable
+    rule, fits = resolved.spec.initial, resolved.spec.fits_latents
     if rule.file is not None:
         path = resolved.folder / rule.file
         by_formula = {row.reduced_formula: row for row in rows}
@@ -253,9 +292,8 @@ def _initial_rows(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow
                 raise InputError(f"{path}:{line}: {formula} is not in dataset {dataset.name!r}, so it has no label")
         chosen = [by_formula[formula] for formula in sorted(wanted)]
         if len(training_sets.inside(chosen, fits)) < _LEAST_INITIAL:
-            raise SpecError(
-                f"{resolved.place('initial', 'file')}: the search needs two rows or more that can be encoded"
-            )
+            encoded = "" if resolved.spec.autoencoder is None else " that can be encoded"
+            raise SpecError(f"{resolved.place('initial', 'file')}: the search needs two rows or more{encoded}")
     else:
         pool = [row for row in training_sets.inside(rows, fits) if rule.at_most is None or row.value <= rule.at_most]
         n = rule.n or 0
@@ -281,8 +319,7 @@ def _oracle_part(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]
     return training_sets.part(dataset, left, share=share, seed=derive_seed(rule.seed, "oracle"))
 
 
-def _corpus_part(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> Part:
-    rule = resolved.spec.autoencoder
+def _corpus_part(resolved: ResolvedSpec, rule: AutoencoderSpec, dataset: AnyRow, rows: Sequence[AnyRow]) -> Part:
     kept = training_sets.inside(rows, rule.is_representable)
     if not kept:
         place = resolved.place("autoencoder", "corpus")

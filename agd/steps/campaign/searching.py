@@ -4,22 +4,25 @@ from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agd import plugin_faults, registry
 from agd.accounting import CHARGED, STALLED
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import identify
 from agd.db.connection import Transaction
-from agd.db.record import campaigns, models
+from agd.db.record import amendments, campaigns, models, stages
 from agd.errors import ExhaustedError, StepError
-from agd.filters import Filter, Trims
+from agd.filters import Filter, Sieve
 from agd.protocols import Generator, Progress, Sampler
 from agd.seeds import derive_seed
-from agd.spec import CampaignSpec, FilterSpec
+from agd.spec import CampaignSpec
 from agd.steps.campaign.answers import answers_of
-from agd.steps.campaign.campaigns import CampaignStep
+from agd.steps.campaign.campaigns import Campaign, CampaignStep
 from agd.steps.campaign.candidates import draw
+from agd.steps.campaign.known import reference
 from agd.steps.data.compositions import RULES, counts_of, store_compositions
+from agd.steps.data.known import filter_of
 from agd.types import Counts, Floats, History, Latents, Proposals
 from agd.work.shelf import ModelRef, Shelf, model_ref
 from agd.work.work import Work
@@ -44,39 +47,51 @@ class EncodedRows:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Past:
-    """What a sampler may know, as in History, and whom it asks what a point stands for."""
+    """What a sampler may know, as in History, and whom it asks what a point stands for.
 
-    generator: ModelRef
+    Without an autoencoder, `generator` is None and latents are `[n, 0]`.
+    """
+
+    generator: ModelRef | None
     latents: Floats
     values: Floats
     counts: Counts
     n_initial: int
     seen: list[str]
     candidates: Counts | None = None
+    reference: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Suggested:
-    """A batch, as in Proposals, with latents for all; none of it where the sampler has nothing left."""
+    """A batch, as in Proposals, with latents for all or none; none of it where the sampler has nothing left.
+
+    `parents` are (rank, reduced formula, operator), `left` (stage of the filter, how many compositions it left),
+    `refused` (reason, reduced formula) of a sample of the others.
+    """
 
     is_exhausted: bool
-    latents: Latents
+    latents: Latents | None
     counts: Counts | None
     posterior_mean: Floats
     posterior_sd: Floats
     acquisition: Floats
+    parents: Sequence[tuple[int, str, str]] = ()
+    left: Sequence[tuple[str, int]] = ()
+    refused: Sequence[tuple[str, str]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Points:
     """Latent vectors `[len(positions), n_latent]` of a batch of `n`, and the formulas of what was no latent point."""
 
-    generator: ModelRef
+    generator: ModelRef | None
     n: int
     positions: list[int]
     latents: Latents
     named_positions: list[int]
     named: list[str]
+    reference: Counts | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,7 +116,7 @@ def _read_initial(tx: Transaction, step: CampaignStep) -> InitialRows:
 def _encode(shelf: Shelf, step: CampaignStep, rows: InitialRows, _progress: Progress) -> EncodedRows:
     generator: Generator = shelf.load(rows.generator)
     counts = counts_of(rows.formulas)
-    inside = np.flatnonzero(step.campaign.spec.autoencoder.is_representable(counts)).tolist()
+    inside = np.flatnonzero(step.campaign.spec.fits_latents(counts)).tolist()
     if len(inside) < 2:  # noqa: PLR2004  a box needs two corners
         raise StepError("fewer than two initial rows are within the autoencoder's vocabulary: give the search a box")
     return EncodedRows(inside, generator.encode(counts[inside]))
@@ -124,22 +139,27 @@ def _read_past(tx: Transaction, step: CampaignStep) -> Past:
     is_decoded = [row.reduced_formula is not None for row in points]
     counts[is_decoded] = counts_of([row.reduced_formula for row in points if row.reduced_formula is not None])
     seen = campaigns.seen_formulas(tx, campaign.id, number)
+    generator = _generator_of(tx, campaign)
+    vectors = [row.vector for row in points if generator is not None]
     return Past(
-        generator=model_ref(tx, campaigns.models_of(tx, campaign.id)["autoencoder"]),
-        latents=np.array([row.vector for row in points], dtype=np.float32).astype(np.float64),
+        generator=generator,
+        latents=np.array(vectors, dtype=np.float32).astype(np.float64) if vectors else np.zeros((len(points), 0)),
         values=np.array([np.nan if row.value is None else row.value for row in points], dtype=np.float64),
         counts=counts,
         n_initial=len(initial),
         seen=sorted(seen),
         candidates=draw(tx, campaign, _suggest_seed(step), seen),
+        reference=reference(tx, campaign),
     )
 
 
 def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) -> Suggested:
     """Ask the sampler for the next points, given every label so far."""
     spec = step.campaign.spec
-    generator: Generator = shelf.load(past.generator)
-    history = _history(past, spec, lambda points: _read_points(generator, points, spec.filter))
+    generator: Generator | None = None if past.generator is None else shelf.load(past.generator)
+    rule = filter_of(spec.filter, past.reference)
+    sieve = Sieve(rule)
+    history = _history(past, spec, None if generator is None else _reader(generator, rule), sieve)
     sampler = _sampler(spec)
     try:
         proposals: Proposals = sampler.suggest(history, spec.budget.suggestions_per_iteration, seed=_suggest_seed(step))
@@ -147,7 +167,11 @@ def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) 
         nothing = np.zeros(0)
         return Suggested(True, np.zeros((0, 0), dtype=np.float32), None, nothing, nothing, nothing)  # noqa: FBT003
     counts = None if proposals.counts is None else identify(proposals.counts).counts
-    latents = np.asarray(proposals.latents, dtype=np.float32) if counts is None else generator.encode(counts)
+    latents: Latents | None = None
+    if counts is None:
+        latents = np.asarray(proposals.latents, dtype=np.float32)
+    elif generator is not None:
+        latents = generator.encode(counts)
     return Suggested(
         is_exhausted=False,
         latents=latents,
@@ -155,6 +179,13 @@ def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) 
         posterior_mean=proposals.posterior_mean,
         posterior_sd=proposals.posterior_sd,
         acquisition=proposals.acquisition,
+        parents=[
+            (rank, parent.reduced_formula, parent.operator)
+            for rank, parents in enumerate(proposals.parents, start=1)
+            for parent in parents
+        ],
+        left=[("judged", sieve.n_judged), *sieve.stages()] if sieve.n_judged else [],
+        refused=sieve.refused.rows(),
     )
 
 
@@ -163,12 +194,14 @@ def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _p
     if batch.is_exhausted:
         campaigns.end(tx, campaign.id, STALLED)
         return
-    ids: list[int | None] = [None] * len(batch.latents)
+    ids: list[int | None] = [None] * len(batch.acquisition)
     if batch.counts is not None:
         ids = list(store_compositions(tx, identify(batch.counts), activity_id, RULES).tolist())
-    vectors = [(i, latent.tolist()) for i, latent in zip(ids, batch.latents, strict=True)]
-    version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
-    latent_ids = campaigns.store_latents(tx, version_id, activity_id, vectors)
+    latent_ids: Sequence[int | None] = [None] * len(ids)
+    if batch.latents is not None:
+        vectors = [(i, latent.tolist()) for i, latent in zip(ids, batch.latents, strict=True)]
+        version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
+        latent_ids = campaigns.store_latents(tx, version_id, activity_id, vectors)
     iteration_id = campaigns.open_iteration(tx, campaign.id, step.number)
     campaigns.store_suggestions(
         tx,
@@ -188,6 +221,14 @@ def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _p
             for rank, (latent_id, composition_id) in enumerate(zip(latent_ids, ids, strict=True), start=1)
         ],
     )
+    if batch.parents:
+        named = identify(counts_of([formula for _, formula, _ in batch.parents]))
+        parent_ids = store_compositions(tx, named, activity_id, RULES).tolist()
+        rows = [(rank, i, operator) for i, (rank, _, operator) in zip(parent_ids, batch.parents, strict=True)]
+        campaigns.store_parents(tx, activity_id, iteration_id, rows)
+    if batch.left:
+        stages.store(tx, activity_id, [(name, n_left) for name, n_left in batch.left])
+        stages.store_refused(tx, activity_id, [(reason, formula) for reason, formula in batch.refused])
 
 
 def _sampler(spec: CampaignSpec) -> Sampler:
@@ -208,12 +249,13 @@ def _read_batch(tx: Transaction, step: CampaignStep) -> Points:
     points = [p for p, row in enumerate(rows) if row.proposed == "latent"]
     named = [p for p, row in enumerate(rows) if row.proposed == "composition"]
     return Points(
-        generator=model_ref(tx, campaigns.models_of(tx, step.campaign.id)["autoencoder"]),
+        generator=_generator_of(tx, step.campaign),
         n=len(rows),
         positions=points,
         latents=np.array([rows[p].vector for p in points], dtype=np.float32),
         named_positions=named,
         named=[rows[p].reduced_formula for p in named],
+        reference=reference(tx, step.campaign),
     )
 
 
@@ -223,6 +265,7 @@ def _decode(shelf: Shelf, step: CampaignStep, batch: Points, _progress: Progress
     counts[batch.named_positions] = counts_of(batch.named)
     failures: dict[int, str] = {}
     if batch.positions:
+        assert batch.generator is not None  # noqa: S101  a point is one of an autoencoder's
         generator: Generator = shelf.load(batch.generator)
         decoded = generator.decode(batch.latents)
         counts[batch.positions] = decoded.counts
@@ -232,7 +275,7 @@ def _decode(shelf: Shelf, step: CampaignStep, batch: Points, _progress: Progress
     return Read(
         positions=positions,
         counts=counts[positions] if named is None else named.counts,
-        refusals=_filter_of(step.campaign.spec.filter).judge(named.counts).reasons if named else [],
+        refusals=filter_of(step.campaign.spec.filter, batch.reference).judge(named.counts).reasons if named else [],
         failed_positions=list(failures),
         failures=list(failures.values()),
     )
@@ -244,7 +287,7 @@ def _write_outcomes(tx: Transaction, step: CampaignStep, activity_id: int, _batc
     rows = campaigns.suggestions_of(tx, campaign.id, number)
     initial = campaigns.initial_labels(tx, campaign.id).keys()
     asked = set(campaigns.decoded_before(tx, campaign.id, number))
-    n_left = campaign.spec.budget.oracle_calls - campaigns.n_calls(tx, campaign.id)
+    n_left = amendments.held_budget(tx, campaign.id) - campaigns.n_calls(tx, campaign.id)
     ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
     composition_ids = dict(zip(read.positions, ids, strict=True))
     refusals = dict(zip(read.positions, read.refusals, strict=True))
@@ -272,13 +315,25 @@ SUGGEST = Work(Past, Suggested, _read_past, _suggest, _write_suggestions, _sugge
 DECODE = Work(Points, Read, _read_batch, _decode, _write_outcomes)
 
 
-def _history(past: Past, spec: CampaignSpec, read: Callable[[Floats], Sequence[str | None]]) -> History:
+def _generator_of(tx: Transaction, campaign: Campaign) -> ModelRef | None:
+    version_id = campaigns.models_of(tx, campaign.id).get("autoencoder")
+    return None if version_id is None else model_ref(tx, version_id)
+
+
+def _history(
+    past: Past,
+    spec: CampaignSpec,
+    read: Callable[[Floats], Sequence[str | None]] | None,
+    admits: Callable[[Counts], NDArray[np.bool_]] | None = None,
+) -> History:
     box = past.latents[: past.n_initial]
     as_undecodable = float(spec.target.objective(np.zeros(1))[0])
     return History(
         latents=past.latents,
         objectives=spec.target.objective(past.values),
         bounds=np.stack([box.min(axis=0), box.max(axis=0)], axis=1),
+        admits=admits,
+        reference=past.reference,
         read=read,
         seen=frozenset(past.seen),
         counts=past.counts,
@@ -288,23 +343,20 @@ def _history(past: Past, spec: CampaignSpec, read: Callable[[Floats], Sequence[s
     )
 
 
-def _read_points(generator: Generator, points: Floats, rule: FilterSpec) -> list[str | None]:
-    """What each latent point stands for, None where a suggestion there would be undecodable or rejected."""
-    decoded = generator.decode(points.astype(np.float32))
-    found: list[str | None] = [None] * len(points)
-    good = [i for i in range(len(points)) if i not in decoded.failures]
-    if good:
-        named = identify(decoded.counts[good])
-        for i, formula, refusal in zip(
-            good, named.reduced_formula, _filter_of(rule).judge(named.counts).reasons, strict=True
-        ):
-            found[i] = formula if refusal is None else None
-    return found
+def _reader(generator: Generator, rule: Filter) -> Callable[[Floats], Sequence[str | None]]:
+    """What latent points stand for, None where a suggestion there would be undecodable or rejected."""
 
+    def read(points: Floats) -> list[str | None]:
+        decoded = generator.decode(points.astype(np.float32))
+        found: list[str | None] = [None] * len(points)
+        good = [i for i in range(len(points)) if i not in decoded.failures]
+        if good:
+            named = identify(decoded.counts[good])
+            for i, formula, refusal in zip(good, named.reduced_formula, rule.judge(named.counts).reasons, strict=True):
+                found[i] = formula if refusal is None else None
+        return found
 
-def _filter_of(rule: FilterSpec) -> Filter:
-    trims = Trims(rule.max_elements, rule.max_atoms, rule.max_count)
-    return Filter(rule.is_charge_neutral, rule.is_electronegativity_balanced, rule.is_smact_valid, trims)
+    return read
 
 
 def _outcome(

@@ -39,10 +39,11 @@ def due_steps(tx: Transaction, campaign: Campaign) -> list[Step]:
     if row is None or row.ended_at is not None:
         return []
     trained = campaigns.models_of(tx, campaign.id)
-    roles = ["autoencoder", *(["oracle"] if campaign.spec.oracle.answerer.is_model else [])]
-    if untrained := [Step(TRAININGS[role].name) for role in roles if role not in trained]:
+    has_latents = campaign.spec.autoencoder is not None
+    needed = {"autoencoder": has_latents, "oracle": campaign.spec.oracle.answerer.is_model}
+    if untrained := [Step(TRAININGS[role].name) for role in needed if needed[role] and role not in trained]:
         return untrained
-    if not campaigns.has_done(tx, campaign.id, ENCODING.name):
+    if has_latents and not campaigns.has_done(tx, campaign.id, ENCODING.name):
         return [Step(ENCODING.name)]
     last = campaigns.last_iteration(tx, campaign.id)
     return [Step(ITERATION[0].name, 1) if last is None else _next_in(tx, campaign, last)]

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from agd.db.connection import Transaction
 from agd.db.record import campaigns, models
+from agd.errors import StepError
 from agd.protocols import Progress
 from agd.steps.campaign.campaigns import CampaignStep
 from agd.steps.models.training import Fitted, Recipe, as_table, bounded, fit, store, training_of
@@ -69,6 +70,8 @@ def _recipe_of(step: CampaignStep) -> Recipe:
     threads = campaign.spec.threads
     if step.step.kind == training_of("autoencoder"):
         chosen = campaign.spec.autoencoder
+        if chosen is None:
+            raise StepError(f"campaign {campaign.name!r} has no autoencoder to train")
         return Recipe("autoencoder", chosen.kind, None, chosen.options(), chosen.seed, threads)
     oracle = campaign.spec.oracle
     return Recipe("oracle", oracle.kind, campaign.spec.target.property, oracle.options(), oracle.seed, threads)

@@ -14,13 +14,15 @@ from agd.chem.distinct import Seen
 from agd.chem.identity import identify
 from agd.chem.spelling import spell
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import activities, datasets, generations, hashes, jobs, models, stages
+from agd.db.record import activities, datasets, generations, hashes, jobs, known_datasets, models, stages
 from agd.db.record.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
+from agd.filters import Filter
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps.data.compositions import counts_of
 from agd.steps.data.importing import check_name
+from agd.steps.data.known import filter_among
 from agd.steps.generation.tallying import Gathering, Keeping
 from agd.views import ExpectedGeneration, FoundGeneration, Generation, NewGeneration, as_json, of_row
 from agd.work.leases import performed
@@ -65,12 +67,12 @@ class GenerationPlan:
 
     def as_request(self) -> dict[str, Any]:
         """The plan in plain values of JSON."""
-        return asdict(self)
+        return {**asdict(self), "keeping": self.keeping.as_request()}
 
     @classmethod
     def of_request(cls, request: Mapping[str, Any]) -> Self:
         """The plan that such values stand for."""
-        return cls(**{**request, "keeping": Keeping(**request["keeping"])})
+        return cls(**{**request, "keeping": Keeping.of_request(request["keeping"])})
 
 
 def choose_generator(workspace: Workspace, word: str | None) -> AnyRow:
@@ -107,7 +109,7 @@ def generate(workspace: Workspace, plan: GenerationPlan, *, progress: Progress =
     if there is not None:
         return there
     began = time.monotonic()
-    gathering = Gathering(plan.keeping, _learned(members))
+    gathering = Gathering(plan.keeping, _learned(members), _further(workspace, plan, model))
     new = jobs.NewJob("generate", f"generate {plan.name}", jobs.key_of("generate", _recipe_sha256(model, plan)))
     with performed(workspace, new, seed=plan.seed, threads=plan.threads) as activity_id:
         if activity_id is None:
@@ -137,6 +139,7 @@ def generate(workspace: Workspace, plan: GenerationPlan, *, progress: Progress =
             if dataset_id is None:
                 raise BusyError(f"another process has just stored dataset {plan.name!r}: run the command again")
             stages.store(tx, activity_id, gathering.stages())
+            stages.store_refused(tx, activity_id, gathering.refused.rows())
             rule = (validity.RULE, validity.RULE_VERSION, validity.OPTIONS)
             n_new = generations.store_rows(tx, dataset_id, rule, activity_id)
             hashes.keep_dataset(tx, dataset_id)
@@ -152,11 +155,11 @@ def estimate(workspace: Workspace, plan: GenerationPlan) -> FoundGeneration | Ex
     if there is not None:
         return replace(there, dry_run=True)
     began = time.monotonic()
-    known = _learned(members)
+    known, further = _learned(members), _further(workspace, plan, model)
     n_probed = min(plan.n, _PROBE)
-    _draw(workspace, plan, Gathering(plan.keeping, known), min(plan.n, _WARM_UP), silent)
+    _draw(workspace, plan, Gathering(plan.keeping, known, further), min(plan.n, _WARM_UP), silent)
     ready = time.monotonic()
-    gathering = Gathering(plan.keeping, known)
+    gathering = Gathering(plan.keeping, known, further)
     _draw(workspace, plan, gathering, n_probed, silent)
     per_sample_s = (time.monotonic() - ready + _STORING_S * gathering.n_kept) / n_probed
     return ExpectedGeneration(
@@ -193,6 +196,13 @@ def _found(workspace: Workspace, plan: GenerationPlan) -> FoundGeneration:
     """The generation that is there."""
     there = as_json(describe(workspace, plan.name))
     return FoundGeneration(**there, was_there=True, dry_run=False, seconds=None)
+
+
+def _further(workspace: Workspace, plan: GenerationPlan, model: AnyRow) -> Filter:
+    """The filter that was asked for; known is what the generator was trained on. Raises as filter_among."""
+    with workspace.database.read() as tx:
+        recipes = known_datasets.of_training_set(tx, model.training_set_id)
+        return filter_among(tx, plan.keeping.filter, recipes, f"generator {model.id}")
 
 
 def _learned(members: Sequence[AnyRow]) -> Seen:

@@ -3,8 +3,9 @@
 Nothing here touches the record. A composition takes about a hundred bytes, so that millions of them need little memory.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,34 +14,42 @@ from agd.chem import validity
 from agd.chem.distinct import Seen, keys_of
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import reduce_counts
-from agd.filters import VALIDITY, Trims
+from agd.filters import NOT_BALANCED, NOT_NEUTRAL, NOTHING, VALIDITY, Filter, FilterOptions, Refused, Sieve
 from agd.policies import KeepPolicy
 from agd.types import Counts
 
 
 @dataclass(frozen=True, slots=True)
 class Keeping:
-    """What of a generation is stored; a trim of None asks nothing, and trims speak of the reduced formula."""
+    """What of a generation is stored; a trim of None asks nothing, and trims speak of the reduced formula.
+
+    `filter` asks for more.
+    """
 
     keep: KeepPolicy = "distinct"
     max_elements: int | None = None
     max_atoms: int | None = None
     max_count: int | None = None
+    filter: FilterOptions = NOTHING
+
+    @classmethod
+    def of_request(cls, request: Mapping[str, Any]) -> Self:
+        """The rule that plain values of JSON stand for."""
+        return cls(**{**request, "filter": FilterOptions.model_validate(request.get("filter", {}))})
+
+    def as_request(self) -> dict[str, Any]:
+        """The rule in such values; a filter that asks nothing is left out."""
+        asked = {key: getattr(self, key) for key in ("keep", "max_elements", "max_atoms", "max_count")}
+        return {**asked, **({"filter": given} if (given := self.filter.given()) else {})}
 
     @property
-    def trims(self) -> Trims:
+    def trims(self) -> FilterOptions:
         """The largest compositions that are stored."""
-        return Trims(self.max_elements, self.max_atoms, self.max_count)
+        return FilterOptions(max_elements=self.max_elements, max_atoms=self.max_atoms, max_count=self.max_count)
 
     def as_json(self) -> dict[str, object]:
         """The rule as the record keeps it."""
-        return {
-            "keep": self.keep,
-            "max_elements": self.max_elements,
-            "max_atoms": self.max_atoms,
-            "max_count": self.max_count,
-            "rule": VALIDITY,
-        }
+        return {**self.as_request(), "rule": VALIDITY}
 
 
 @dataclass(slots=True)
@@ -112,21 +121,31 @@ class Batch(NamedTuple):
 
 @dataclass(slots=True)
 class Gathering:
-    """The samples of a generation as they come; `known` are the rows of the training set that were not held out."""
+    """The samples of a generation as they come; `known` are the rows of the training set that were not held out.
+
+    `further` is the filter of `keeping`, for whoever takes something for known.
+    """
 
     keeping: Keeping
     known: Seen
+    further: Filter = field(default_factory=Filter)
     tally: Tally = field(default_factory=Tally)
     batches: list[Batch] = field(default_factory=list)
+    refused: Refused = field(default_factory=Refused)
     n_sampled: int = 0
     n_decoded: int = 0
-    n_within_trims: int = 0
     n_left_valid: int = 0
     n_left_novel: int = 0
     _n_valid: int = 0
     _n_valid_as_generated: int = 0
     _n_novel: int = 0
     _is_valid: list[NDArray[np.bool_]] = field(default_factory=list)
+    _sieves: list[Sieve] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._sieves = [Sieve(self.further, None, self.refused)]
+        if self.keeping.trims != NOTHING:
+            self._sieves.insert(0, Sieve(Filter(self.keeping.trims), "within trims", self.refused))
 
     def take(self, first: int, counts: Counts) -> None:
         """Count the samples `[n, 103]` from number `first` on, as generated; a zero row is a sample without formula."""
@@ -141,14 +160,17 @@ class Gathering:
         verdicts = validity.assess(reduced)
         is_valid = verdicts.is_valid
         is_novel = ~self.known.holds(reduced)
-        is_within = self.keeping.trims.judge(reduced).mask
-        self.n_within_trims += int(is_within.sum())
+        is_within = self._let_through(reduced)
         self.n_left_valid += int((is_within & is_valid).sum())
         self.n_left_novel += int((is_within & is_valid & is_novel).sum())
         self._n_valid += int(is_valid.sum())
         self._n_novel += int(is_novel.sum())
         self._is_valid.append(is_valid)
         kept = np.flatnonzero(is_within & is_valid if self.keeping.keep == "valid" else is_within)
+        if self.keeping.keep == "valid":
+            is_neutral = verdicts.is_charge_neutral
+            self.refused.add(NOT_NEUTRAL, reduced[is_within & ~is_neutral])
+            self.refused.add(NOT_BALANCED, reduced[is_within & is_neutral & ~verdicts.is_electronegativity_balanced])
         rows, columns = np.nonzero(counts[decoded[kept]])
         self.batches.append(
             Batch(
@@ -174,14 +196,14 @@ class Gathering:
         return sum(int(self.tally.n_samples[batch.places].sum()) for batch in self.batches)
 
     def stages(self) -> list[tuple[str, int]]:
-        """(name, number left) in order: samples first, then distinct compositions; trims only if there are any."""
+        """(name, number left) in order: samples first, then distinct compositions; what was not asked is no stage."""
         found = [("sampled", self.n_sampled), ("decoded", self.n_decoded), ("distinct", len(self.tally))]
-        if self.keeping.trims != Trims():
-            found.append(("within trims", self.n_within_trims))
+        for sieve in self._sieves:
+            found += sieve.stages()
         return [*found, ("valid", self.n_left_valid), ("novel", self.n_left_novel)]
 
     def metrics(self) -> dict[str, float]:
-        """What generators are compared by, trims aside.
+        """What generators are compared by, trims and filter aside.
 
         Valid and novel ones as shares of the distinct compositions (none where there is no composition), distinct ones
         as a share of the samples, and as a share of the samples those that are valid: `validity_of_samples` once
@@ -196,6 +218,15 @@ class Gathering:
         if len(self.tally):
             found |= {"validity": self._n_valid / len(self.tally), "novelty": self._n_novel / len(self.tally)}
         return found
+
+    def _let_through(self, reduced: Counts) -> NDArray[np.bool_]:
+        """Which reduced compositions `[n, 103]` trims and filter let through."""
+        left = np.arange(len(reduced))
+        for sieve in self._sieves:
+            left = left[sieve(reduced[left])]
+        is_let_through = np.zeros(len(reduced), np.bool_)
+        is_let_through[left] = True
+        return is_let_through
 
     def _valid(self) -> NDArray[np.bool_]:
         return np.concatenate(self._is_valid) if self._is_valid else np.zeros(0, np.bool_)

@@ -153,6 +153,27 @@ def look_up(workspace: Workspace, recipe: Recipe, parts: Sequence[Part]) -> Trai
     )
 
 
+def of_record(tx: Transaction, version: AnyRow) -> Trained:
+    """A model version that is there, as `look_up` would find it."""
+    made = activities.find(tx, version.activity_id)
+    members = models.members_of(tx, version.training_set_id)
+    drawn = models.drawn_from(tx, version.training_set_id)
+    options = registry.load(group_of(version.kind), version.plugin).options_type.model_validate(version.options)
+    threads = 1 if made is None else made.threads
+    return Trained(
+        recipe=Recipe(version.kind, version.plugin, version.property, options, version.seed, threads),
+        recipe_sha256=version.recipe_sha256,
+        n_initial=drawn.n_initial,
+        n_learned=drawn.n_learned,
+        last_iteration=drawn.last_iteration,
+        n_held_out=sum(member.is_held_out for member in members),
+        was_there=True,
+        model_version_id=version.id,
+        tensors_sha256=version.tensors_sha256,
+        metrics=version.metrics,
+    )
+
+
 def train_by_hand(workspace: Workspace, recipe: Recipe, parts: Sequence[Part], progress: Progress = silent) -> Trained:
     """Train outside a campaign, or find the version that is there; the training set is stored with the model.
 

@@ -15,8 +15,10 @@ from agd.views import (
     Label,
     Lineage,
     ListedIn,
+    MadeFrom,
     ModelOnTheWay,
     PickedBy,
+    Refusal,
     SuggestedKnowing,
     TrainedOn,
     Verdict,
@@ -50,6 +52,7 @@ def why(workspace: Workspace, formula: str) -> Lineage:
             labels=of_rows(Label, lineage.labels(tx, ids.get("label", []))),
             screenings=_with_training(tx, lineage.screenings(tx, found.id)),
             suggestions=_with_knowledge(tx, lineage.suggestions(tx, ids.get("suggestion", []))),
+            refusals=of_rows(Refusal, lineage.refusals(tx, key)),
             model_versions=of_rows(ModelOnTheWay, lineage.model_versions(tx, ids.get("model_version", []), found.id)),
             query_ms=0.0,
         )
@@ -57,12 +60,14 @@ def why(workspace: Workspace, formula: str) -> Lineage:
 
 
 def _with_knowledge(tx: Transaction, rows: Sequence[AnyRow]) -> list[SuggestedKnowing]:
+    descent = lineage.parents(tx, [row.suggestion_id for row in rows])
     learned = {campaign: lineage.labels_by_iteration(tx, campaign) for campaign in {row.campaign_id for row in rows}}
     return [
         of_row(
             SuggestedKnowing,
             row,
             learned_from={i: n for i, n in learned[row.campaign_id].items() if i < row.iteration},
+            made_from=of_rows(MadeFrom, [one for one in descent if one.child_id == row.suggestion_id]),
         )
         for row in rows
     ]
@@ -87,4 +92,8 @@ def _unheard_of(tx: Transaction, formula: str, key: str) -> str:
     if refused:
         row = refused[0]
         return f"{key} is not in the record: line {row.line} of dataset {row.dataset!r} was refused ({row.message})"
+    filtered = of_rows(Refusal, lineage.refusals(tx, key))
+    if filtered:
+        more = f", and {len(filtered) - 1} times more" if len(filtered) > 1 else ""
+        return f"{key} is not in the record: {filtered[0].words}{more}"
     return f"{key} is not in the record: no dataset lists it, no campaign has suggested it, no screening has picked it"

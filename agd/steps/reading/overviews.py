@@ -6,9 +6,11 @@ from agd import registry
 from agd.db.connection import Transaction
 from agd.db.reading import progress
 from agd.db.record import activities, datasets, generations, jobs, models, screenings
+from agd.db.record.hashes import told_steps
 from agd.errors import NotFoundError
 from agd.steps.generation.generating import shown
 from agd.views import (
+    Amendment,
     CampaignProgress,
     Dataset,
     DatasetWithRefused,
@@ -31,6 +33,11 @@ from agd.views import (
 def campaigns(tx: Transaction, name: str | None = None) -> list[CampaignProgress]:
     """How campaigns stand, oldest first: all, or the one of that name."""
     return [CampaignProgress(**row) for row in progress.campaigns(tx, name)]
+
+
+def amendments(tx: Transaction, name: str | None = None) -> list[Amendment]:
+    """What was amended of the specification of a campaign, or of all, in order."""
+    return [of_row(Amendment, row, after=told_steps(row.n_steps)) for row in progress.amendments(tx, name)]
 
 
 def iterations(tx: Transaction, campaign_id: int, last: int | None = None) -> list[IterationProgress]:

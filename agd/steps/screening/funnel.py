@@ -8,7 +8,7 @@ import numpy as np
 from agd.chem.distinct import Seen
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
-from agd.filters import VALID, VALIDITY, Trims
+from agd.filters import NOTHING, VALID, VALIDITY, Filter, FilterOptions, Refused, Sieve
 from agd.protocols import Oracle
 from agd.steps.data.pools import Chunk
 from agd.target import Target
@@ -20,8 +20,8 @@ class Criteria:
     """What a composition must be to be picked; None or False asks nothing.
 
     The prediction must lie in the target, and still do so `sigma` standard deviations to either side. Counts are those
-    of the reduced formula. `is_novel` leaves out what has a label in the screener's training set. Only the first
-    `limit` rows of the pool are read.
+    of the reduced formula. `is_filtered`: the campaign's own filter lets it through. `is_novel` leaves out what has a
+    label in the screener's training set. Only the first `limit` rows of the pool are read. `filter` asks for more.
     """
 
     target: Target
@@ -32,11 +32,13 @@ class Criteria:
     is_valid: bool
     is_novel: bool
     limit: int | None
+    is_filtered: bool = False
+    filter: FilterOptions = NOTHING
 
     @property
-    def trims(self) -> Trims:
+    def trims(self) -> FilterOptions:
         """The largest compositions that are let through."""
-        return Trims(self.max_elements, self.max_atoms, self.max_count)
+        return FilterOptions(max_elements=self.max_elements, max_atoms=self.max_atoms, max_count=self.max_count)
 
     def as_json(self, formula_column: str | None) -> dict[str, object]:
         """The criteria as the record keeps them."""
@@ -52,6 +54,9 @@ class Criteria:
             "is_novel": self.is_novel,
             "limit": self.limit,
             "formula_column": formula_column,
+            # so that others are what they were before
+            **({"is_filtered": True} if self.is_filtered else {}),
+            **({"filter": given} if (given := self.filter.given()) else {}),
         }
 
 
@@ -98,16 +103,29 @@ class ScreenerAtWork:
 
 @dataclass(slots=True)
 class Funnel:
-    """The stages that all screeners share, and the screeners behind them."""
+    """The stages that all screeners share, and the screeners behind them.
+
+    `rule` is the campaign's filter, `further` the filter that was asked for besides.
+    """
 
     criteria: Criteria
     screeners: Mapping[str, ScreenerAtWork]
+    rule: Filter = field(default_factory=Filter)
+    further: Filter = field(default_factory=Filter)
     seen: Seen = field(default_factory=Seen)
     n_read: int = 0
     n_parsed: int = 0
     n_distinct: int = 0
-    n_within_trims: int = 0
-    n_valid: int = 0
+    refused: Refused = field(default_factory=Refused)
+    sieves: list[Sieve] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sieves = [Sieve(Filter(self.criteria.trims), "within trims", self.refused)]
+        if self.criteria.is_valid:
+            self.sieves.append(Sieve(VALID, "valid", self.refused))
+        if self.criteria.is_filtered:
+            self.sieves.append(Sieve(self.rule, "within the campaign's filter", self.refused))
+        self.sieves.append(Sieve(self.further, None, self.refused))
 
     def take(self, chunk: Chunk) -> None:
         """Let the rows of a chunk through as far as they come."""
@@ -118,15 +136,12 @@ class Funnel:
         rows = np.flatnonzero(is_parsed)
         self.n_parsed += len(rows)
         counts = reduce_counts(counts[rows])
-        is_new = self.seen.add(counts)
-        self.n_distinct += int(is_new.sum())
-        is_within = is_new & self.criteria.trims.judge(counts).mask
-        self.n_within_trims += int(is_within.sum())
-        rows, counts = rows[is_within], counts[is_within]
-        if self.criteria.is_valid:
-            is_valid = VALID.judge(counts).mask
-            rows, counts = rows[is_valid], counts[is_valid]
-        self.n_valid += len(rows)
+        is_left = self.seen.add(counts)
+        self.n_distinct += int(is_left.sum())
+        for sieve in self.sieves:
+            rows, counts = rows[is_left], counts[is_left]
+            is_left = sieve(counts)
+        rows, counts = rows[is_left], counts[is_left]
         lines, spellings = [chunk.lines[i] for i in rows], [chunk.spellings[i] for i in rows]
         for screener in self.screeners.values():
             screener.pick(counts, lines, spellings, self.criteria)
@@ -135,9 +150,8 @@ class Funnel:
         """(name, number left) in order; a stage that was not asked for is none."""
         screener, criteria = self.screeners[role], self.criteria
         found = [("read", self.n_read), ("parsed", self.n_parsed), ("distinct", self.n_distinct)]
-        found.append(("within trims", self.n_within_trims))
-        if criteria.is_valid:
-            found.append(("valid", self.n_valid))
+        for sieve in self.sieves:
+            found += sieve.stages()
         if criteria.is_novel:
             found.append(("novel", screener.n_novel))
         found.append(("predicted in target", screener.n_in_target))

@@ -1,4 +1,4 @@
-"""Screening: a screener trained on a campaign's labels picks from a pool what should reach the target.
+"""Screening: a screener trained on a campaign's labels, or any model, picks from a pool what should reach the target.
 
 The funnel is the published one (arXiv 2103.00608): formulas within trims, valid ones, those predicted in the target.
 Two screeners tell what the search was worth: one of the initial labels alone, one that has the campaign's own as well.
@@ -17,27 +17,30 @@ import numpy as np
 from agd.chem.distinct import Seen
 from agd.chem.identity import identify
 from agd.db.connection import Transaction
-from agd.db.record import activities, jobs, models, screenings, stages
+from agd.db.record import activities, datasets, jobs, known_datasets, models, screenings, stages
 from agd.errors import InputError
-from agd.filters import PUBLISHED_TRIMS
+from agd.filters import NOTHING, PUBLISHED_TRIMS, Filter, FilterOptions
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.campaign.known import reference
 from agd.steps.campaign.training_sets import Labels, of_campaign
 from agd.steps.data.compositions import counts_of, store_compositions
+from agd.steps.data.known import filter_among, filter_of
 from agd.steps.data.pools import Pool, open_pool
 from agd.steps.models import plugin_options
-from agd.steps.models.training import Recipe, Trained, look_up, train_by_hand
+from agd.steps.models.predicting import answering
+from agd.steps.models.training import Recipe, Trained, look_up, of_record, train_by_hand
 from agd.steps.screening.funnel import Criteria, Funnel, Hits, ScreenerAtWork
 from agd.target import Target
 from agd.views import Hit, Screened, ScreeningWithHits, of_row, of_rows
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
-Role: TypeAlias = Literal["baseline", "al"]
+Role: TypeAlias = Literal["baseline", "al", "model"]
 
 LABELS: Mapping[Role, Labels] = {"baseline": "initial", "al": "al"}
-"""What the screener of a role learns from."""
+"""What the screener of a role learns from; a model that was asked for has learned."""
 
 HELD_OUT = 0.1
 """Share of a screener's labels that it is measured on."""
@@ -47,6 +50,15 @@ N_TREES = 200
 
 Watch: TypeAlias = Callable[[str], AbstractContextManager[Progress]]
 """Opens the reporting of one long computation by its title."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What the screeners of a screening answer, in which unit; `who` begins an error."""
+
+    property: str
+    unit: str
+    who: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +92,15 @@ class ScreenerChoice:
 class ScreeningPlan:
     """A screening that is asked for: the campaign whose labels judge, the pool, the screeners, and what is picked.
 
-    `pool` is a file or a dataset. With `target` None it is the campaign's. For the other rules see Criteria; counts are
-    those of the reduced formula, None or False asks nothing.
+    `pool` is a file or a dataset. With `target` None it is the campaign's. `model`, by its id or the beginning of its
+    file's hash, screens in the place of the campaign's screeners; then `campaign` may be None. For the other rules see
+    Criteria; counts are those of the reduced formula, None or False asks nothing.
+
+    Raises:
+        InputError: there is neither a campaign nor a model, or the campaign's own filter is asked for without one.
     """
 
-    campaign: str
+    campaign: str | None
     pool: str
     roles: tuple[Role, ...] = ("baseline", "al")
     choice: ScreenerChoice = ScreenerChoice()
@@ -97,21 +113,37 @@ class ScreeningPlan:
     is_novel: bool = True
     limit: int | None = None
     formula_column: str | None = None
+    is_filtered: bool = False
+    filter: FilterOptions = NOTHING
+    model: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.model is not None:
+            object.__setattr__(self, "roles", ("model",))
+        elif self.campaign is None:
+            raise InputError(
+                "name the campaign whose labels judge, or a model that does: --model ID (see `agd models`)"
+            )
+        if self.campaign is None and self.is_filtered:
+            raise InputError("--filtered: there is no campaign whose filter is meant: say --filter KEY=VALUE")
 
     def as_request(self) -> dict[str, Any]:
-        """The plan in plain values of JSON."""
-        return asdict(self)
+        """The plan in plain values of JSON; what is younger than the others is left out where it asks nothing."""
+        younger = {"filter": self.filter.given(), "model": self.model}
+        asked = {key: value for key, value in asdict(self).items() if key not in younger}
+        return asked | {key: value for key, value in younger.items() if value}
 
     @classmethod
     def of_request(cls, request: Mapping[str, Any]) -> Self:
         """The plan that such values stand for."""
         choice = ScreenerChoice.of_request(request["choice"])
-        return cls(**{**request, "roles": tuple(request["roles"]), "choice": choice})
+        rule = FilterOptions.model_validate(request.get("filter", {}))
+        return cls(**{**request, "roles": tuple(request["roles"]), "choice": choice, "filter": rule})
 
-    def criteria(self, campaign: Campaign) -> Criteria:
-        """What a composition must be to be picked; raises InputError where the target is another property's."""
+    def criteria(self, target: Target) -> Criteria:
+        """What a composition must be to be picked."""
         return Criteria(
-            target_of(campaign, self.target),
+            target,
             sigma=self.sigma,
             max_elements=self.max_elements,
             max_atoms=self.max_atoms,
@@ -119,6 +151,8 @@ class ScreeningPlan:
             is_valid=self.is_valid,
             is_novel=self.is_novel,
             limit=self.limit,
+            is_filtered=self.is_filtered,
+            filter=self.filter,
         )
 
 
@@ -143,18 +177,25 @@ def train_role(workspace: Workspace, name: str, role: Role, choice: ScreenerChoi
     return train_screener(workspace, as_campaign(campaign_row(workspace, name)), LABELS[role], choice)
 
 
-def target_of(campaign: Campaign, text: str | None) -> Target:
+def target_of(campaign: Campaign | None, text: str | None, answered: Answered) -> Target:
     """The target that was asked for, the campaign's where none was; raises InputError for another property or unit."""
-    own = campaign.spec.target
+    if text is None and campaign is None:
+        raise InputError(
+            f"--target: needed without a campaign, for instance --target '{answered.property} > 5 {answered.unit}'"
+        )
     try:
-        chosen = own if text is None else Target.parse(text)
+        chosen = campaign.spec.target if text is None and campaign is not None else Target.parse(text or "")
     except ValueError as error:
         raise InputError(f"--target: {error}") from None
-    if (chosen.property, chosen.unit) != (own.property, own.unit):
-        raise InputError(
-            f"--target {chosen.text!r}: the screeners of {campaign.name!r} answer {own.property} in {own.unit}"
-        )
+    if (chosen.property, chosen.unit) != (answered.property, answered.unit):
+        raise InputError(f"--target {chosen.text!r}: {answered.who} {answered.property} in {answered.unit}")
     return chosen
+
+
+def title_of(pool: str, campaign: Campaign | None, screener: Trained) -> str:
+    """What a person reads of a screening that is due."""
+    by = f"{screener.recipe.plugin} {(screener.tensors_sha256 or '')[:12]}"
+    return f"screen {pool} by {by}" if campaign is None else f"{campaign.name}: screen {pool}"
 
 
 def screen(
@@ -166,27 +207,31 @@ def screen(
     dry_run: bool = False,
     trained: Mapping[Role, Trained] | None = None,
 ) -> Screened:
-    """Screen a pool for a campaign by the screener of each role, and say what was left at each stage.
+    """Screen a pool by the screener of each role, or by the plan's model, and say what was left at each stage.
 
     `trained` are model versions to take for the screeners of their roles. Others are
     trained where they are missing; a screening that is there is not repeated. Stages and hits of all roles are stored
     in one transaction; only hits become compositions of the record.
 
     Raises:
-        NotFoundError: no such campaign, pool or plug-in.
+        NotFoundError: no such campaign, pool, model or plug-in.
         InputError: the pool cannot be read, or an option makes no sense.
     """
-    row = campaign_row(workspace, plan.campaign)
-    campaign = as_campaign(row)
-    criteria = plan.criteria(campaign)
-    plan.choice.recipe(campaign)  # a wrong option is told before the pool is read
+    row = None if plan.campaign is None else campaign_row(workspace, plan.campaign)
+    campaign = None if row is None else as_campaign(row)
+    given, answered = _models(workspace, plan, campaign, trained or {})
+    criteria = plan.criteria(target_of(campaign, plan.target, answered))
+    with workspace.database.read() as tx:
+        _further(tx, campaign, criteria, given.get("model"))  # a filter that cannot be is told before, as is an option
+    if campaign is not None and plan.model is None:
+        plan.choice.recipe(campaign)
     with open_pool(workspace, plan.pool, plan.formula_column) as pool:
-        given = trained or {}
         screeners = {
             role: given.get(role) or _screener(workspace, campaign, role, plan.choice, watch, dry_run=dry_run)
             for role in plan.roles
         }
-        recipes = {role: _sha256(row.spec_sha256, role, screeners[role], pool, criteria) for role in plan.roles}
+        spec_sha256 = None if row is None else row.spec_sha256
+        recipes = {role: _sha256(spec_sha256, role, screeners[role], pool, criteria) for role in plan.roles}
         with workspace.database.read() as tx:
             there = {role: screenings.find(tx, recipe) is not None for role, recipe in recipes.items()}
         missing = [role for role in plan.roles if not there[role]]
@@ -202,7 +247,7 @@ def screen(
         seconds = time.monotonic() - started
         found, n_shared = _described(workspace, recipes, n_top)
     return Screened(
-        campaign=campaign.name,
+        campaign=plan.campaign,
         pool=pool.source,
         pool_sha256=pool.source_sha256,
         criteria=criteria.as_json(pool.formula_column),
@@ -219,16 +264,32 @@ def screen(
     )
 
 
+def _models(
+    workspace: Workspace, plan: ScreeningPlan, campaign: Campaign | None, given: Mapping[Role, Trained]
+) -> tuple[Mapping[Role, Trained], Answered]:
+    """The models that are there for roles, and what all screeners of the plan answer."""
+    if plan.model is None:
+        assert campaign is not None  # noqa: S101  a plan has one or the other
+        own = campaign.spec.target
+        return given, Answered(own.property, own.unit, f"the screeners of {campaign.name!r} answer")
+    with workspace.database.read() as tx:
+        version = answering(tx, plan.model)
+        known = datasets.property_of(tx, version.property)
+        unit = "" if known is None else known.unit
+        return {"model": of_record(tx, version)}, Answered(version.property, unit, f"model {plan.model} answers")
+
+
 def _screener(
-    workspace: Workspace, campaign: Campaign, role: Role, choice: ScreenerChoice, watch: Watch, *, dry_run: bool
+    workspace: Workspace, campaign: Campaign | None, role: Role, choice: ScreenerChoice, watch: Watch, *, dry_run: bool
 ) -> Trained:
+    assert campaign is not None  # noqa: S101  without one a model is given
     if dry_run:
         return train_screener(workspace, campaign, LABELS[role], choice, dry_run=True)
     with watch(f"train {role} screener") as progress:
         return train_screener(workspace, campaign, LABELS[role], choice, progress)
 
 
-def _sha256(spec_sha256: str, role: Role, screener: Trained, pool: Pool, criteria: Criteria) -> str:
+def _sha256(spec_sha256: str | None, role: Role, screener: Trained, pool: Pool, criteria: Criteria) -> str:
     """What a screening is known by: its campaign too, since two may share a screener; bounds, not their spelling."""
     asked = {key: value for key, value in criteria.as_json(pool.formula_column).items() if key != "target"}
     parts = [spec_sha256, role, screener.recipe_sha256, screener.tensors_sha256, pool.key, asked]
@@ -238,7 +299,7 @@ def _sha256(spec_sha256: str, role: Role, screener: Trained, pool: Pool, criteri
 
 def _screen(
     workspace: Workspace,
-    campaign: Campaign,
+    campaign: Campaign | None,
     pool: Pool,
     criteria: Criteria,
     screeners: Mapping[Role, Trained],
@@ -246,9 +307,10 @@ def _screen(
     progress: Progress,
 ) -> int | None:
     """Read the pool, let the screeners pick, store; how many rows were read, None where others did it meanwhile."""
-    threads = campaign.spec.threads
+    threads = 1 if campaign is None else campaign.spec.threads
     key = jobs.key_of("screen", *(recipes[role] for role in screeners))
-    new = jobs.NewJob("screen", f"{campaign.name}: screen {pool.source}", key, campaign.id)
+    title = title_of(pool.source, campaign, next(iter(screeners.values())))
+    new = jobs.NewJob("screen", title, key, None if campaign is None else campaign.id)
     with performed(workspace, new, threads=threads) as activity_id:
         if activity_id is None:
             return None
@@ -256,14 +318,17 @@ def _screen(
             at_work: dict[str, ScreenerAtWork] = {
                 role: _at_work(workspace, screener) for role, screener in screeners.items()
             }
-            funnel = Funnel(criteria, at_work)
+            with workspace.database.read() as tx:
+                own = Filter() if campaign is None else filter_of(campaign.spec.filter, reference(tx, campaign))
+                further = _further(tx, campaign, criteria, screeners.get("model"))
+            funnel = Funnel(criteria, at_work, own, further)
             for chunk in pool.chunks(criteria.limit):
                 funnel.take(chunk)
                 progress(chunk.done, chunk.total, f"{funnel.n_read:,} formulas read")
         with workspace.database.transaction() as tx:
             for role, screener in screeners.items():
                 values = {
-                    "campaign_id": campaign.id,
+                    "campaign_id": None if campaign is None else campaign.id,
                     "role": role,
                     "model_version_id": screener.model_version_id,
                     "dataset_id": pool.dataset_id,
@@ -277,8 +342,23 @@ def _screen(
                 if screening_id is not None:
                     stages.store(tx, activity_id, funnel.stages(role), role)
                     _store_hits(tx, screening_id, at_work[role].hits, criteria.target, activity_id)
+            stages.store_refused(tx, activity_id, funnel.refused.rows())
             activities.finish(tx, activity_id)
     return funnel.n_read
+
+
+def _further(tx: Transaction, campaign: Campaign | None, criteria: Criteria, model: Trained | None) -> Filter:
+    """The filter that was asked for besides the campaign's own.
+
+    Known is what the campaign takes for known, or the datasets that the model was trained on; raises as filter_among.
+    """
+    if campaign is not None:
+        return filter_among(tx, criteria.filter, known_datasets.of(tx, campaign.id), f"campaign {campaign.name!r}")
+    assert model is not None  # noqa: S101  a plan has one or the other
+    version = models.find_model(tx, model_version_id=model.model_version_id)
+    assert version is not None  # noqa: S101  a model version is never deleted
+    recipes = known_datasets.of_training_set(tx, version.training_set_id)
+    return filter_among(tx, criteria.filter, recipes, f"model {version.id}")
 
 
 def _at_work(workspace: Workspace, trained: Trained) -> ScreenerAtWork:
@@ -317,5 +397,5 @@ def _described(
             stages = screenings.stages(tx, screening_id)
             top = of_rows(Hit, screenings.top_hits(tx, screening_id, n_top, other))
             described.append(of_row(ScreeningWithHits, rows[screening_id], stages=stages, top=top))
-        n_shared = screenings.n_shared(tx, *found.values()) if len(found) == len(LABELS) else None
+        n_shared = screenings.n_shared(tx, *found.values()) if len(found) > 1 else None
     return described, n_shared

@@ -34,6 +34,9 @@ dataset = "starter"
 n = 30
 at_most = 5.0
 
+[filter]
+is_neutral_in_common_states = false
+
 [budget]
 oracle_calls = 25
 suggestions_per_iteration = 8
