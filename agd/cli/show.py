@@ -116,7 +116,7 @@ def print_json(value: object) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
-    """A light table; numbers stand to the right."""
+    """A light table; numbers stand to the right, and are never broken."""
     shown = [[text(cell) for cell in row] for row in rows]
     numeric = [all(_is_numeric(row[i]) for row in shown) for i in range(len(columns))]
     made = Table(
@@ -126,8 +126,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
         title_style="bold",
         pad_edge=False,
     )
-    for name, is_number in zip(columns, numeric, strict=True):
-        made.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    for i, (name, is_number) in enumerate(zip(columns, numeric, strict=True)):
+        widest = max((len(row[i]) for row in shown if is_number), default=0)
+        made.add_column(name, justify="right" if is_number else "left", overflow="fold", min_width=widest)
     for row in shown:
         made.add_row(*(Text(cell) for cell in row))
     return made
