@@ -1,4 +1,4 @@
-"""What `agd status` shows at the widths of terminals."""
+"""Tables at the widths of terminals."""
 
 from dataclasses import fields
 from datetime import UTC, datetime
@@ -65,3 +65,20 @@ def test_numbers_are_whole_and_the_counters_are_there(width: int, monkeypatch: p
     for words in ("12,345 100,000 9,876 1,234 13.62", "23,456 1,111 2,222 7,778 1,173", "1,173 9.532"):
         numbers = words.split()
         assert any(all(number in line.split() for number in numbers) for line in lines), (words, lines)
+
+
+def test_a_table_that_is_too_wide_is_a_list_of_each_row(monkeypatch: pytest.MonkeyPatch) -> None:
+    columns = ["id", "campaign", "composition", "property", "uncertainty", "predicted", "iteration", "suggested"]
+    rows = [[1, "wide-gap", "RbSr2Cl5", "band_gap", 0.25, 5.198, 12, 1_234_567], [2, "a", "b", "c", 0, 1, 2, 3]]
+
+    def shown(width: int) -> list[str]:
+        monkeypatch.setattr(show.console, "width", width)
+        with show.console.capture() as captured:
+            show.console.print(show.table(columns, rows))
+        return [line.strip() for line in captured.get().splitlines() if line.strip()]
+
+    assert [line.split()[0] for line in shown(100) if line[0].isalnum()] == ["id", "1", "2"]
+    narrow = shown(60)
+    assert [line.split()[0] for line in narrow if line[0].isalnum()] == columns * 2
+    assert narrow[2].split() == ["composition", "RbSr2Cl5"]
+    assert narrow[7].split() == ["suggested", "1,234,567"]
