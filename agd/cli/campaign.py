@@ -3,11 +3,11 @@
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from agd.cli import show
+from agd.cli import show, status_view
 from agd.cli.show import Force, Json, console
 from agd.errors import InputError
 from agd.streams import is_output_lost
@@ -142,11 +142,11 @@ def status(
             show.print_json(_status(workspace, name, iterations))
             return
         if not watch:
-            console.print(_status_view(_status(workspace, name, iterations)))
+            console.print(status_view.shown(_status(workspace, name, iterations)))
             return
         with waiting(lambda: None, is_last_word=True), Live(console=console, auto_refresh=False) as live:
             while not is_output_lost():
-                view = _status_view(_status(workspace, name, iterations))
+                view = status_view.shown(_status(workspace, name, iterations))
                 if console.is_terminal:
                     live.update(view, refresh=True)
                 else:
@@ -391,73 +391,3 @@ def _queued(workspace: "Workspace", campaigns: "Sequence[CampaignProgress]") -> 
     for engine, one in engines.usable(names):
         found |= one.status(workspace, names[engine])
     return found
-
-
-def _status_view(status: "Status") -> Any:
-    from rich.console import Group
-    from rich.text import Text
-
-    from agd.views import budget_in_words
-
-    columns = [
-        "campaign",
-        "state",
-        "calls",
-        "budget",
-        "finds",
-        "known",
-        "best",
-        "suggested",
-        "undecodable",
-        "seen before",
-    ]
-    columns += ["rejected", "iterations", "last active"]
-    rows = [
-        [
-            row.campaign,
-            row.state,
-            row.n_charged,
-            row.budget_calls,
-            row.n_finds,
-            row.n_known_finds,
-            row.best,
-            row.n_suggested,
-            row.n_undecodable,
-            row.n_duplicate + row.n_known,
-            row.n_rejected,
-            row.n_iterations,
-            row.last_active,
-        ]
-        for row in status.campaigns
-    ]
-    if not rows:
-        return "no campaigns yet: `agd init wide-gap.toml` writes a specification to start from"
-    parts: list[Any] = [show.table(columns, rows)]
-    if status.queue:
-        parts.append(_queue_view(status.queue))
-    if status.at_work:
-        keys = ["campaign", "step", "iteration", "host", "pid", "fw_id", "started_at", "lease_expires_at"]
-        titles = ["at work on", "step", "iteration", "host", "process", "firework", "since", "lease until"]
-        parts.append(show.table(titles, show.cells(status.at_work, keys)))
-    parts += [
-        Text(f"{row.campaign}: {row.parked_reason or row.last_error}")
-        for row in status.campaigns
-        if row.state == "failed"
-    ]
-    for row in status.campaigns:
-        if amended := [one for one in status.amendments if one.campaign_id == row.campaign_id]:
-            parts.append(Text(f"{row.campaign}: extended to {budget_in_words(amended)}"))
-    if status.iterations:
-        keys = ["iteration", "n_suggested", "n_undecodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_finds"]
-        keys += ["highest", "is_recorded"]
-        titles = [key.removeprefix("n_").removeprefix("is_") for key in keys]
-        parts.append(show.table(titles, show.cells(status.iterations, keys)))
-    return Group(*parts)
-
-
-def _queue_view(queue: Mapping[str, Mapping[str, int]]) -> Any:
-    """Fireworks by state; what is done stands last."""
-    order = ["READY", "RUNNING", "WAITING", "FIZZLED", "RESERVED", "PAUSED", "DEFUSED", "ARCHIVED", "COMPLETED"]
-    shown = [state for state in order if any(counts.get(state) for counts in queue.values())]
-    rows = [[name, *(counts.get(state, 0) for state in shown)] for name, counts in queue.items()]
-    return show.table(["fireworks of", *(state.lower() for state in shown)], rows)

@@ -208,18 +208,15 @@ def _show(found: "Screened", *, n_top: int) -> None:
 
 
 def _say_screener(role: str, model: "TrainedModel", *, is_there: bool, dry_run: bool) -> None:
-    learned = ""
+    learned = f"{model.n_initial:,} {'rows' if role == 'model' else 'initial labels'}"
     if model.last_iteration is not None:
-        learned = f" and {model.n_learned:,} labels of iterations up to {model.last_iteration}"
+        learned += f" and {model.n_learned:,} labels of iterations up to {model.last_iteration}"
     version = "to be trained"
     if model.tensors_sha256 is not None:
         again = "" if model.was_there else ", trained now"
         version = f"model version {model.model_version_id}, sha256 {model.tensors_sha256[:12]}{again}"
     screened = "" if not dry_run else ("; screened before" if is_there else "; would screen")
-    show.say(
-        f"{role:>9}  {model.plugin} on {model.n_initial:,} initial labels{learned}, {model.n_held_out:,} held "
-        f"out: {version}{screened}"
-    )
+    show.say(f"{role:>9}  {model.plugin} on {learned}, {model.n_held_out:,} held out: {version}{screened}")
     if model.metrics:
         keys = [key for key in ("r2", "mae", "initial_mae", "coverage_1_sigma") if key in model.metrics]
         measured = "  ".join(f"{key} {show.text(model.metrics[key])}" for key in keys)

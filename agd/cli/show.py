@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from datetime import datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 from rich import box
@@ -40,6 +40,9 @@ def _screen(*, is_stderr: bool) -> _Screen:
     is_terminal = (sys.stderr if is_stderr else sys.stdout).isatty()
     return _Screen(stderr=is_stderr, highlight=False, emoji=False, width=None if is_terminal else _LOG_WIDTH)
 
+
+_LONG_WORD: Final = 12
+"""Characters from which on a word in a table may be broken."""
 
 console, notices = _screen(is_stderr=False), _screen(is_stderr=True)
 
@@ -116,7 +119,10 @@ def print_json(value: object) -> None:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: str | None = None) -> Table:
-    """A light table; numbers stand to the right."""
+    """A light table; numbers stand to the right, and are never broken.
+
+    Where the terminal is too narrow for its words, each row is a list of its own, a line for each column.
+    """
     shown = [[text(cell) for cell in row] for row in rows]
     numeric = [all(_is_numeric(row[i]) for row in shown) for i in range(len(columns))]
     made = Table(
@@ -126,11 +132,28 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]], *, title: st
         title_style="bold",
         pad_edge=False,
     )
-    for name, is_number in zip(columns, numeric, strict=True):
-        made.add_column(name, justify="right" if is_number else "left", overflow="fold")
+    if _least_width(columns, shown) > console.width:
+        made.show_header = False
+        made.add_column(style="bold")
+        made.add_column(overflow="fold")
+        for row in shown:
+            for name, cell in zip(columns, row, strict=True):
+                made.add_row(name, Text(cell))
+            made.add_section()
+        return made
+    for i, (name, is_number) in enumerate(zip(columns, numeric, strict=True)):
+        widest = max((len(row[i]) for row in shown if is_number), default=0)
+        made.add_column(name, justify="right" if is_number else "left", overflow="fold", min_width=widest)
     for row in shown:
         made.add_row(*(Text(cell) for cell in row))
     return made
+
+
+def _least_width(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
+    """Characters that a table needs so that no word of it is broken, but for those that are long anyway."""
+    texts: Iterable[tuple[str, ...]] = zip(columns, *rows, strict=True)
+    widths = [min(_LONG_WORD, max(len(word) for one in column for word in one.split() or [""])) for column in texts]
+    return sum(widths) + 3 * len(widths) - 1
 
 
 def cells(rows: Iterable[object], fields: Sequence[str]) -> Iterator[list[object]]:

@@ -118,11 +118,13 @@ def _add_screening(tree: Tree, hit: "PickedBy") -> None:
         source = f"{_sample_line(hit.pool_line, hit.pool, generator)}, as {escape(hit.pool_formula)}"
     node.add(f"{source}, wanted {escape(hit.criteria['target'])}")
     trained = hit.trained_on
+    learned = _labels_by_iteration(trained.initial, trained.by_iteration)
+    if hit.role == "model" and not trained.by_iteration:
+        learned = f"{trained.initial} rows"
     since = f", {trained.retracted_since} of them retracted since" if trained.retracted_since else ""
     node.add(
         f"screener {escape(hit.screener)}, model version {hit.model_version_id}, sha256 "
-        f"{hit.screener_sha256[:12]}: trained on {_labels_by_iteration(trained.initial, trained.by_iteration)}"
-        f"{since}"
+        f"{hit.screener_sha256[:12]}: trained on {learned}{since}"
     )
 
 

@@ -225,7 +225,7 @@ def test_own_proposals_are_judged_by_labels_that_no_search_was_told(
         known = set(
             tx.scalars(
                 text(
-                    "SELECT c.reduced_formula FROM v_known_dataset k JOIN campaign q ON q.id = k.campaign_id"
+                    "SELECT c.reduced_formula FROM campaign_known k JOIN campaign q ON q.id = k.campaign_id"
                     " JOIN dataset_row r ON r.dataset_id = k.dataset_id JOIN composition c ON c.id = r.composition_id"
                     " WHERE q.name = 'search-hidden-analogue-s0-40'"
                 )
