@@ -73,6 +73,7 @@ def test_streams_that_are_closed_full_or_gone(shell: Shell) -> None:
 
 
 @pytest.mark.usefixtures("campaign")
+@pytest.mark.slow
 def test_encodings_and_terminals(shell: Shell) -> None:
     ascii_alone = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
     for changes in (
@@ -109,6 +110,7 @@ def test_what_steers_a_terminal_is_shown_as_text(shell: Shell, starter: Workspac
     assert told["campaigns"][0]["campaign"] == "small"
 
 
+@pytest.mark.slow
 def test_a_campaign_outlives_its_streams(shell: Shell, starter: Workspace, make_spec: MakeSpec) -> None:
     make_spec(budget=10)
     ran = shell("agd run small.toml >/dev/full 2>&-")

@@ -74,6 +74,7 @@ def test_submitted_worked_and_looked_at(cli: Cli, make_spec: Callable[..., objec
     assert cli("doctor", "--json").code == 0
 
 
+@pytest.mark.slow
 def test_what_makes_no_sense_is_refused(cli: Cli, make_spec: Callable[..., object]) -> None:
     make_spec()
     for words, code, why in (
@@ -92,6 +93,7 @@ def test_what_makes_no_sense_is_refused(cli: Cli, make_spec: Callable[..., objec
         assert len(ran.err.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_asked_to_leave_finishes_its_step(
     cli: Cli, environment: dict[str, str], make_spec: Callable[..., object], tmp_path: Path
 ) -> None:
@@ -127,6 +129,7 @@ def test_fireworks_own_pages_show_the_queue(
     assert "train autoencoder" in page
 
 
+@pytest.mark.slow
 def test_settings_of_fireworks_that_lie_about_change_nothing(
     cli: Cli, environment: dict[str, str], make_spec: Callable[..., object], tmp_path: Path
 ) -> None:
