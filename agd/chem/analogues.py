@@ -6,13 +6,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from agd.chem.elements import N_ELEMENTS
+from agd.chem import distinct
 from agd.types import Counts
 
-_WEIGHTS = np.random.default_rng(0x616E616C).integers(0, 2**64, size=N_ELEMENTS + 1, dtype=np.uint64) | np.uint64(1)
-"""One of each element, and the last of whatever stands in an element's place."""
-
-_ANY = _WEIGHTS[N_ELEMENTS]
+_WEIGHTS = distinct.WEIGHTS[:, 0]
+_ANY = np.random.default_rng(0x616E616C).integers(0, 2**64, dtype=np.uint64) | np.uint64(1)
+"""The weight of whatever stands in an element's place."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,8 +40,8 @@ class Analogues:
 
 
 def keys_of(counts: Counts) -> NDArray[np.uint64]:
-    """A hash `[n]` of each row of reduced counts `[n, 103]`."""
-    return counts.astype(np.uint64) @ _WEIGHTS[:N_ELEMENTS]
+    """A hash `[n]` of each row of reduced counts `[n, 103]`: the first of the two that tell them apart."""
+    return distinct.keys_of(counts)[:, 0]
 
 
 def opened_of(counts: Counts) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:

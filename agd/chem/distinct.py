@@ -8,14 +8,15 @@ from numpy.typing import NDArray
 from agd.chem.elements import N_ELEMENTS
 from agd.types import Counts
 
-_WEIGHTS = np.random.default_rng(0x616764).integers(0, 2**64, size=(N_ELEMENTS, 2), dtype=np.uint64) | np.uint64(1)
+WEIGHTS = np.random.default_rng(0x616764).integers(0, 2**64, size=(N_ELEMENTS, 2), dtype=np.uint64) | np.uint64(1)
+"""Of each element `[103, 2]`, in the two hashes of a composition: the sums of its counts by them."""
 
 
 def keys_of(counts: Counts) -> NDArray[np.uint64]:
     """Two hashes `[n, 2]` of 64 bits of each row of reduced counts `[n, 103]`."""
     rows, columns = np.nonzero(counts)  # few cells of a row are filled
     sums = np.zeros((len(rows) + 1, 2), np.uint64)
-    np.cumsum(counts[rows, columns].astype(np.uint64)[:, None] * _WEIGHTS[columns], axis=0, out=sums[1:])
+    np.cumsum(counts[rows, columns].astype(np.uint64)[:, None] * WEIGHTS[columns], axis=0, out=sums[1:])
     ends = np.searchsorted(rows, np.arange(len(counts) + 1))
     return sums[ends[1:]] - sums[ends[:-1]]
 
