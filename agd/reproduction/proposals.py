@@ -5,7 +5,7 @@ Nothing of it is in the paper. Rows of the authors' table that nobody was told o
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Self
 
 import numpy as np
 
@@ -28,7 +28,6 @@ from agd.steps.reading import overviews
 from agd.target import Target
 from agd.views import Suggested
 
-_CALLS: Final = 1000
 _N_SHOWN: Final = 30
 
 _STRICT: Final = Filter(FilterOptions(is_neutral_in_common_states=True))
@@ -67,13 +66,13 @@ ARMS: Final = (
 )
 
 SPECIFICATION: Final = """\
-name = "search-{hunt}-{arm}-s{seed}{calls_too}"
+name = "search-{hunt}-{arm}-s{seed}{suffix}"
 target = "{target}"
 seed = {seed}
 
 [data]
 dataset = "{dataset}"
-known = [{known}]
+known = ["{known}"]
 
 [initial]
 file = "{initial}"
@@ -99,6 +98,40 @@ elements_denied = {denied}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Ground:
+    """Where a hunt goes on: the datasets of the start, of what is known besides, and of the oracle.
+
+    `truth` is what the table says by formula, `there` what of it is wanted and not of the start.
+    """
+
+    hunt: Hunt
+    dataset: str
+    known: str
+    labels: str
+    truth: Mapping[str, float]
+    there: frozenset[str]
+
+    @classmethod
+    def of(cls, study: Study, hunt: Hunt) -> Self:
+        """The ground of a hunt, its datasets imported where they are missing."""
+        labels, known = study.dataset("Exp1"), study.corpus()
+        truth = study.files.band_gaps(ORACLE_ROWS)
+        if not hunt.is_half_hidden:
+            return cls(hunt, labels, known, labels, truth, _there(study, hunt, truth))
+        hidden = hidden_half(study)
+        rows = [
+            (row.formula, row.band_gap_ev)
+            for row, formula in zip(study.files.rows(ORACLE_ROWS), study.files.formulas(ORACLE_ROWS), strict=True)
+            if formula not in hidden
+        ]
+        formulas = [[formula] for formula in sorted(_known_formulas(study) - hidden)]
+        path = study.write_csv("agd-half-of-known.csv", ("composition",), formulas)
+        half = import_once(study.workspace, path, "agd-half-of-known", ImportRules("composition"))
+        of_hidden = {formula: value for formula, value in truth.items() if formula in hidden}
+        return cls(hunt, study.listed("agd-half-of-exp1", rows), half, labels, truth, _there(study, hunt, of_hidden))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Found:
     """A campaign that ended: its figures, what it was charged for in its order, and its best, best first."""
 
@@ -111,16 +144,19 @@ class Found:
 def search(study: Study, wish: Wish) -> Outcome:  # noqa: ARG001  it has nothing of the authors' own
     """Each hunt by each arm over seeds, and the best of the first seed, line by line."""
     seeds = study.protocol.seeds(study.protocol.al_seeds)
-    found = {hunt: {arm: [_found(study, hunt, arm, seed) for seed in seeds] for arm in ARMS} for hunt in HUNTS}
-    truth = study.files.band_gaps(SETS["Exp1"])
+    grounds = {hunt: Ground.of(study, hunt) for hunt in HUNTS}
+    found = {
+        hunt: {arm: [_found(study, ground, arm, seed) for seed in seeds] for arm in ARMS}
+        for hunt, ground in grounds.items()
+    }
     parts: list[Part] = []
     for hunt, by_arm in found.items():
-        lines = [line for arm, repeats in by_arm.items() for line in _lines(study, hunt, arm, repeats, truth)]
-        parts.append(Compared(f"Found: {hunt.title}", lines, _words(study, hunt, truth)))
+        lines = [line for arm, repeats in by_arm.items() for line in _lines(grounds[hunt], arm, repeats)]
+        parts.append(Compared(f"Found: {hunt.title}", lines, _words(grounds[hunt])))
     shown = {hunt: by_arm[ARMS[0]][0].top for hunt, by_arm in found.items()}
     judged = above_hull(study, {hunt.name: [row.reduced_formula or "" for row in top] for hunt, top in shown.items()})
     parts.append(_judged(shown, judged))
-    parts += [_listed(hunt, top, judged[hunt.name], truth) for hunt, top in shown.items()]
+    parts += [_listed(hunt, top, judged[hunt.name], grounds[hunt].truth) for hunt, top in shown.items()]
     wide = found[HUNTS[0]][ARMS[0]]
     n_finds = Figure.of([one.gathered.figures["n_finds"] for one in wide])
     lead = "" if n_finds is None else f"At least 6 eV by the oracle: {n_finds.text(0)} of {study.protocol.calls:,}."
@@ -138,20 +174,19 @@ _ABOUT: Final = (
 )
 
 
-def _found(study: Study, hunt: Hunt, arm: _Arm, seed: int) -> Found:
-    calls = study.protocol.calls
-    dataset, known = _known(study, hunt)
+def _found(study: Study, ground: Ground, arm: _Arm, seed: int) -> Found:
+    hunt = ground.hunt
     text = SPECIFICATION.format(
         hunt=hunt.name,
         arm=arm.name,
         seed=seed,
-        calls_too="" if calls == _CALLS else f"-{calls}",
+        suffix=study.protocol.suffix,
         target=hunt.target,
-        dataset=dataset,
-        known=", ".join(f'"{name}"' for name in known),
+        dataset=ground.dataset,
+        known=ground.known,
         initial=study.files.path(SETS["Exp3 BS"]).resolve(),
-        calls=calls,
-        labels=study.dataset("Exp1"),
+        calls=study.protocol.calls,
+        labels=ground.labels,
         sampler=arm.sampler,
         denied=list(hunt.denied),
     )
@@ -159,24 +194,6 @@ def _found(study: Study, hunt: Hunt, arm: _Arm, seed: int) -> Found:
     with study.workspace.database.read() as tx:
         labels = {row.reduced_formula: row.value for row in charged(tx, campaign.id)}
         return Found(campaign, gather(tx, campaign.name), labels, overviews.top_finds(tx, campaign.id, _N_SHOWN))
-
-
-def _known(study: Study, hunt: Hunt) -> tuple[str, list[str]]:
-    """The dataset of the labels, and further ones whose formulas count as known."""
-    if not hunt.is_half_hidden:
-        return study.dataset("Exp1"), [study.corpus()]
-    hidden = hidden_half(study)
-    rows = [row for row, formula in zip(*_table(study), strict=True) if formula not in hidden]
-    formulas = [[formula] for formula in sorted(_known_formulas(study) - hidden)]
-    path = study.write_csv("agd-half-of-known.csv", ("composition",), formulas)
-    known = import_once(study.workspace, path, "agd-half-of-known", ImportRules("composition"))
-    return study.listed("agd-half-of-exp1", rows), [known]
-
-
-def _table(study: Study) -> tuple[list[tuple[str, float]], Sequence[str]]:
-    """The rows of the authors' table, and their reduced formulas."""
-    rows = study.files.rows(ORACLE_ROWS)
-    return [(row.formula, row.band_gap_ev) for row in rows], study.files.formulas(ORACLE_ROWS)
 
 
 def _known_formulas(study: Study) -> set[str]:
@@ -195,11 +212,10 @@ def hidden_half(study: Study) -> frozenset[str]:
 
 
 def _there(study: Study, hunt: Hunt, truth: Mapping[str, float]) -> frozenset[str]:
-    """The compounds of the table that are wanted and not of the start; of hidden ones those that can be proposed."""
+    """Which of these compounds are wanted and not of the start; of hidden ones those that can be proposed."""
     wanted = Target.parse(hunt.target)
     start = set(study.files.formulas(SETS["Exp3 BS"]))
-    hidden = hidden_half(study) if hunt.is_half_hidden else None
-    formulas = [f for f in truth if f not in start and (hidden is None or f in hidden)]
+    formulas = [formula for formula in truth if formula not in start]
     counts, _ = parse_formulas(formulas)
     rule = Filter(FilterOptions(elements_denied=hunt.denied))
     if hunt.is_half_hidden:
@@ -209,13 +225,14 @@ def _there(study: Study, hunt: Hunt, truth: Mapping[str, float]) -> frozenset[st
     return frozenset(f for f, there in zip(formulas, is_there.tolist(), strict=True) if there)
 
 
-def _lines(study: Study, hunt: Hunt, arm: _Arm, repeats: Sequence[Found], truth: Mapping[str, float]) -> list[Line]:
-    wanted, there = Target.parse(hunt.target), _there(study, hunt, truth)
+def _lines(ground: Ground, arm: _Arm, repeats: Sequence[Found]) -> list[Line]:
+    wanted, truth, there = Target.parse(ground.hunt.target), ground.truth, ground.there
     columns: dict[str, list[float | None]] = {}
     for one in repeats:
         figures = one.gathered.figures
-        real = [f for f, value in one.labels.items() if f in truth and wanted.holds(np.array([value]))[0]]
-        n_true = sum(bool(wanted.holds(np.array([truth[f]]))[0]) for f in real)
+        is_found = wanted.holds(np.array(list(one.labels.values()), np.float64)).tolist()
+        real = [formula for formula, found in zip(one.labels, is_found, strict=True) if found and formula in truth]
+        n_true = int(wanted.holds(np.array([truth[formula] for formula in real], np.float64)).sum())
         counts, _ = parse_formulas(list(one.labels))
         quantities: dict[str, float | None] = {
             "found by the oracle": figures["n_finds"],
@@ -243,9 +260,9 @@ def _lines(study: Study, hunt: Hunt, arm: _Arm, repeats: Sequence[Found], truth:
     ]
 
 
-def _words(study: Study, hunt: Hunt, truth: Mapping[str, float]) -> tuple[str, ...]:
-    n = len(_there(study, hunt, truth))
-    if hunt.is_half_hidden:
+def _words(ground: Ground) -> tuple[str, ...]:
+    n = len(ground.there)
+    if ground.hunt.is_half_hidden:
         return (f"Real ones to hit: {n:,} hidden compounds of the table that are so, balance, and pass the trims.",)
     return (f"Real ones to hit: {n:,} compounds of the table are so and not known at the start.",)
 

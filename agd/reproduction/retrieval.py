@@ -45,7 +45,7 @@ ARMS: Final = (
 )
 
 _SPECIFICATION: Final = """\
-name = "retrieval-{goal}-{arm}-s{seed}{calls_too}"
+name = "retrieval-{goal}-{arm}-s{seed}{suffix}"
 target = "{target}"
 seed = {seed}
 
@@ -120,7 +120,7 @@ def _curves(study: Study, goal: Goal, arm: _Arm) -> list[dict[int, int]]:
             goal=goal.name,
             arm=arm.name,
             seed=seed,
-            calls_too="" if calls == _AFTER[-1] else f"-{calls}",
+            suffix=study.protocol.suffix,
             target=goal.target,
             pool=pool,
             initial=goal.initial,

@@ -21,7 +21,6 @@ from agd.types import Floats
 
 HIDDEN: Final = "agd-hidden-above-6ev"
 _HONEST: Final = "agd-honest-test"
-_CALLS: Final = 1000
 
 KAPPA_OF_PAPER: Final = 100.0
 KAPPA_OF_OURS: Final = 10.0
@@ -173,7 +172,7 @@ def _specification(study: Study, start: Start, arm: Arm, seed: int) -> str:
         if arm.is_answered_by_table:
             oracle = f'kind = "table"\ndataset = "{pool}"'
     return SPECIFICATION.format(
-        name=f"{start.name}-{name}-s{seed}" + (f"-{study.protocol.calls}" if study.protocol.calls != _CALLS else ""),
+        name=f"{start.name}-{name}-s{seed}{study.protocol.suffix}",
         head=arm.head,
         target=HIGH.text,
         seed=seed,

@@ -95,6 +95,11 @@ class Protocol:
             return f"{spent} for each other set, as in the paper."
         return f"{spent} for each other set; the paper has {paper.N_REPEATS} of {paper.EPOCHS} for each."
 
+    @property
+    def suffix(self) -> str:
+        """What the name of a campaign ends with: nothing where it spends the calls of the full protocol."""
+        return "" if self.calls == Protocol.full(None, 0).calls else f"-{self.calls}"
+
     def seeds(self, n: int) -> range:
         """The seeds of `n` repeats."""
         return range(self.seed, self.seed + n)
