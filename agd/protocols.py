@@ -115,12 +115,14 @@ class Sampler(Protocol):
     """Proposes what to label next: a pure function of history and seed.
 
     One that `draws_from_pool` is given the candidates of a history, and no other is. One whose `space` are formulas
-    proposes compositions and needs no autoencoder: where none is trained, a history has no latents.
+    proposes compositions and needs no autoencoder: where none is trained, a history has no latents. One that
+    `takes_several_properties` minds those that a history holds besides the objectives, or learns nothing from labels.
     """
 
     options_type: ClassVar[type[Options]]
     space: ClassVar[Space]
     draws_from_pool: ClassVar[bool]
+    takes_several_properties: ClassVar[bool]
 
     def __init__(self, options: Options) -> None:
         """Keep the hyper-parameters."""

@@ -19,7 +19,7 @@ MEMBERS = {
     "agd.generators": (*_MODEL, "is_representable", "n_latent", "encode", "decode"),
     "agd.formula_generators": (*_MODEL, "is_representable", "sample"),
     "agd.oracles": (*_MODEL, "label"),
-    "agd.samplers": ("options_type", "space", "draws_from_pool", "suggest"),
+    "agd.samplers": ("options_type", "space", "draws_from_pool", "takes_several_properties", "suggest"),
     "agd.engines": ("has_queue", "run", "submit", "status", "findings"),
 }
 """What a class must have to be a plug-in of a group; an attribute that only instances get may be an annotation."""
@@ -29,6 +29,7 @@ CLASS_VARS: Mapping[str, type] = {
     "architecture_version": int,
     "space": str,
     "draws_from_pool": bool,
+    "takes_several_properties": bool,
     "has_queue": bool,
 }
 """Members that a class itself must have a value of, and its type: they are asked before there is an instance."""

@@ -106,6 +106,9 @@ class AutoencoderSpec(PluginSpec):
         return found
 
 
+DEFAULT_SAMPLER = "analogue"
+"""Of the default mode, where a specification names none."""
+
 PAPER_AUTOENCODER = "paper-dense"
 """The autoencoder of the published loop where none is named: its decode rule, in minutes instead of hours."""
 
@@ -182,6 +185,45 @@ class SamplerSpec(PluginSpec):
         found: bool = registry.load(self.group, self.kind).draws_from_pool
         return found
 
+    def takes_several_properties(self) -> bool:
+        """Whether the sampler can seek more than one property."""
+        found: bool = registry.load(self.group, self.kind).takes_several_properties
+        return found
+
+
+MAX_PROPERTIES = 4
+"""That a campaign seeks; fronts of more hold nearly everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """A property that is sought, and who answers it: a model, or else what its section says.
+
+    The first of a campaign has `position` 1; `section` is the key of its oracle in the specification, and `dataset`
+    what that is trained on or answers from.
+    """
+
+    position: int
+    target: Target
+    oracle: OracleSpec
+    section: tuple[str, ...]
+    dataset: str
+
+    @property
+    def role(self) -> str:
+        """What its oracle is to the campaign, and the rows that this learns or answers from."""
+        return numbered("oracle", self.position)
+
+    @property
+    def initial_role(self) -> str:
+        """What the rows are to the campaign whose values of the property it knows from the start."""
+        return numbered("initial", self.position)
+
+
+def numbered(role: str, position: int) -> str:
+    """The role of a model or a set of rows for the property at a position: oracle, oracle 2, oracle 3."""
+    return role if position == 1 else f"{role} {position}"
+
 
 Mode: TypeAlias = Literal["default", "paper"]
 """How the loop spends: `paper` is the published loop (arXiv 2103.00608 and its code).
@@ -196,7 +238,7 @@ class CampaignSpec(_Section):
 
     name: str = Field(pattern=f"^{NAME.pattern}$")
     mode: Mode = "default"
-    target: Target
+    targets: tuple[Target, ...] = Field(alias="target")
     seed: int = Field(default=0, ge=0, lt=2**63)
     threads: int = Field(default=1, ge=1, le=1024)
     data: DataSpec
@@ -206,13 +248,19 @@ class CampaignSpec(_Section):
         default=None, description="trained where the sampler's space is latent, or where the section is given"
     )
     oracle: OracleSpec = OracleSpec()
+    oracles: dict[str, OracleSpec] = Field(
+        default={}, description="who answers for each further property of the target, by the property"
+    )
     sampler: SamplerSpec = SamplerSpec()
     filter: FilterOptions = Field(default=FilterOptions(), description="what is rejected before it is charged")
 
-    @field_validator("target", mode="before")
+    @field_validator("targets", mode="before")
     @classmethod
-    def _parse_target(cls, value: object) -> Target:
-        return Target.parse(str(value))
+    def _parse_targets(cls, value: object) -> tuple[Target, ...]:
+        several = value if isinstance(value, list | tuple) else [value]
+        if not 1 <= len(several) <= MAX_PROPERTIES:
+            raise ValueError(f"names {len(several)} properties: a campaign seeks one to {MAX_PROPERTIES}")
+        return tuple(Target.parse(str(one)) for one in several)
 
     @model_validator(mode="after")
     def _paper_has_no_filter(self) -> "CampaignSpec":
@@ -226,9 +274,35 @@ class CampaignSpec(_Section):
             )
         return self
 
-    @field_serializer("target")
-    def _write_target(self, target: Target) -> str:
-        return target.text
+    @field_serializer("targets")
+    def _write_targets(self, targets: tuple[Target, ...]) -> str | list[str]:
+        """One as a text, as it was before there could be several."""
+        return targets[0].text if len(targets) == 1 else [target.text for target in targets]
+
+    @property
+    def target(self) -> Target:
+        """What is sought first: the property that initial rows are known by, and that is maximised where all hold."""
+        return self.targets[0]
+
+    @property
+    def goals(self) -> tuple[Goal, ...]:
+        """Every property with who answers it, in the order of the specification."""
+        first = Goal(1, self.target, self.oracle, ("oracle",), self.oracle_dataset())
+        further = (
+            Goal(
+                position,
+                target,
+                self.oracles[target.property],
+                ("oracles", target.property),
+                self.oracles[target.property].dataset or self.data.dataset,
+            )
+            for position, target in enumerate(self.targets[1:], start=2)
+        )
+        return (first, *further)
+
+    def sought(self) -> str:
+        """Everything that a find is, in words."""
+        return " and ".join(target.text for target in self.targets)
 
     def fits_latents(self, counts: Counts) -> NDArray[np.bool_]:
         """Which rows `[n]` of the table `[n, 103]` the campaign can search from: without an autoencoder, all."""

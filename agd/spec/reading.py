@@ -3,10 +3,12 @@
 import hashlib
 import json
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, time
+from functools import reduce
 from numbers import Integral, Real
+from operator import getitem
 from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
@@ -16,36 +18,25 @@ from pydantic import ValidationError
 from agd import registry
 from agd.errors import NotFoundError, PluginError, SpecError
 from agd.filters import FilterOptions
-from agd.spec.campaign import ANSWERERS, NAME, PAPER_AUTOENCODER, CampaignSpec, PluginSpec, SamplerSpec, validated
-from agd.spec.toml import MAX_DEPTH, Key, first_refused, lines_of, spelled, written
+from agd.spec.campaign import (
+    ANSWERERS,
+    DEFAULT_SAMPLER,
+    NAME,
+    PAPER_AUTOENCODER,
+    CampaignSpec,
+    PluginSpec,
+    SamplerSpec,
+    validated,
+)
+from agd.spec.consistency import check
+from agd.spec.places import Places, brief, shown
+from agd.spec.toml import MAX_DEPTH, Key, first_refused, lines_of, written
 
 _MAX_BYTES = 2**20
 """Of a file; a specification has a thousand."""
 
 _MAX_BITS = 4096
 """Of a whole number: Python writes none of more than some thousand digits."""
-
-_MAX_SHOWN = 200
-"""Characters of a key or a value in an error."""
-
-
-@dataclass(frozen=True, slots=True)
-class Places:
-    """Where keys stand: the file, and the line of each key; a mapping has neither."""
-
-    path: Path | None = None
-    lines: Mapping[Key, int] = field(default_factory=dict)
-
-    def of(self, *key: str) -> str:
-        """`file:line: key`, or `specification: key`: the beginning of an error message.
-
-        The line is that of the key, or else of the section that it is in.
-        """
-        name = _brief(".".join(map(spelled, key)))
-        if self.path is None:
-            return f"specification: {name}"
-        above = (key[:depth] for depth in range(len(key), 0, -1))
-        return f"{self.path}:{next((self.lines[one] for one in above if one in self.lines), 1)}: {name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,9 +114,6 @@ def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
     return replace(_resolved(plain, "", places, folder), text=written(plain))
 
 
-DEFAULT_SAMPLER = "analogue"
-"""Of the default mode, where a specification names none."""
-
 _OF_NEW: Mapping[str, Mapping[str, bool]] = {
     "": {"is_neutral_in_common_states": True},
     DEFAULT_SAMPLER: {"is_electronegativity_balanced": True, "is_known_or_analogue": True, "has_metal": True},
@@ -138,10 +126,9 @@ def _resolved(values: dict[str, Any], text: str, places: Places, folder: Path) -
         spec = validated(CampaignSpec, _with_defaults(values))
     except ValidationError as error:
         raise SpecError(_explain(places, (), error)) from error
-    for section in _PLUGIN_SECTIONS:
-        if (plugin := getattr(spec, section)) is not None:
-            _check_options(places, section, plugin)
-    _check_pool(places, spec.sampler)
+    for section, plugin in _plugins(spec):
+        _check_options(places, section, plugin)
+    check(places, spec)
     content = _with_hashes(spec, folder, places)
     return ResolvedSpec(spec, text, places, folder, content, hash_of(content))
 
@@ -163,13 +150,22 @@ def _with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
     if not is_paper:
         filled["sampler"] = sampler = {"kind": DEFAULT_SAMPLER, **sampler}
         kind = str(sampler["kind"])
-        if oracle is not None and str(oracle.get("kind")) not in ANSWERERS:
-            filled["oracle"] = {"uses_known_labels": True, **oracle}
+        if oracle is not None:
+            filled["oracle"] = _answering(oracle)
+        if further := section("oracles"):
+            filled["oracles"] = {
+                name: _answering(one) if isinstance(one, dict) else one for name, one in further.items()
+            }
         if rule is not None:
             filled["filter"] = {**_OF_NEW[""], **_OF_NEW.get(kind, {}), **rule}
         if "autoencoder" not in values and _is_latent(kind):
             filled["autoencoder"] = {}
     return filled
+
+
+def _answering(oracle: Mapping[str, Any]) -> dict[str, Any]:
+    """What the section of an oracle means today: a model knows the labels of its own dataset."""
+    return {**({} if str(oracle.get("kind")) in ANSWERERS else {"uses_known_labels": True}), **oracle}
 
 
 def _is_latent(kind: str) -> bool:
@@ -213,13 +209,13 @@ def _plain(value: Any, places: Places, key: Key = ()) -> Any:
             return float(value)
     raise SpecError(
         f"{places.of(*key)}: a specification holds text, numbers, booleans, dates, lists and mappings of them, "
-        f"not {_shown(value)}"
+        f"not {shown(value)}"
     )
 
 
 def _check_text(words: object, places: Places, key: Key) -> None:
     if not isinstance(words, str):
-        raise SpecError(f"{places.of(*key)}: a key is text, not {_shown(words)}")
+        raise SpecError(f"{places.of(*key)}: a key is text, not {shown(words)}")
     if "\x00" in words:
         raise SpecError(f"{places.of(*key)}: holds the null character, which no record can keep: leave it out")
     try:
@@ -260,15 +256,21 @@ def hash_of(content: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-_PLUGIN_SECTIONS = ("autoencoder", "oracle", "sampler")
+def _plugins(spec: CampaignSpec) -> Iterator[tuple[Key, PluginSpec]]:
+    """The plug-ins that a specification names, each by the key of its section."""
+    if spec.autoencoder is not None:
+        yield ("autoencoder",), spec.autoencoder
+    yield ("oracle",), spec.oracle
+    for name, oracle in spec.oracles.items():
+        yield ("oracles", name), oracle
+    yield ("sampler",), spec.sampler
 
 
 def with_options(spec: CampaignSpec) -> dict[str, Any]:
     """Every key with its value, the plug-ins' options among them."""
-    content: dict[str, Any] = spec.model_dump(mode="json")
-    for section in _PLUGIN_SECTIONS:
-        if (plugin := getattr(spec, section)) is not None:
-            content[section] |= plugin.options().model_dump(mode="json")
+    content: dict[str, Any] = spec.model_dump(mode="json", by_alias=True)
+    for section, plugin in _plugins(spec):
+        reduce(getitem, section, content).update(plugin.options().model_dump(mode="json"))
     for *above, key in _YOUNGER:  # so that specifications without them keep their hash
         of = content[above[0]] if above else content
         if not of[key]:
@@ -284,6 +286,7 @@ _FIRST_OPTIONS = {
 
 _YOUNGER: Sequence[Key] = (
     ("autoencoder",),
+    ("oracles",),
     ("sampler", "pool"),
     ("data", "known"),
     ("oracle", "uses_known_labels"),
@@ -308,6 +311,9 @@ def _with_hashes(spec: CampaignSpec, folder: Path, places: Places) -> dict[str, 
     if spec.initial.file is not None:
         content["initial"]["file"] = hashed(spec.initial.file, "initial", "file")
     content["oracle"]["exclude"] = [hashed(file, "oracle", "exclude") for file in spec.oracle.exclude]
+    for name, oracle in spec.oracles.items():
+        excluded = [hashed(file, "oracles", name, "exclude") for file in oracle.exclude]
+        content["oracles"][name]["exclude"] = excluded
     return content
 
 
@@ -323,27 +329,17 @@ def differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = ""
     return found
 
 
-def _check_options(places: Places, section: str, plugin: PluginSpec) -> None:
+def _check_options(places: Places, section: Key, plugin: PluginSpec) -> None:
     try:
         plugin.options()
     except PluginError as error:
-        raise SpecError(f"{places.of(section, 'kind')}: {error}") from error
+        raise SpecError(f"{places.of(*section, 'kind')}: {error}") from error
     except NotFoundError as error:
-        also = "".join(f", {kind}" for kind in ANSWERERS) if section == "oracle" else ""
-        raise SpecError(f"{places.of(section, 'kind')}: {error}{also}") from error
+        also = "".join(f", {kind}" for kind in ANSWERERS) if section == ("oracle",) else ""
+        raise SpecError(f"{places.of(*section, 'kind')}: {error}{also}") from error
     except ValidationError as error:
         known = [*type(plugin).model_fields, *plugin.options_type().model_fields]
-        raise SpecError(_explain(places, (section,), error, known)) from error
-
-
-def _check_pool(places: Places, sampler: SamplerSpec) -> None:
-    place = places.of("sampler", "pool")
-    if sampler.draws_from_pool() and sampler.pool is None:
-        raise SpecError(f"{place}: this key is needed, the dataset that sampler {sampler.kind!r} draws from")
-    if sampler.pool is not None and not sampler.draws_from_pool():
-        raise SpecError(
-            f'{place}: sampler {sampler.kind!r} draws from no dataset: leave the key out, or take kind "pool"'
-        )
+        raise SpecError(_explain(places, section, error, known)) from error
 
 
 def _explain(places: Places, prefix: Key, error: ValidationError, known: Sequence[str] | None = None) -> str:
@@ -357,7 +353,7 @@ def _explain(places: Places, prefix: Key, error: ValidationError, known: Sequenc
         elif problem["type"] == "missing":
             message = "this key is needed"
         elif problem["type"] != "value_error":
-            message = f"{message[0].lower()}{message[1:]}, not {_shown(problem['input'])}"
+            message = f"{message[0].lower()}{message[1:]}, not {shown(problem['input'])}"
         lines.append(f"{places.of(*key)}: {message}")
     return "\n".join(lines)
 
@@ -367,13 +363,4 @@ def _known_keys(section: Sequence[str]) -> list[str]:
     for key in section:
         annotation = model.model_fields[key].annotation
         model = next((one for one in get_args(annotation) if one is not NoneType), annotation)
-    return list(model.model_fields)
-
-
-def _shown(value: object) -> str:
-    """A value on one line."""
-    return _brief(" ".join(repr(value).split()))
-
-
-def _brief(words: str) -> str:
-    return words if len(words) <= _MAX_SHOWN else f"{words[:_MAX_SHOWN]}..."
+    return [field.alias or name for name, field in model.model_fields.items()]

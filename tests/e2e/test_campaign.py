@@ -422,6 +422,7 @@ def fixed_proposals(monkeypatch: pytest.MonkeyPatch, formulas: list[str]) -> Ite
         options_type = load("agd.samplers", "ucb").options_type
         space = "latent"
         draws_from_pool = False
+        takes_several_properties = False
 
         def __init__(self, options: Options) -> None:
             self.options = options

@@ -44,6 +44,7 @@ class Drawing:
     options_type = Options
     space = "latent"
     draws_from_pool = False
+    takes_several_properties = False
 
     def __init__(self, options: Options) -> None:
         self.options = options

@@ -22,6 +22,7 @@ class Strange:
     options_type = int
     space = "latent"
     draws_from_pool = False
+    takes_several_properties = False
     def suggest(self): ...
 class Silent(Uniform):
     draws_from_pool = "no"
@@ -69,11 +70,11 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install
         ("1 / 0", "Odd", "ZeroDivisionError"),
         (b"\xff\xfe\x00", "Odd", "SyntaxError"),
         ("", "Odd", "AttributeError"),
-        (GOOD, "Bare", "it has no options_type, space, draws_from_pool, suggest"),
+        (GOOD, "Bare", "it has no options_type, space, draws_from_pool, takes_several_properties, suggest"),
         (GOOD, "Silent", "its draws_from_pool is no bool"),
         (GOOD, "Elsewhere", "its space is none of latent, formula"),
-        (GOOD, "Annotated", "it has no options_type, space, draws_from_pool"),
-        (GOOD, "Derived", "it has no space, draws_from_pool"),
+        (GOOD, "Annotated", "it has no options_type, space, draws_from_pool, takes_several_properties"),
+        (GOOD, "Derived", "it has no space, draws_from_pool, takes_several_properties"),
         (GOOD, "Early", "its options_type is no type"),
         (GOOD, "Strange", "its options_type is no class of options"),
         (GOOD, "function", "it is no class"),

@@ -1,4 +1,5 @@
 import re
+import tomllib
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,74 @@ def test_errors_name_file_line_and_key(tmp_path: Path, old: str, new: str, line:
         spec.read(path)
     assert expected in str(caught.value)
     assert f"{path}:{line}: " in str(caught.value)
+
+
+TWO = """\
+name = "two"
+target = ["band_gap > 5 eV", "formation_energy < -1.5 eV/atom"]
+
+[data]
+dataset = "mp"
+
+[initial]
+n = 20
+
+[oracle]
+kind = "table"
+
+[oracles.formation_energy]
+kind = "extra_trees"
+dataset = "energies"
+
+"""
+
+
+def test_several_properties_are_read_and_written(tmp_path: Path) -> None:
+    resolved = spec.read(write(tmp_path, TWO))
+    assert resolved.content["target"] == ["band_gap > 5 eV", "formation_energy < -1.5 eV/atom"]
+    assert resolved.content["oracles"]["formation_energy"]["n_trees"] > 0
+    assert resolved.content["oracles"]["formation_energy"]["uses_known_labels"]
+    goals = spec.CampaignSpec.model_validate(resolved.content).goals
+    assert [(goal.position, goal.target.property, goal.role, goal.dataset) for goal in goals] == [
+        (1, "band_gap", "oracle", "mp"),
+        (2, "formation_energy", "oracle 2", "energies"),
+    ]
+    assert spec.parse(spec.from_mapping(tomllib.loads(TWO), tmp_path).text, tmp_path / "x.toml").spec == resolved.spec
+    for one in ('target = "band_gap > 5 eV"', 'target = ["band_gap > 5 eV"]'):
+        alone = spec.read(write(tmp_path, GOOD.replace('target = "band_gap > 6 eV"', one))).content
+        assert (alone["target"], "oracles" in alone) == ("band_gap > 5 eV", False)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "expected"),
+    [
+        ("formation_energy < -1.5", "formation_energy ~ -1.5", 2, "target: 'formation_energy ~ -1.5 eV/atom' is no"),
+        ("formation_energy < -1.5 eV/atom", "band_gap < 7 eV", 13, "oracles.formation_energy: no further property"),
+        ("formation_energy]", "band_gap]", 13, "oracles.band_gap: [oracle] answers the first property"),
+        (TWO[TWO.index("[oracles") :], "", 2, "target: nobody answers formation_energy: write"),
+        ('"extra_trees"', '"external"', 14, "oracles.formation_energy.kind: 'external' answers the first property"),
+        ('"extra_trees"', '"extra_tree"', 14, "oracles.formation_energy.kind: no oracle 'extra_tree'"),
+        ('"extra_trees"', '"extra_trees"\nn_tres = 3', 15, "oracles.formation_energy.n_tres: unknown key: did you"),
+        ('dataset = "energies"', "", 13, "oracles.formation_energy.dataset: this key is needed"),
+        ('dataset = "energies"', 'dataset = "e"\nexclude = ["x"]', 16, "oracles.formation_energy.exclude: "),
+        ('"two"', '"two"\nsampler.kind = "ucb"', 3, "target: sampler 'ucb' seeks one property: name one, or take kind"),
+        (
+            '"two"',
+            '"two"\nmode = "paper"\nsampler.kind = "substitution"',
+            4,
+            "target: the published loop seeks one property",
+        ),
+        ("[oracles.formation_energy]", "[oracles]\nformation_energy = 3\n[x]", 14, "oracles.formation_energy: input"),
+        ('["band', '["density > 1 g/cm3", "band', 2, "target: nobody answers band_gap"),
+        ("target = [", "target = [" + '"density > 1 g/cm3", ' * 3, 2, "target: "),
+        ("target = [", "target = [] # ", 2, "target: "),
+    ],
+)
+def test_errors_of_several_properties(tmp_path: Path, old: str, new: str, line: int, expected: str) -> None:
+    path = write(tmp_path, TWO.replace(old, new, 1))
+    with pytest.raises(SpecError) as caught:
+        spec.read(path)
+    assert f"{path}:{line}: {expected}" in str(caught.value)
 
 
 def test_a_missing_and_a_broken_file(tmp_path: Path) -> None:

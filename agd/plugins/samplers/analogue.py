@@ -74,6 +74,7 @@ class Analogue:
     options_type: ClassVar[type[Options]] = AnalogueOptions
     space: ClassVar[Space] = "formula"
     draws_from_pool: ClassVar[bool] = False
+    takes_several_properties: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         if not isinstance(options, AnalogueOptions):

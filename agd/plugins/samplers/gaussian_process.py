@@ -77,6 +77,7 @@ class _Climbing(ABC):
 
     space: ClassVar[Space] = "latent"
     draws_from_pool: ClassVar[bool] = False
+    takes_several_properties: ClassVar[bool] = False
     options: ClimbingOptions
 
     @abstractmethod

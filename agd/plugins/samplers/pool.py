@@ -24,6 +24,7 @@ class Pool:
     options_type: ClassVar[type[Options]] = PoolOptions
     space: ClassVar[Space] = "formula"
     draws_from_pool: ClassVar[bool] = True
+    takes_several_properties: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         self.options = options

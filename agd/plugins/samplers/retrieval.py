@@ -41,6 +41,7 @@ class Retrieval:
     options_type: ClassVar[type[Options]] = RetrievalOptions
     space: ClassVar[Space] = "formula"
     draws_from_pool: ClassVar[bool] = True
+    takes_several_properties: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         if not isinstance(options, RetrievalOptions):

@@ -45,6 +45,7 @@ class Stock:
     options_type: ClassVar[type[Options]] = StockOptions
     space: ClassVar[Space] = "latent"
     draws_from_pool: ClassVar[bool] = False
+    takes_several_properties: ClassVar[bool] = False
 
     def __init__(self, options: Options) -> None:
         if not isinstance(options, StockOptions):

@@ -29,6 +29,7 @@ class Substitution:
     options_type: ClassVar[type[Options]] = SubstitutionOptions
     space: ClassVar[Space] = "formula"
     draws_from_pool: ClassVar[bool] = False
+    takes_several_properties: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         self.options = options

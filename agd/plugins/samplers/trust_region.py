@@ -67,6 +67,7 @@ class TrustRegion:
     options_type: ClassVar[type[Options]] = TrustRegionOptions
     space: ClassVar[Space] = "latent"
     draws_from_pool: ClassVar[bool] = False
+    takes_several_properties: ClassVar[bool] = False
 
     def __init__(self, options: Options) -> None:
         if not isinstance(options, TrustRegionOptions):

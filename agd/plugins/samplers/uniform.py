@@ -21,6 +21,7 @@ class Uniform:
     options_type: ClassVar[type[Options]] = UniformOptions
     space: ClassVar[Space] = "latent"
     draws_from_pool: ClassVar[bool] = False
+    takes_several_properties: ClassVar[bool] = True
 
     def __init__(self, options: Options) -> None:
         self.options = options
