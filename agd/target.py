@@ -1,7 +1,11 @@
-"""What a find is: a result within bounds, and which of two is the better; `v_suggestion_judged` says it in SQL."""
+"""What a find is: a result within the bounds of every target, and which of two is the better.
+
+`v_suggestion_judged` and `v_suggestion_property` say it in SQL.
+"""
 
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +35,6 @@ class Bounds(BaseModel, frozen=True):
     low: float | None = None
     high: float | None = None
 
-    @property
-    def is_window(self) -> bool:
-        """Whether both sides are bounded."""
-        return self.low is not None and self.high is not None
-
     def holds(self, values: Floats, spread: Floats | float = 0.0) -> NDArray[np.bool_]:
         """Which values `[n]` lie within, and still do so `spread` to either side; NaN never does."""
         is_in = ~np.isnan(values)
@@ -52,10 +51,6 @@ class Bounds(BaseModel, frozen=True):
         if self.high is None:
             return values
         return -np.maximum(np.maximum(self.low - values, values - self.high), 0.0)
-
-    def shown(self, objectives: Floats) -> Floats:
-        """Objectives as a reader meets them: values, or distances to a window."""
-        return objectives if self.high is None else -objectives
 
     def depth(self, values: Floats) -> Floats:
         """How far inside, from the nearest bound; with one bound the value itself, or its negative."""
@@ -95,6 +90,27 @@ class Target(Bounds, frozen=True):
 
     def __str__(self) -> str:
         return self.text
+
+
+def are_feasible(
+    further: Sequence[tuple["Bounds", str]], values: Floats, is_retracted: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Which suggestions meet every further target (bounds, property) on labels that stand.
+
+    Values and whether they were retracted are `[n, p]`, a column for each target; NaN meets nothing.
+    """
+    is_feasible = np.ones(len(values), np.bool_)
+    for (bounds, property_name), told, is_gone in zip(further, values.T, is_retracted.T, strict=True):
+        is_feasible &= bounds.holds(told) & ~is_gone & plausible_range(property_name).holds(told)
+    return is_feasible
+
+
+def on_front(objectives: Floats) -> NDArray[np.bool_]:
+    """Which rows of objectives `[n, p]` no other reaches in all and exceeds in one; `v_pareto` says it in SQL."""
+    is_dominated = [
+        bool(((objectives >= row).all(axis=1) & (objectives > row).any(axis=1)).any()) for row in objectives
+    ]
+    return ~np.array(is_dominated, np.bool_)
 
 
 def _bound(value: float, side: str, *, is_strict: bool) -> float:

@@ -33,10 +33,9 @@ IS_RESULT: Final = "v.is_result"
 IS_FIND: Final = "(v.is_result AND v.is_find)"
 """A result in the target."""
 
-BEST_FIRST: Final = """
-CASE WHEN k.target_low IS NULL THEN -v.value WHEN k.target_high IS NULL THEN v.value
-     ELSE -greatest(k.target_low - v.value, v.value - k.target_high, 0) END DESC, v.iteration, v.rank"""
-"""The order of results: by the objective of the search, the first of equals first."""
+BEST_FIRST: Final = "v.is_feasible DESC, agd_objective(k.target_low, k.target_high, v.value) DESC, v.iteration, v.rank"
+"""The order of results: those that meet all further targets, then the others; by the objective, the first of equals
+first (the rule of Deb, doi 10.1016/S0045-7825(99)00389-8). So finds come before all else."""
 
 
 def implausible_labels(tx: Transaction) -> Sequence[AnyRow]:

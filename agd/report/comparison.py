@@ -68,6 +68,8 @@ LINES: Final = (
     Line("finds with one sigma to spare", "n_finds_by_bound"),
     Line("finds per 100 calls", "finds_per_100_calls"),
     Line("calls to the first find", "calls_to_first_find"),
+    Line("  by property", "n_met", lambda value: value or words.NOTHING),
+    Line("on the Pareto front", "n_on_front"),
     Line("best", "best"),
     Line("chemical systems among finds", "n_chemical_systems"),
     Line("chemically valid, of labelled", "valid_share", words.share),
@@ -106,14 +108,15 @@ def gather(tx: Transaction, name: str) -> Compared:
     metrics = facts["autoencoder_metrics"] or {}
     n_distinct = merits["n_distinct"]
     bounds = Bounds(low=row.target_low, high=row.target_high)
-    trace = trace_of(reports.trace(tx, campaign_id), bounds, row.property)
+    further = [(Bounds(low=one.low, high=one.high), one.property) for one in row.targets[1:]]
+    trace = trace_of(reports.trace(tx, campaign_id), bounds, row.property, further)
     figures = {
         "campaign": row.campaign,
         "twin_of": row.twin_of,
         "state": row.state,
         "property": row.property,
         "unit": row.unit,
-        "target": facts["spec"].get("target", words.NOTHING),
+        "target": words.sought(facts["spec"]),
         "mode": row.mode,
         "sampler": words.sampler(facts["spec"], facts["spec_text"]),
         "sampler_kind": (facts["spec"].get("sampler") or {}).get("kind"),
@@ -133,6 +136,8 @@ def gather(tx: Transaction, name: str) -> Compared:
         "n_finds_by_bound": merits["n_finds_by_bound"] if merits["n_with_uncertainty"] else None,
         "finds_per_100_calls": _ratio(100 * merits["n_finds"], row.n_charged),
         "calls_to_first_find": merits["calls_to_first_find"],
+        "n_met": ", ".join(f"{words.property_name(one.property)} {one.n_met:,}" for one in row.targets),
+        "n_on_front": row.n_on_front,
         "best": trace.best_value(),
         "n_chemical_systems": merits["n_chemical_systems"],
         "valid_share": _ratio(merits["n_valid"], n_distinct),

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from agd.db.connection import AnyRow
 from agd.plausible import plausible_range
-from agd.target import Bounds, are_results
+from agd.target import Bounds, are_feasible, are_results
 from agd.types import Floats
 
 OUTCOMES: Final = ("new", "duplicate", "known", "rejected", "unanswered", "undecodable")
@@ -24,8 +24,8 @@ _NINETY: Final = 0.9
 class Trace:
     """What came of each suggestion, all `[n]`: values in the property's unit, NaN where there is none.
 
-    `is_find` marks distinct finds only; `calls` counts those charged so far. `mean` and `sd` are the sampler's, in
-    units of the objective (see `agreement`).
+    `is_find` marks distinct finds only, `is_feasible` what meets every further target; `calls` counts those charged so
+    far. `expected` and `expected_sd` are the sampler's, of the property.
     """
 
     bounds: Bounds
@@ -34,9 +34,10 @@ class Trace:
     calls: NDArray[np.int64]
     is_labelled: NDArray[np.bool_]
     is_find: NDArray[np.bool_]
+    is_feasible: NDArray[np.bool_]
     value: Floats
-    mean: Floats
-    sd: Floats
+    expected: Floats
+    expected_sd: Floats
     latent_id: NDArray[np.int64]
 
     @property
@@ -49,44 +50,57 @@ class Trace:
         return _steps(self.calls, np.cumsum(self.is_find).astype(np.float64), 0.0, self.n_calls)
 
     def best(self) -> tuple[Floats, Floats]:
-        """The best label so far after each call, or the least distance to a window, from the first label on."""
-        at = np.flatnonzero(self.is_labelled)
+        """The best label so far after each call, in the property's unit, from the first label on.
+
+        Of several properties it is the first one's, among compositions that meet the targets of the others.
+        """
+        at = np.flatnonzero(self.is_labelled & self.is_feasible)
         if not len(at):
             return np.empty(0), np.empty(0)
-        scores = np.maximum.accumulate(self.bounds.objective(self.value[at]))
-        return _steps(self.calls[at], self.bounds.shown(scores), None, self.n_calls)
+        values = self.value[at]
+        scores = self.bounds.objective(values)
+        is_better = np.r_[True, scores[1:] > np.maximum.accumulate(scores)[:-1]]
+        leader = np.maximum.accumulate(np.where(is_better, np.arange(len(at)), 0))
+        return _steps(self.calls[at], values[leader], None, self.n_calls)
 
     def best_value(self) -> float | None:
-        """The label nearest to the target, then the farthest beyond its one bound; the first of equals."""
-        values = self.value[self.is_labelled]
+        """The label nearest to the target, then the farthest beyond its one bound; the first of equals.
+
+        Where something meets all further targets, nothing else counts.
+        """
+        is_chosen = self.is_labelled & self.is_feasible
+        values = self.value[is_chosen if is_chosen.any() else self.is_labelled]
         return float(values[np.argmax(self.bounds.objective(values))]) if len(values) else None
 
     def agreement(self) -> tuple[Floats, Floats, Floats]:
-        """Predicted and labelled, and the sampler's sd, of new labels that it had an expectation of.
-
-        Both are values in the property's unit, or distances to a window where the target is one.
-        """
-        has_both = self.is_labelled & ~np.isnan(self.mean) & ~np.isnan(self.sd)
-        labelled = self.bounds.objective(self.value[has_both])
-        return self.bounds.shown(self.mean[has_both]), self.bounds.shown(labelled), self.sd[has_both]
+        """Expected and labelled values of the property, and the sd, of new labels that the sampler had expected."""
+        has_both = self.is_labelled & ~np.isnan(self.expected) & ~np.isnan(self.expected_sd)
+        return self.expected[has_both], self.value[has_both], self.expected_sd[has_both]
 
 
-def trace_of(rows: Sequence[AnyRow], bounds: Bounds, property_name: str) -> Trace:
-    """Arrays of the rows of `agd.db.reading.reports.trace`."""
+def trace_of(
+    rows: Sequence[AnyRow], bounds: Bounds, property_name: str, further: Sequence[tuple[Bounds, str]] = ()
+) -> Trace:
+    """Arrays of the rows of `agd.db.reading.reports.trace`; `further` are bounds and property of the other targets."""
     outcome = np.array([row.outcome or "" for row in rows], dtype=np.str_)
     told = _floats([row.value for row in rows])
     is_retracted = np.array([row.is_retracted for row in rows], dtype=np.bool_)
     is_labelled = are_results(outcome, told, is_retracted, property_name)
+    shape = (len(rows), len(further))
+    others = _floats([value for row in rows for value in row.further_values or ()]).reshape(shape)
+    are_gone = np.array([gone for row in rows for gone in row.further_are_retracted or ()], np.bool_).reshape(shape)
+    is_feasible = are_feasible(further, others, are_gone)
     return Trace(
         bounds=bounds,
         iteration=np.array([row.iteration for row in rows], dtype=np.int64),
         outcome=outcome,
         calls=np.cumsum([row.is_charged for row in rows], dtype=np.int64),
         is_labelled=is_labelled,
-        is_find=is_labelled & bounds.holds(told),
+        is_find=is_labelled & bounds.holds(told) & is_feasible,
+        is_feasible=is_feasible,
         value=np.where(plausible_range(property_name).holds(told), told, np.nan),
-        mean=_floats([row.posterior_mean for row in rows]),
-        sd=_floats([row.posterior_sd for row in rows]),
+        expected=_floats([row.expected for row in rows]),
+        expected_sd=_floats([row.expected_sd for row in rows]),
         latent_id=np.array([row.latent_id for row in rows if row.latent_id is not None], dtype=np.int64),
     )
 

@@ -7,8 +7,24 @@ from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True)
+class TargetProgress:
+    """How many results of a campaign meet the target of one of its properties, and the best of that property."""
+
+    position: int
+    property: str
+    unit: str
+    low: float | None
+    high: float | None
+    n_met: int
+    best: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class CampaignProgress:
-    """How a campaign stands: v_campaign_progress, and what its activities say."""
+    """How a campaign stands: v_campaign_progress, and what its activities say.
+
+    `targets` and `n_on_front` are those of a campaign that seeks several properties; of one they are empty and None.
+    """
 
     state: str
     campaign: str
@@ -48,6 +64,8 @@ class CampaignProgress:
     is_waiting: bool
     n_known_finds: int
     budget_calls_at_first: int
+    targets: Sequence[TargetProgress]
+    n_on_front: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,11 +199,32 @@ class RunPlan:
     pool: str | None
     oracle_calls_left: int
     spec_sha256: str
+    further_oracles: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PropertyOfSuggestion:
+    """What a suggestion came to in one of the properties that its campaign seeks: v_suggestion_property."""
+
+    position: int
+    property: str
+    value: float | None
+    uncertainty: float | None
+    unit: str
+    is_retracted: bool
+    is_met: bool
+    expected: float | None
+    expected_sd: float | None
+    label_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """A suggestion and what became of it: v_suggestion."""
+    """A suggestion and what became of it: v_suggestion.
+
+    Value, unit and what the sampler `expected` are of the first property; where the campaign seeks several,
+    `properties` are all of them, and `is_on_front` says whether no other result is better throughout.
+    """
 
     campaign: str
     iteration: int
@@ -217,3 +256,7 @@ class Suggested:
     label_id: int | None
     activity_id: int
     is_known: bool
+    expected: float | None
+    expected_sd: float | None
+    properties: Sequence[PropertyOfSuggestion]
+    is_on_front: bool | None

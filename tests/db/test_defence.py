@@ -54,6 +54,9 @@ INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, ac
     NULL, 0), (1, 1, 5, 'latent', 1, 1, 'new', 3, 1, NULL, NULL, 0);
 INSERT INTO suggestion_parent VALUES (1, 2, 'a swap', 1);
 INSERT INTO campaign_known VALUES (1, 1, 1);
+INSERT INTO campaign_target VALUES (1, 2, 'band_gap', -100, NULL, 1);
+INSERT INTO suggestion_label VALUES (1, 2, 2, 1, 1);
+INSERT INTO suggestion_expectation VALUES (1, 2, -2, 0.1, 1);
 INSERT INTO campaign_amendment VALUES (1, 1, 'budget.oracle_calls', 10, 20, 0, NULL, NULL, 1);
 INSERT INTO decode_failure VALUES (3, 'no counts', 1);
 INSERT INTO retraction VALUES (1, 'wrong sample', 1);
@@ -293,7 +296,8 @@ def test_rows_hash_as_changed_values_did(tx: Transaction, function: str) -> None
     now = inventory.content_hashes(tx, function)
     tx.execute(text("UPDATE suggestion SET label_id = 2 WHERE id = 1"))
     tx.execute(text("UPDATE suggestion SET outcome = 'unanswered', reason = 'it decomposes' WHERE id = 5"))
-    for table in ("given_up", "label_replacement", "suggestion_parent", "campaign_known", "rejection_sample"):
+    further = ("suggestion_expectation", "suggestion_label", "campaign_target")
+    for table in ("given_up", "label_replacement", "suggestion_parent", "campaign_known", "rejection_sample", *further):
         tx.execute(text(f"DELETE FROM {table}"))
     assert inventory.content_hashes(tx, function) == now
     iterations = progress.iterations(tx, 1)
@@ -340,6 +344,8 @@ def test_bulk_rows_meet_no_trigger(tx: Transaction) -> None:
 def test_going_back_never_forgets_what_came_after(database: Database, tx: Transaction) -> None:
     tx.commit()
     for table, what in (
+        ("campaign_target", "further targets of campaigns"),
+        ("suggestion_expectation", "what samplers expected"),
         ("rejection_sample", "samples of what was refused"),
         ("campaign_amendment", "amendments of campaigns"),
         ("suggestion_parent", "parents of suggestions"),

@@ -18,12 +18,13 @@ from sqlalchemy import text
 from agd.accounting import CHARGED, LABELLED
 from agd.db.connection import AnyRow, Database, Transaction
 from agd.db.reading import progress, reports
-from agd.db.record import campaigns, models
+from agd.db.reading import properties as reading
+from agd.db.record import campaigns, models, properties
 from agd.plausible import ANY, RANGES, SMALLEST, plausible_range
 from agd.report.comparison import RULE
 from agd.report.traces import Trace, trace_of
 from agd.spec import ANSWERERS
-from agd.target import Bounds
+from agd.target import Bounds, are_feasible, on_front
 from agd.types import Floats
 
 SETUP = """
@@ -184,6 +185,15 @@ class Writer:
         made.suggestion_ids.append(suggestion_id)
         made.composition_ids.append(composition_id)
 
+    def further(self, made: Written, i: int, one: tuple[int, Bounds, str], label: Label | None) -> Label | None:
+        """Give a suggestion a label of a further property, where it has a composition."""
+        composition_id = made.composition_ids[i]
+        if composition_id is None or label is None:
+            return None
+        label_id = self.label(composition_id, label, one[2])
+        properties.store_labels(self.tx, 1, [(made.suggestion_ids[i], one[0], label_id, composition_id)])
+        return label
+
     def _beside(self, composition_id: int, kind: str | None) -> None:
         """A label of the composition that is not the suggestion's."""
         if kind is not None:
@@ -298,6 +308,73 @@ def agree_on_what_teaches(tx: Transaction, made: Written, told: Told) -> None:
     known = campaigns.suggested_points(tx, made.campaign_id, N_ITERATIONS + 1)
     stand = [row.label.value if row.label and not row.label.is_retracted else None for row in made.rows]
     assert [row.value for row in known] == [value if value in plausible_range("band_gap") else None for value in stand]
+
+
+FURTHER = (("formation_energy", (None, -1.5)), ("density", (0.0, 3.0)))
+"""Further targets: property and bounds."""
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.sampled_from(BOUNDS),
+    st.lists(st.tuples(rows(), st.none() | labels, st.none() | labels), max_size=9),
+    st.integers(1, len(FURTHER)),
+)
+def test_python_and_sql_agree_on_several_properties(
+    tx: Transaction,
+    pair: tuple[float | None, float | None],
+    listed: list[tuple[Row, Label | None, Label | None]],
+    n_further: int,
+) -> None:
+    with tx.begin_nested() as savepoint:
+        writer, first = Writer(tx), Bounds(low=pair[0], high=pair[1])
+        made = writer.campaign("default", "random_forest", first, [row for row, *_ in listed])
+        targets = [(Bounds(low=ends[0], high=ends[1]), name) for name, ends in FURTHER[:n_further]]
+        at = [(position, bounds, name) for position, (bounds, name) in enumerate(targets, start=2)]
+        stored = [(position, name, bounds.low, bounds.high) for position, bounds, name in at]
+        properties.store_targets(tx, made.campaign_id, stored, 1)
+        told = [
+            [writer.further(made, i, one, label) for one, label in zip(at, given_labels, strict=False)]
+            for i, (_, *given_labels) in enumerate(listed)
+        ]
+        values = np.array([[np.nan if x is None else x.value for x in row] for row in told]).reshape(-1, n_further)
+        is_gone = np.array([[bool(x and x.is_retracted) for x in row] for row in told], np.bool_).reshape(-1, n_further)
+        is_feasible = are_feasible(targets, values, is_gone)
+        trace = trace_of(reports.trace(tx, made.campaign_id), first, "band_gap", targets)
+        query = "SELECT {} FROM {} WHERE campaign_id = :campaign ORDER BY iteration, rank"
+        asked = {"campaign": made.campaign_id}
+        shown = tx.execute(text(query.format("is_feasible, is_result AND is_find AS is_find", "v_suggestion")), asked)
+        assert [tuple(row) for row in shown] == list(
+            zip(is_feasible.tolist(), [bool(x) for x in trace.is_find], strict=True)
+        )
+        assert trace.is_find.tolist() == (trace.is_labelled & first.holds(trace.value) & is_feasible).tolist()
+        order = sorted(
+            np.flatnonzero(trace.is_labelled).tolist(),
+            key=lambda i: (not is_feasible[i], -first.objective(trace.value)[i], i),
+        )
+        best = progress.top_finds(tx, made.campaign_id, 99)
+        assert [row.suggestion_id for row in best] == [made.suggestion_ids[i] for i in order]
+        assert progress.campaigns(tx, made.name)[0]["best"] == trace.best_value()
+        agree_on_the_front(
+            tx, made, [first, *(bounds for bounds, _ in targets)], trace, np.where(is_gone, np.nan, values)
+        )
+        savepoint.rollback()
+
+
+def agree_on_the_front(
+    tx: Transaction, made: Written, sought: Sequence[Bounds], trace: Trace, standing: Floats
+) -> None:
+    values = np.column_stack([np.where(trace.is_labelled, trace.value, np.nan), standing])
+    names = ("band_gap", *(name for name, _ in FURTHER))
+    can_be = [plausible_range(name).holds(one) for name, one in zip(names, values.T, strict=False)]
+    at = np.flatnonzero(np.all(can_be, axis=0))
+    objectives = np.column_stack([bounds.objective(one) for bounds, one in zip(sought, values[at].T, strict=True)])
+    expected = zip([made.suggestion_ids[i] for i in at.tolist()], on_front(objectives).tolist(), strict=True)
+    assert reading.front(tx, [made.campaign_id]) == dict(expected)
+    met = [bounds.holds(one) & can for bounds, one, can in zip(sought, values.T, can_be, strict=True)]
+    is_new = np.array([row.state == "new" for row in made.rows], np.bool_)
+    told = reading.targets(tx, made.campaign_id)
+    assert [row.n_met for row in told] == [int((one & is_new).sum()) for one in met]
 
 
 EDGES = {

@@ -103,6 +103,29 @@ def test_going_back_never_forgets_an_amendment(database: Database) -> None:
 
 
 @pytest.mark.parametrize(
+    ("row", "what"),
+    [
+        (
+            "INSERT INTO campaign_target VALUES (1, 2, 'formation_energy', NULL, -1.5, 1)",
+            "further targets",
+        ),
+        (
+            "INSERT INTO iteration (campaign_id, number) VALUES (1, 1);"
+            " INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, activity_id)"
+            " VALUES (1, 1, 1, 'composition', 1); INSERT INTO suggestion_expectation VALUES (1, 1, 3, 0.5, 1)",
+            "what samplers expected",
+        ),
+    ],
+)
+def test_going_back_never_forgets_further_properties(database: Database, row: str, what: str) -> None:
+    with database.transaction() as tx:
+        for statement in (*_MODEL, *row.split("; ")):
+            tx.execute(text(statement))
+    with pytest.raises(RuntimeError, match=f"no place for {what}"), database.transaction() as tx:
+        schema.downgrade(tx, "0013")
+
+
+@pytest.mark.parametrize(
     ("revision", "message"), [("0000", "agd db upgrade"), ("9999", "pip install --upgrade"), (None, "agd db upgrade")]
 )
 def test_another_schema_is_refused_with_its_cure(database: Database, revision: str | None, message: str) -> None:

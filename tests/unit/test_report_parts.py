@@ -36,7 +36,12 @@ ROWS = [
 ]
 
 
-def made(low: float | None = 6.0, high: float | None = None, rows: list[Any] | None = None) -> Trace:
+def made(
+    low: float | None = 6.0,
+    high: float | None = None,
+    rows: list[Any] | None = None,
+    feasible: set[int] | None = None,
+) -> Trace:
     listed = [
         SimpleNamespace(
             iteration=1 + i // 4,
@@ -46,13 +51,16 @@ def made(low: float | None = 6.0, high: float | None = None, rows: list[Any] | N
             is_retracted=retracted,
             value=value,
             uncertainty=None,
-            posterior_mean=None if value is None else value + 1,
-            posterior_sd=None if value is None else 0.5,
+            expected=None if value is None else value + 1,
+            expected_sd=None if value is None else 0.5,
+            further_values=None if feasible is None else [1.0 if i in feasible else 0.0],
+            further_are_retracted=None if feasible is None else [False],
             latent_id=i,
         )
         for i, (outcome, charged, value, retracted) in enumerate(ROWS if rows is None else rows)
     ]
-    return trace_of(listed, Bounds(low=low, high=high), "band_gap")
+    further = [] if feasible is None else [(Bounds(low=0.5), "density")]
+    return trace_of(listed, Bounds(low=low, high=high), "band_gap", further)
 
 
 def test_finds_are_distinct_and_stand_at_their_call() -> None:
@@ -65,8 +73,16 @@ def test_the_best_is_by_the_target_and_without_retracted_labels() -> None:
     calls, best = made().best()
     assert list(zip(calls.tolist(), best.tolist(), strict=True)) == [(1, 3), (2, 7), (5, 7)]
     assert made(None, 2.0).best()[1].tolist() == [3.0, 1.0]
-    assert made(2.0, 4.0).best()[1].tolist() == [0.0, 0.0]
+    assert made(2.0, 4.0).best()[1].tolist() == [3.0, 3.0]  # a value, never a distance to the window
     assert [made(low, high).best_value() for low, high in ((6.0, None), (None, 2.0), (5.0, 6.6))] == [7.0, 1.0, 6.5]
+
+
+def test_the_best_of_several_properties_meets_the_others() -> None:
+    some = made(feasible={0, 5, 6})
+    assert some.is_find.tolist() == [False] * 5 + [True] + [False] * 2
+    calls, best = some.best()
+    assert list(zip(calls.tolist(), best.tolist(), strict=True)) == [(1, 3), (4, 6.5), (5, 6.5)]
+    assert (some.best_value(), made(feasible=set()).best_value()) == (6.5, 7.0)
 
 
 def test_nothing_suggested_has_empty_curves() -> None:
@@ -85,12 +101,12 @@ def test_outcomes_by_iteration() -> None:
     }
 
 
-def test_what_the_sampler_expected_is_compared_in_its_own_units() -> None:
+def test_what_the_sampler_expected_is_compared_as_the_property() -> None:
     predicted, labelled, sd = made().agreement()
     assert (predicted.tolist(), labelled.tolist()) == ([4.0, 8.0, 7.5, 2.0], [3.0, 7.0, 6.5, 1.0])
     assert set(sd) == {0.5}
-    assert made(None, 2.0).agreement()[0].tolist() == [-4.0, -8.0, -7.5, -2.0]  # the mean is of minus the value
-    assert made(2.0, 4.0).agreement()[1].tolist() == [0.0, 3.0, 2.5, 1.0]
+    for bounds in ((None, 2.0), (2.0, 4.0)):
+        assert made(*bounds).agreement()[0].tolist() == predicted.tolist()
 
 
 def test_reliability_tells_the_honest_from_the_sure() -> None:

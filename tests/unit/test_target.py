@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agd.target import Bounds, Target
+from agd.target import Bounds, Target, on_front
 
 ONE_OR_TWO = st.tuples(st.none() | st.floats(-9, 9), st.none() | st.floats(-9, 9)).filter(
     lambda pair: pair != (None, None) and (None in pair or pair[0] <= pair[1])
@@ -48,11 +48,9 @@ def test_what_bounds_say_of_values(
     low: float | None, high: float | None, held: list[bool], objective: list[float], depth: list[float]
 ) -> None:
     bounds, values = Bounds(low=low, high=high), np.array([1.0, 3.0, 6.0])
-    assert bounds.is_window is (low is not None and high is not None)
     assert bounds.holds(values).tolist() == held
     assert bounds.objective(values).tolist() == objective
     assert bounds.depth(values).tolist() == depth
-    assert bounds.shown(bounds.objective(values)).tolist() == ([1.0, 0.0, 2.0] if bounds.is_window else [1.0, 3.0, 6.0])
     assert bounds.holds(np.array([np.nan, 3.0, 3.0]), np.array([0.0, 1.0, 1.5])).tolist() == [False, True, False]
 
 
@@ -63,4 +61,11 @@ def test_what_lies_within_is_never_ordered_behind_what_does_not(
     bounds, values = Bounds(low=pair[0], high=pair[1]), np.array(listed)
     is_in, objective = bounds.holds(values), bounds.objective(values)
     assert not is_in.any() or is_in.all() or objective[is_in].min() > objective[~is_in].max()
-    assert not bounds.is_window or ((bounds.depth(values) >= 0) == is_in).all()
+    assert None in pair or ((bounds.depth(values) >= 0) == is_in).all()
+
+
+def test_the_front_is_what_nothing_beats() -> None:
+    objectives = np.array([[1.0, 5.0], [3.0, 3.0], [2.0, 4.0], [2.0, 3.0], [3.0, 3.0], [0.0, 5.0]])
+    assert on_front(objectives).tolist() == [True, True, True, False, True, False]
+    assert on_front(objectives[:, :1]).tolist() == [False, True, False, False, True, False]
+    assert on_front(np.zeros((0, 2))).tolist() == []

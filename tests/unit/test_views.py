@@ -22,7 +22,8 @@ KEYS = {
         "state campaign property unit target_low target_high mode budget_calls n_iterations n_suggested "
         "n_undecodable n_decodable n_duplicate n_known n_rejected n_new n_charged n_finds finds_per_call highest "
         "lowest twin_of created_at stop_requested_at ended_at end_reason campaign_id best last_outcome last_error "
-        "last_active time_spent n_launches engine parked_reason is_waiting n_known_finds budget_calls_at_first"
+        "last_active time_spent n_launches engine parked_reason is_waiting n_known_finds budget_calls_at_first "
+        "targets n_on_front"
     ),
     views.IterationProgress: (
         "campaign iteration n_suggested n_undecodable n_decodable n_duplicate n_known n_rejected n_new n_charged "
@@ -32,15 +33,19 @@ KEYS = {
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id is_known"
+        "activity_id is_known expected expected_sd properties is_on_front"
     ),
+    views.PropertyOfSuggestion: (
+        "position property value uncertainty unit is_retracted is_met expected expected_sd label_id"
+    ),
+    views.TargetProgress: ("position property unit low high n_met best"),
     views.ModelVersion: (
         "id kind plugin architecture_version options seed metrics tensors_sha256 training_set_id threads n_members "
         "n_bytes"
     ),
     views.RunPlan: (
         "campaign mode target is_open_already is_unchanged dataset initial_rows autoencoder corpus corpus_rows "
-        "oracle oracle_rows sampler pool oracle_calls_left spec_sha256"
+        "oracle oracle_rows sampler pool oracle_calls_left spec_sha256 further_oracles"
     ),
     views.Dataset: (
         "name property unit n_compositions n_read n_rejected lowest mean highest source source_sha256 options "
@@ -87,7 +92,7 @@ KEYS = {
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id is_known learned_from made_from"
+        "activity_id is_known expected expected_sd properties is_on_front learned_from made_from"
     ),
     views.MadeFrom: ("depth reduced_formula operator iteration"),
     views.Screening: (

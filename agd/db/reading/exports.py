@@ -24,7 +24,11 @@ SELECT v.campaign, v.iteration, v.rank, v.proposed, v.outcome, v.reason, v.decod
        (SELECT string_agg(o.reduced_formula || ': ' || t.operator, '; ' ORDER BY o.reduced_formula COLLATE "C")
         FROM suggestion_parent t JOIN composition o ON o.id = t.composition_id
         WHERE t.suggestion_id = v.suggestion_id) AS made_from,
-       q.is_charge_neutral, q.is_electronegativity_balanced, w.is_electronegativity_balanced AS is_smact_valid{latent}
+       q.is_charge_neutral, q.is_electronegativity_balanced, w.is_electronegativity_balanced AS is_smact_valid,
+       v.expected, v.expected_sd,
+       (SELECT string_agg(l.property || ' ' || l.value || ' ' || p.unit, '; ' ORDER BY t.position)
+        FROM suggestion_label t JOIN label l ON l.id = t.label_id JOIN property p ON p.name = l.property
+        WHERE t.suggestion_id = v.suggestion_id) AS further_labels{latent}
 FROM v_suggestion v
 JOIN v_suggestion_state s ON s.suggestion_id = v.suggestion_id
 LEFT JOIN latent z ON z.id = v.latent_id
@@ -45,10 +49,14 @@ _LABELS = """
 WITH used AS (
     SELECT t.label_id, 'initial' AS origin, NULL::integer AS iteration, NULL::integer AS rank
     FROM campaign_set q JOIN training_set_member t USING (training_set_id)
-    WHERE q.campaign_id = :campaign AND q.role = 'initial'
+    WHERE q.campaign_id = :campaign AND q.role LIKE 'initial%'
     UNION ALL
     SELECT v.label_id, 'suggestion', v.iteration, v.rank FROM v_suggestion v
     WHERE v.campaign_id = :campaign AND v.outcome = 'new' AND v.label_id IS NOT NULL
+    UNION ALL
+    SELECT f.label_id, 'suggestion', v.iteration, v.rank
+    FROM v_suggestion v JOIN suggestion_label f ON f.suggestion_id = v.suggestion_id
+    WHERE v.campaign_id = :campaign AND v.outcome = 'new'
 )
 SELECT k.name AS campaign, u.origin, u.iteration, u.rank, l.reduced_formula, l.property, l.value, l.unit,
        l.uncertainty, l.source_kind, l.source, l.source_sha256, l.source_line, l.source_formula, l.measured_on,

@@ -34,7 +34,14 @@ _MERITS = text(f"""
 WITH row AS (
     SELECT v.*, {IS_FIND} AS is_distinct_find,
            CASE WHEN {IS_FIND} THEN v.value - v.uncertainty >= coalesce(k.target_low, '-Infinity')
-               AND v.value + v.uncertainty <= coalesce(k.target_high, 'Infinity') END AS is_find_by_bound,
+               AND v.value + v.uncertainty <= coalesce(k.target_high, 'Infinity')
+               AND NOT EXISTS (SELECT FROM campaign_target t
+                               JOIN suggestion_label f ON f.suggestion_id = v.suggestion_id AND f.position = t.position
+                               JOIN label l ON l.id = f.label_id
+                               WHERE t.campaign_id = k.id
+                               AND (l.value - l.uncertainty >= coalesce(t.low, '-Infinity')
+                                    AND l.value + l.uncertainty <= coalesce(t.high, 'Infinity')) IS NOT TRUE)
+               END AS is_find_by_bound,
            count(*) FILTER (WHERE v.is_charged) OVER (ORDER BY v.iteration, v.rank) AS n_calls
     FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id WHERE k.id = :campaign
 )
@@ -55,8 +62,19 @@ LEFT JOIN verdict q ON q.composition_id = r.composition_id AND q.rule = :rule AN
 """)
 
 _TRACE = text("""
-SELECT iteration, rank, outcome, is_charged, is_retracted, value, uncertainty, posterior_mean, posterior_sd, latent_id
-FROM v_suggestion WHERE campaign_id = :campaign ORDER BY iteration, rank
+SELECT v.iteration, v.rank, v.outcome, v.is_charged, v.is_retracted, v.value, v.uncertainty, v.expected, v.expected_sd,
+       v.latent_id, o.values AS further_values, o.are_retracted AS further_are_retracted
+FROM v_suggestion v
+CROSS JOIN LATERAL (
+    SELECT array_agg(l.value ORDER BY t.position) AS values,
+           array_agg(x.label_id IS NOT NULL ORDER BY t.position) AS are_retracted
+    FROM campaign_target t
+    LEFT JOIN suggestion_label f ON f.suggestion_id = v.suggestion_id AND f.position = t.position
+    LEFT JOIN label l ON l.id = f.label_id AND l.property = t.property
+    LEFT JOIN retraction x ON x.label_id = l.id
+    WHERE t.campaign_id = v.campaign_id
+) o
+WHERE v.campaign_id = :campaign ORDER BY v.iteration, v.rank
 """)
 
 _CHARGED = text("""
@@ -79,7 +97,8 @@ ORDER BY c.reduced_formula COLLATE "C"
 _VECTORS = text("SELECT id, vector FROM latent WHERE id IN :ids").bindparams(bindparam("ids", expanding=True))
 
 _FINDS = text(f"""
-SELECT v.reduced_formula, v.value, v.uncertainty, v.unit, v.iteration, v.rank, v.posterior_mean, v.posterior_sd,
+SELECT v.suggestion_id, v.reduced_formula, v.value, v.uncertainty, v.unit, v.iteration, v.rank, v.expected,
+       v.expected_sd,
        q.is_charge_neutral AND q.is_electronegativity_balanced AS is_valid,
        (SELECT string_agg(d.name, ', ' ORDER BY d.id) FROM dataset_row r JOIN dataset d ON d.id = r.dataset_id
         WHERE r.composition_id = v.composition_id) AS known_in,
@@ -178,7 +197,7 @@ def merits(tx: Transaction, campaign_id: int, rule: Rule) -> dict[str, Any]:
 
 
 def trace(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
-    """Every suggestion in order: outcome, label, what the sampler expected."""
+    """Every suggestion in order: outcome, label, what the sampler expected; `further_values` of other targets."""
     return tx.execute(_TRACE, {"campaign": campaign_id}).all()
 
 

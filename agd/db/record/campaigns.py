@@ -45,10 +45,11 @@ _STANDING = select(campaign, _budget.c.calls.label("oracle_calls")).join(
 
 _WAITING = text("""
 SELECT s.suggestion_id AS id, i.number AS iteration, s.rank, c.reduced_formula, s.posterior_mean, s.posterior_sd,
-       s.acquisition, s.composition_id
+       s.acquisition, s.composition_id, q.mean AS expected, q.sd AS expected_sd
 FROM v_suggestion_judged s
 JOIN iteration i ON i.id = s.iteration_id
 JOIN composition c ON c.id = s.composition_id
+LEFT JOIN v_expectation q ON q.suggestion_id = s.suggestion_id AND q.position = 1
 WHERE s.campaign_id = :campaign AND s.is_awaited ORDER BY i.number, s.rank
 """)
 
@@ -428,7 +429,8 @@ def retracted(tx: Transaction, label_ids: Iterable[int]) -> set[int]:
 def waiting(tx: Transaction, campaign_id: int) -> Sequence[AnyRow]:
     """The suggestions that wait for an answer, in order, with what the sampler expected.
 
-    (id, iteration, rank, reduced_formula, posterior_mean, posterior_sd, acquisition, composition_id).
+    (id, iteration, rank, reduced_formula, posterior_mean, posterior_sd, acquisition, composition_id, expected,
+    expected_sd): the last two in the property's unit.
     """
     return tx.execute(_WAITING, {"campaign": campaign_id}).all()
 

@@ -13,11 +13,13 @@ _RESTING: Final = {
     "campaigns": """
 SELECT campaign, count(*) AS n_suggested, min(iteration) AS first_iteration, bool_or(is_charged) AS is_charged,
        bool_or(is_find) AS is_find, false AS is_initial
-FROM v_suggestion WHERE label_id = :label GROUP BY campaign
+FROM v_suggestion v WHERE label_id = :label
+OR EXISTS (SELECT FROM suggestion_label f WHERE f.suggestion_id = v.suggestion_id AND f.label_id = :label)
+GROUP BY campaign
 UNION ALL
 SELECT k.name, 0, NULL, false, false, true FROM campaign_set q JOIN campaign k ON k.id = q.campaign_id
 JOIN training_set_member t USING (training_set_id)
-WHERE q.role = 'initial' AND t.composition_id = :composition AND t.label_id = :label
+WHERE q.role LIKE 'initial%' AND t.composition_id = :composition AND t.label_id = :label
 ORDER BY campaign, is_initial
 """,
     "models": """

@@ -8,6 +8,7 @@ from agd.db.tables.campaigns import (
     campaign_model,
     campaign_pool,
     campaign_set,
+    campaign_target,
     iteration,
     property_,
 )
@@ -33,7 +34,15 @@ from agd.db.tables.models import (
     training_set_source,
 )
 from agd.db.tables.screenings import screening, screening_hit
-from agd.db.tables.suggestions import decode_failure, given_up, latent, suggestion, suggestion_parent
+from agd.db.tables.suggestions import (
+    decode_failure,
+    given_up,
+    latent,
+    suggestion,
+    suggestion_expectation,
+    suggestion_label,
+    suggestion_parent,
+)
 
 __all__ = [
     "activity",
@@ -45,6 +54,7 @@ __all__ = [
     "campaign_model",
     "campaign_pool",
     "campaign_set",
+    "campaign_target",
     "composition",
     "dataset",
     "dataset_hash",
@@ -71,6 +81,8 @@ __all__ = [
     "screening_hit",
     "stage",
     "suggestion",
+    "suggestion_expectation",
+    "suggestion_label",
     "suggestion_parent",
     "training_set",
     "training_set_campaign",

@@ -74,6 +74,26 @@ campaign = Table(
     Index("ix_campaign_twin_of", "twin_of_id", postgresql_where=text("twin_of_id IS NOT NULL")),
 )
 
+campaign_target = Table(
+    "campaign_target",
+    metadata,
+    ref("campaign_id", "campaign.id", primary_key=True),
+    Column(
+        "position",
+        Integer,
+        CheckConstraint("position BETWEEN 2 AND 4", name="position_is_further"),
+        primary_key=True,
+        autoincrement=False,
+        comment="the first property is the campaign's own",
+    ),
+    Column("property", Text, ForeignKey("property.name"), nullable=False),
+    Column("low", Double, comment="a find has at least this value"),
+    Column("high", Double, comment="a find has at most this value"),
+    made_by(),
+    CheckConstraint("num_nonnulls(low, high) > 0", name="has_bound"),
+    UniqueConstraint("campaign_id", "property"),
+)
+
 iteration = Table(
     "iteration",
     metadata,
@@ -108,7 +128,7 @@ campaign_set = Table(
     Column("role", Text, primary_key=True),
     ref("training_set_id", "training_set.id"),
     made_by(),
-    CheckConstraint("role IN ('initial', 'autoencoder', 'oracle')", name="role_is_known"),
+    CheckConstraint("role = 'autoencoder' OR role ~ '^(initial|oracle)( [2-4])?$'", name="role_is_known"),
 )
 
 campaign_model = Table(
@@ -118,7 +138,7 @@ campaign_model = Table(
     Column("role", Text, primary_key=True),
     ref("model_version_id", "model_version.id"),
     made_by(),
-    CheckConstraint("role IN ('autoencoder', 'oracle')", name="role_is_known"),
+    CheckConstraint("role = 'autoencoder' OR role ~ '^oracle( [2-4])?$'", name="role_is_known"),
 )
 
 campaign_amendment = Table(

@@ -104,6 +104,43 @@ suggestion_parent = Table(
     Index("ix_suggestion_parent_composition", "composition_id"),
 )
 
+suggestion_label = Table(
+    "suggestion_label",
+    metadata,
+    Column("suggestion_id", BigInteger, primary_key=True),
+    Column(
+        "position",
+        Integer,
+        CheckConstraint("position BETWEEN 2 AND 4", name="position_is_further"),
+        primary_key=True,
+        autoincrement=False,
+        comment="of the property; the first label is the row's own",
+    ),
+    Column("label_id", BigInteger, nullable=False),
+    Column("composition_id", BigInteger, nullable=False),
+    made_by(),
+    ForeignKeyConstraint(["suggestion_id", "composition_id"], ["suggestion.id", "suggestion.composition_id"]),
+    ForeignKeyConstraint(["label_id", "composition_id"], ["label.id", "label.composition_id"]),
+    Index("ix_suggestion_label_label", "label_id"),
+)
+
+suggestion_expectation = Table(
+    "suggestion_expectation",
+    metadata,
+    ref("suggestion_id", "suggestion.id", primary_key=True),
+    Column(
+        "position",
+        Integer,
+        CheckConstraint("position BETWEEN 1 AND 4", name="position_is_one"),
+        primary_key=True,
+        autoincrement=False,
+        comment="of the property among the campaign's targets",
+    ),
+    Column("mean", Double, nullable=False, comment="what the sampler expected, in the property's unit"),
+    Column("sd", Double, nullable=False),
+    made_by(),
+)
+
 decode_failure = Table(
     "decode_failure",
     metadata,

@@ -48,6 +48,11 @@ _WRITTEN = (
     "SELECT s.activity_id AS id, 'suggest' AS kind, s.iteration_id FROM suggestion s"
     " UNION ALL SELECT s.decode_activity_id, 'decode', s.iteration_id FROM suggestion s"
     " UNION ALL SELECT s.label_activity_id, 'label', s.iteration_id FROM suggestion s"
+    " UNION ALL SELECT f.activity_id, 'label', s.iteration_id FROM suggestion_label f"
+    " JOIN suggestion s ON s.id = f.suggestion_id"
+    " UNION ALL SELECT e.activity_id, 'suggest', s.iteration_id FROM suggestion_expectation e"
+    " JOIN suggestion s ON s.id = e.suggestion_id"
+    " UNION ALL SELECT activity_id, 'open', NULL FROM campaign_target"
     " UNION ALL SELECT activity_id, 'label', NULL FROM label WHERE model_version_id IS NOT NULL"
     " UNION ALL SELECT activity_id, 'measure', NULL FROM measurement"
     " UNION ALL SELECT activity_id, 'retract', NULL FROM retraction"
@@ -73,6 +78,14 @@ CONTRADICTIONS = (
         "are undecodable without a decode failure, or have one and were decoded",
         "suggestion s LEFT JOIN decode_failure f ON f.suggestion_id = s.id"
         " WHERE (s.outcome IS NOT DISTINCT FROM 'undecodable') <> (f.suggestion_id IS NOT NULL)",
+    ),
+    Law(
+        "suggestion",
+        "have a label of a further property that is none of their campaign's, or none of one where they have the first",
+        "suggestion s LEFT JOIN campaign_target t ON t.campaign_id = s.campaign_id FULL JOIN suggestion_label f"
+        " ON f.suggestion_id = s.id AND f.position = t.position LEFT JOIN label l ON l.id = f.label_id"
+        " WHERE (t.position IS NOT NULL AND s.outcome = 'new' AND (s.label_id IS NULL) <> (f.label_id IS NULL))"
+        " OR (f.label_id IS NOT NULL AND l.property IS DISTINCT FROM t.property)",
     ),
     Law(
         "iteration",

@@ -76,6 +76,13 @@ line AS (
     LEFT JOIN measurement e ON e.id = l.measurement_id
     WHERE 4 * i.number <= k.n
     UNION ALL
+    SELECT json_build_array('further answer', i.number, s.rank, x.position, l.property, encode(float8send(l.value), 'hex'),
+                     encode(float8send(l.uncertainty), 'hex'), coalesce(d.recipe_sha256, m.tensors_sha256))::text
+    FROM k JOIN suggestion s ON s.campaign_id = k.id JOIN iteration i ON i.id = s.iteration_id
+    JOIN suggestion_label x ON x.suggestion_id = s.id JOIN label l ON l.id = x.label_id
+    LEFT JOIN dataset d ON d.id = l.dataset_id LEFT JOIN model_version m ON m.id = l.model_version_id
+    WHERE 4 * i.number <= k.n
+    UNION ALL
     SELECT json_build_array('no answer', i.number, s.rank)::text
     FROM k JOIN suggestion s ON s.campaign_id = k.id JOIN iteration i ON i.id = s.iteration_id
     JOIN given_up g ON g.suggestion_id = s.id

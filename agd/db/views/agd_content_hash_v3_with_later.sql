@@ -8,6 +8,9 @@ used AS (
     SELECT r.label_id FROM k JOIN suggestion s ON s.campaign_id = k.id
     JOIN label_replacement r ON r.suggestion_id = s.id
     UNION
+    SELECT x.label_id FROM k JOIN suggestion s ON s.campaign_id = k.id
+    JOIN suggestion_label x ON x.suggestion_id = s.id
+    UNION
     SELECT t.label_id FROM k JOIN campaign_set q ON q.campaign_id = k.id
     JOIN training_set_member t USING (training_set_id)
     UNION

@@ -13,6 +13,7 @@ UNION ALL SELECT 'suggestion', id, 'suggested in', 'iteration', iteration_id FRO
 UNION ALL SELECT 'suggestion', id, 'at the point', 'latent', latent_id FROM suggestion WHERE latent_id IS NOT NULL
 UNION ALL SELECT 'suggestion', suggestion_id, 'child of', 'composition', composition_id FROM suggestion_parent
 UNION ALL SELECT 'suggestion', id, 'labelled', 'label', label_id FROM suggestion WHERE label_id IS NOT NULL
+UNION ALL SELECT 'suggestion', suggestion_id, 'labelled', 'label', label_id FROM suggestion_label
 UNION ALL SELECT 'iteration', id, 'of', 'campaign', campaign_id FROM iteration
 UNION ALL SELECT 'campaign', id, 'control of', 'campaign', twin_of_id FROM campaign WHERE twin_of_id IS NOT NULL
 UNION ALL SELECT 'campaign', campaign_id, role || ' set', 'training_set', training_set_id FROM campaign_set

@@ -9,6 +9,7 @@ from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
 from agd.db.reading import lineage
 from agd.errors import NotFoundError
+from agd.steps.reading.overviews import of_each_property
 from agd.views import (
     Composition,
     GeneratedAs,
@@ -68,8 +69,9 @@ def _with_knowledge(tx: Transaction, rows: Sequence[AnyRow]) -> list[SuggestedKn
             row,
             learned_from={i: n for i, n in learned[row.campaign_id].items() if i < row.iteration},
             made_from=of_rows(MadeFrom, [one for one in descent if one.child_id == row.suggestion_id]),
+            **more,
         )
-        for row in rows
+        for row, more in zip(rows, of_each_property(tx, rows), strict=True)
     ]
 
 

@@ -1,10 +1,11 @@
 """What the record holds, as it is shown."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from agd import registry
-from agd.db.connection import Transaction
-from agd.db.reading import progress
+from agd.db.connection import AnyRow, Transaction
+from agd.db.reading import progress, properties
 from agd.db.record import activities, datasets, generations, jobs, models, screenings
 from agd.db.record.hashes import told_steps
 from agd.errors import NotFoundError
@@ -21,10 +22,12 @@ from agd.views import (
     JobBefore,
     JobWithAttempts,
     ModelVersion,
+    PropertyOfSuggestion,
     RefusedRow,
     Screening,
     StepAtWork,
     Suggested,
+    TargetProgress,
     of_row,
     of_rows,
 )
@@ -32,7 +35,16 @@ from agd.views import (
 
 def campaigns(tx: Transaction, name: str | None = None) -> list[CampaignProgress]:
     """How campaigns stand, oldest first: all, or the one of that name."""
-    return [CampaignProgress(**row) for row in progress.campaigns(tx, name)]
+    several = properties.seek_several(tx)
+    return [CampaignProgress(**row, **_sought(tx, row["campaign_id"], several)) for row in progress.campaigns(tx, name)]
+
+
+def _sought(tx: Transaction, campaign_id: int, several: Collection[int]) -> dict[str, Any]:
+    """What a campaign says of each of several properties."""
+    if campaign_id not in several:
+        return {"targets": [], "n_on_front": None}
+    n_on_front = sum(properties.front(tx, [campaign_id]).values())
+    return {"targets": of_rows(TargetProgress, properties.targets(tx, campaign_id)), "n_on_front": n_on_front}
 
 
 def amendments(tx: Transaction, name: str | None = None) -> list[Amendment]:
@@ -52,7 +64,21 @@ def at_work(tx: Transaction, campaign_id: int | None = None) -> list[StepAtWork]
 
 def top_finds(tx: Transaction, campaign_id: int, n: int) -> list[Suggested]:
     """The best labelled compositions of a campaign, by its target."""
-    return of_rows(Suggested, progress.top_finds(tx, campaign_id, n))
+    rows = progress.top_finds(tx, campaign_id, n)
+    return [of_row(Suggested, row, **more) for row, more in zip(rows, of_each_property(tx, rows), strict=True)]
+
+
+def of_each_property(tx: Transaction, rows: Sequence[AnyRow]) -> list[dict[str, Any]]:
+    """What rows of v_suggestion are shown with where their campaigns seek several properties."""
+    found = properties.of_suggestions(tx, [row.suggestion_id for row in rows])
+    on_front = properties.front(tx, list({row.campaign_id for row in rows if row.suggestion_id in found}))
+    return [
+        {
+            "properties": of_rows(PropertyOfSuggestion, found.get(row.suggestion_id, [])),
+            "is_on_front": on_front.get(row.suggestion_id, False) if row.suggestion_id in found else None,
+        }
+        for row in rows
+    ]
 
 
 def model_versions(tx: Transaction) -> list[ModelVersion]:
