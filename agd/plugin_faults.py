@@ -80,6 +80,10 @@ class _Sampler:
                 _require_array(proposals.counts, (n_rows, N_ELEMENTS), "integer", "counts")
             for measure in ("posterior_mean", "posterior_sd", "acquisition"):
                 _require_array(getattr(proposals, measure), (n_rows,), "floating", measure, may_be_nan=True)
+            for number, one in proposals.expected.items():
+                _require(number in range(1, len(history.sought) + 1), f"property {number!r} was not asked for")
+                for part in ("values", "uncertainties"):
+                    _require_array(getattr(one, part), (n_rows,), "floating", f"expected {part}")
         return proposals
 
 

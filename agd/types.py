@@ -62,6 +62,30 @@ class Prediction:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Sought:
+    """A property that is sought: values `[n]` in its unit, NaN where none is known, and the bounds of its target."""
+
+    values: Floats
+    low: float | None
+    high: float | None
+
+    @property
+    def is_window(self) -> bool:
+        """Whether both sides are bounded."""
+        return self.low is not None and self.high is not None
+
+    def of(self, rows: NDArray[np.intp] | NDArray[np.bool_]) -> "Sought":
+        """The same of some points."""
+        return Sought(self.values[rows], self.low, self.high)
+
+    def holds(self) -> NDArray[np.bool_]:
+        """Which values `[n]` are known and within the bounds."""
+        low = -np.inf if self.low is None else self.low
+        high = np.inf if self.high is None else self.high
+        return np.asarray((self.values >= low) & (self.values <= high))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class History:
     """Everything a sampler may know, in the order (initial rows by formula, then iteration, rank).
 
@@ -83,6 +107,9 @@ class History:
 
     `admits` tells which reduced compositions `[m, 103]` the campaign's filter lets through. `reference` is `[r, 103]`,
     the compositions that the campaign takes for known, in one order; None where it knows of no dataset of them.
+
+    `sought` are the campaign's properties, in order; the objectives are those of the first. Only a sampler that
+    `takes_several_properties` is given more than one.
     """
 
     latents: Floats
@@ -96,6 +123,7 @@ class History:
     candidates: Counts | None = None
     admits: Callable[[Counts], NDArray[np.bool_]] | None = None
     reference: Counts | None = None
+    sought: Sequence[Sought] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +140,9 @@ class Proposals:
 
     `latents` is `[n, n_latent]` or None; `counts` is `[n, 103]` or None. Posterior mean, standard deviation and
     acquisition value are `[n]`, in units of the objective, NaN where the sampler has none. `parents` are those of each
-    composition, of all or, where nothing is made from anything, of none.
+    composition, of all or, where nothing is made from anything, of none. `expected` is what is believed of a sought
+    property, by its number among them from 1 on, in its unit: of a further one, and of a first one where the target is
+    a window, of which the objective tells a distance.
     """
 
     posterior_mean: Floats
@@ -121,6 +151,7 @@ class Proposals:
     latents: Floats | None = None
     counts: Counts | None = None
     parents: Sequence[Sequence[Parent]] = ()
+    expected: Mapping[int, Prediction] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse a proposal that is both or neither, and parents of some."""

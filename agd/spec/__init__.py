@@ -2,11 +2,14 @@
 
 from agd.spec.campaign import (
     ANSWERERS,
+    MAX_PROPERTIES,
     MODEL,
     NAME,
     Answerer,
     AutoencoderSpec,
     CampaignSpec,
+    Goal,
+    numbered,
 )
 from agd.spec.reading import (
     CONTROLS,
@@ -24,17 +27,20 @@ from agd.spec.reading import (
 __all__ = [
     "ANSWERERS",
     "CONTROLS",
+    "MAX_PROPERTIES",
     "MODEL",
     "NAME",
     "Answerer",
     "AutoencoderSpec",
     "CampaignSpec",
+    "Goal",
     "ResolvedSpec",
     "control",
     "controls",
     "differences",
     "from_mapping",
     "hash_of",
+    "numbered",
     "parse",
     "read",
     "with_options",

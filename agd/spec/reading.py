@@ -4,7 +4,7 @@ import hashlib
 import json
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import date, time
 from functools import reduce
 from numbers import Integral, Real
@@ -29,7 +29,7 @@ from agd.spec.campaign import (
     validated,
 )
 from agd.spec.consistency import check
-from agd.spec.places import Places, brief, shown
+from agd.spec.places import Places, shown
 from agd.spec.toml import MAX_DEPTH, Key, first_refused, lines_of, written
 
 _MAX_BYTES = 2**20
@@ -363,4 +363,4 @@ def _known_keys(section: Sequence[str]) -> list[str]:
     for key in section:
         annotation = model.model_fields[key].annotation
         model = next((one for one in get_args(annotation) if one is not NoneType), annotation)
-    return [field.alias or name for name, field in model.model_fields.items()]
+    return [one.alias or name for name, one in model.model_fields.items()]

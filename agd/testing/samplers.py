@@ -12,7 +12,7 @@ from agd.errors import ExhaustedError
 from agd.protocols import Sampler
 from agd.testing.plugins import PluginContract, other_global_randomness
 from agd.testing.promises import kept, once, promised, require, require_array, require_same
-from agd.types import Counts, Floats, History, Proposals
+from agd.types import Counts, Floats, History, Proposals, Sought
 
 _N_LATENT = 6
 _N_INITIAL = 4
@@ -40,6 +40,7 @@ class SamplerContract(PluginContract):
     @classmethod
     def histories(cls) -> Mapping[str, History]:
         """What the sampler is asked with, by name."""
+        takes_several = cls.plugin_class().takes_several_properties
         of_formulas = {"without latents": without_latents(history(30))}
         return {
             **(of_formulas if cls.plugin_class().space == "formula" else {}),
@@ -57,6 +58,7 @@ class SamplerContract(PluginContract):
                 History(np.array([[9.0, 9.0], [0.5, 0.5]]), np.array([5.0, 1.0]), np.array([[0.0, 1.0]] * 2))
             ),
             "half of it undecodable": replace(history(30), read=half_of_it),
+            **({"two properties": with_another_property(history(30))} if takes_several else {}),
         }
 
     @classmethod
@@ -307,6 +309,13 @@ def with_compositions(past: History) -> History:
     return replace(past, counts=counts, n_initial=min(n, _N_INITIAL), seen=seen)
 
 
+def with_another_property(past: History) -> History:
+    """The history with a second property, of which every third row is unknown."""
+    values = np.linspace(-1.0, 1.0, len(past.objectives))
+    values[::3] = np.nan
+    return replace(past, sought=[Sought(past.objectives, 0.5, None), Sought(values, None, 0.25)])
+
+
 def _with_objectives(objectives: list[float]) -> History:
     return replace(history(len(objectives)), objectives=np.array(objectives))
 
@@ -327,6 +336,10 @@ def _require_shapes(proposals: object, past: History, n: int) -> None:
         require(1 <= n_given <= n, f"{n_given} compositions")
         require_array(proposals.counts, (n_given, 103), "integer", "counts")
     require_measures(proposals, n_given)
+    for number, one in proposals.expected.items():
+        require(number in range(1, len(past.sought) + 1), f"it expects something of property {number!r}")
+        for part in (one.values, one.uncertainties):
+            require_array(part, (n_given,), "floating", f"what is expected of property {number}")
 
 
 def require_inside(latents: Floats, bounds: Floats, what: str) -> None:

@@ -39,8 +39,17 @@ class Parcel:
 
     def unpack(self, kind: type[_T]) -> _T:
         """The dataclass again."""
-        models = {name: ModelRef(**value) for name, value in self.values.get("models", {}).items()}
+        models = {
+            name: [ModelRef(**one) for one in value] if isinstance(value, list) else ModelRef(**value)
+            for name, value in self.values.get("models", {}).items()
+        }
         return kind(**self.values["plain"], **models, **self.arrays)
+
+    def model_files(self) -> list[str]:
+        """Hashes of the model files that it names."""
+        named = self.values.get("models", {}).values()
+        refs = [one for value in named for one in (value if isinstance(value, list) else [value])]
+        return [ref["tensors_sha256"] for ref in refs]
 
     @property
     def sha256(self) -> str:
@@ -63,6 +72,8 @@ def pack(about: Mapping[str, Any], content: Any) -> Parcel:
             arrays[one.name] = value
         elif isinstance(value, ModelRef):
             models[one.name] = asdict(value)
+        elif isinstance(value, list) and value and isinstance(value[0], ModelRef):
+            models[one.name] = [asdict(ref) for ref in value]
         else:
             plain[one.name] = value
     values = json.loads(json.dumps({"plain": plain, "models": models}))

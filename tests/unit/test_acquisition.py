@@ -10,7 +10,7 @@ import pytest
 from bayes_opt.acquisition import ExpectedImprovement, UpperConfidenceBound
 
 from agd.nets.gp import GaussianProcess
-from agd.plugins.samplers.acquisition import Acquisition, Improvement, UpperBound
+from agd.plugins.samplers.acquisition import Acquisition, Improvement, UpperBound, feasibility, feasible_share
 from agd.plugins.samplers.gaussian_process import Ei, EiOptions, Ucb, UcbOptions
 from agd.types import Floats, History
 
@@ -34,6 +34,22 @@ def test_improvement_is_the_mean_of_what_lies_above_the_best() -> None:
     drawn = 1.5 + 2.0 * np.random.default_rng(0).standard_normal(1_000_000)
     expected = np.maximum(drawn - 1.25, 0.0).mean()
     assert BOTH[1].value(np.array([1.5]), np.array([2.0])) == pytest.approx(expected, rel=5e-3)
+
+
+def test_feasibility_is_the_share_of_a_normal_deviate_within_the_bounds() -> None:
+    drawn = 1.5 + 2.0 * np.random.default_rng(0).standard_normal(1_000_000)
+    mean, sd = np.array([1.5]), np.array([2.0])
+    for low, high in ((0.0, None), (None, 2.0), (0.0, 2.0)):
+        within = (drawn >= (-np.inf if low is None else low)) & (drawn <= (np.inf if high is None else high))
+        assert feasibility(mean, sd, low, high) == pytest.approx(within.mean(), abs=2e-3)
+    assert feasibility(np.array([1.0, 3.0]), np.zeros(2), 2.0, None).tolist() == [0.0, 1.0]
+
+
+def test_what_does_not_hold_is_worth_the_worst_and_never_more() -> None:
+    acquired, certain, never = np.array([-3.0, 1.0, 5.0]), np.ones(3), np.zeros(3)
+    assert feasible_share(acquired, certain, -2.0).tolist() == acquired.tolist()
+    assert feasible_share(acquired, never, -2.0).tolist() == [-3.0, -2.0, -2.0]
+    assert feasible_share(acquired, np.full(3, 0.5), 1.0).tolist() == [-3.0, 1.0, 3.0]
 
 
 def test_the_height_rises_with_the_value() -> None:

@@ -8,9 +8,9 @@ import pytest
 from agd.chem.identity import identify
 from agd.nets.surrogates import Surrogate
 from agd.plugins.samplers.retrieval import GeneratorPool, GeneratorPoolOptions, Retrieval, RetrievalOptions
-from agd.plugins.samplers.weighing import Cap, WeighingOptions, Weights, weigh
+from agd.plugins.samplers.weighing import Cap, Known, WeighingOptions, Weights, weigh
 from agd.testing.samplers import compositions, history, without_latents
-from agd.types import Floats, Proposals
+from agd.types import Floats, Proposals, Sought
 
 PAST = replace(without_latents(history(30)), candidates=compositions(420))
 
@@ -60,7 +60,7 @@ def test_thompson_is_more_various_than_the_best_mean() -> None:
 
     def kinds(acquisition: str) -> int:
         options = WeighingOptions.model_validate({"surrogate": "gaussian_process", "acquisition": acquisition})
-        weights = weigh(objectives, 100, lambda: (known, asked), options, 20, seed=1)
+        weights = weigh(Known(objectives), 100, lambda: (known, asked), options, 20, seed=1)
         return len({row < 50 for row in weights.batch(20, []).rows})
 
     assert (kinds("mean"), kinds("thompson")) == (1, 2)
@@ -82,3 +82,41 @@ def test_a_generation_is_weighed_as_any_pool() -> None:
     other = GeneratorPool(GeneratorPoolOptions()).suggest(PAST, 5, seed=1)
     np.testing.assert_array_equal(one.counts, other.counts)
     assert (GeneratorPoolOptions.pool_is_generated, RetrievalOptions.pool_is_generated) == (True, False)
+
+
+@pytest.mark.parametrize("acquisition", ["ucb", "ei", "mean", "lower_bound", "thompson"])
+def test_what_probably_fails_another_target_is_left(acquisition: str) -> None:
+    """Of two kinds the better one in the first property fails the second: none of it is chosen."""
+    rng = np.random.default_rng(0)
+    known = rng.uniform(-1.0, 1.0, (200, 2)).astype(np.float32)
+    other = np.where(known[:, 0] > 0.0, 1.0, -1.0)
+    other[::5] = np.nan
+    asked = rng.uniform(-1.0, 1.0, (300, 2)).astype(np.float32)
+    options = WeighingOptions.model_validate({"acquisition": acquisition})
+    objectives = known[:, 0].astype(np.float64)
+    sought = [Sought(objectives, 0.5, None), Sought(other, None, -0.5)]
+
+    def chosen(*further: Sought) -> tuple[Weights, list[int]]:
+        weights = weigh(Known(objectives, further), 300, lambda: (known, asked), options, 10, seed=1)
+        return weights, list(weights.batch(10, []).rows)
+
+    alone, rows = chosen()
+    assert (asked[rows, 0] > 0.3).all()
+    assert alone.expected == {}
+    weights, rows = chosen(*sought)
+    assert (asked[rows, 0] < 0.1).all()
+    assert weights.expected.keys() == {2}
+    assert np.corrcoef(weights.expected[2].values, asked[:, 0])[0, 1] > 0.8
+
+
+def test_of_a_window_the_property_is_expected_and_the_choice_is_as_before() -> None:
+    rng = np.random.default_rng(0)
+    known, asked = (rng.uniform(-1.0, 1.0, (n, 2)).astype(np.float32) for n in (200, 100))
+    values = known[:, 0].astype(np.float64)
+    objectives = -np.abs(values)
+    window = Known(objectives, [Sought(values, -0.1, 0.1)])
+    first, second = (
+        weigh(one, 100, lambda: (known, asked), WeighingOptions(), 10, seed=1) for one in (Known(objectives), window)
+    )
+    np.testing.assert_array_equal(first.acquisition, second.acquisition)
+    assert np.corrcoef(second.expected[1].values, asked[:, 0])[0, 1] > 0.9

@@ -93,6 +93,23 @@ class Improvement:
         return np.maximum(z, _NEAR), np.minimum(z, _NEAR), z > _NEAR
 
 
+def feasibility(mean: Floats, sd: Floats, low: float | None, high: float | None) -> Floats:
+    """The probability `[k]` that a property lies within bounds (Gardner et al., ICML 2014, section 3)."""
+    sd = np.maximum(sd, np.finfo(np.float64).tiny)
+    below = 0.0 if low is None else ndtr((low - mean) / sd)
+    return np.asarray((1.0 if high is None else ndtr((high - mean) / sd)) - below)
+
+
+def feasible_share(acquired: Floats, probability: Floats, worst: float) -> Floats:
+    """What is left of an acquisition `[..., k]` in the objective's unit where it counts only if all else holds.
+
+    What does not hold is worth the `worst` objective, as in BoTorch's `ConstrainedMCObjective` (Balandat et al., arXiv
+    1910.06403); a product as it stands would reward what is unlikely where the acquisition is negative.
+    """
+    above = acquired - worst
+    return np.asarray(worst + np.maximum(above, 0.0) * probability + np.minimum(above, 0.0))
+
+
 def _density(z: Floats) -> Floats:
     """phi(z) of the normal distribution."""
     return np.exp(-0.5 * z**2 - _LOG_ROOT_2_PI)

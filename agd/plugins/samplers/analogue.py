@@ -100,11 +100,11 @@ class Analogue:
                 break
         if not len(made.counts):
             raise ExhaustedError("no child of a known composition is new and let through by the filter")
-        known, objectives = labelled(history)
+        counts, known = labelled(history)
         weights = weigh(
-            objectives,
+            known,
             len(made.counts),
-            lambda: (described(known), described(made.counts)),
+            lambda: (described(counts), described(made.counts)),
             self.options,
             n,
             seed=seed,
@@ -139,11 +139,14 @@ class _Stock:
 
     @classmethod
     def of(cls, history: History, options: AnalogueOptions) -> Self:
-        """From the labels of a history; where there is none, every composition is as good as another."""
+        """From the labels of a history; where there is none, every composition is as good as another.
+
+        What is known to fail a further target comes after all the others (Deb, doi 10.1016/S0045-7825(99)00389-8).
+        """
         assert history.counts is not None  # noqa: S101  as the caller has made sure
-        counts, objectives = labelled(history)
-        if len(objectives):
-            counts = counts[np.argsort(-objectives, kind="stable")]
+        counts, labels = labelled(history)
+        if len(counts):
+            counts = counts[np.lexsort((-labels.objectives, labels.fails()))]
         else:
             counts = history.counts[history.counts.any(axis=1)]
         counts = distinct(counts)[0]

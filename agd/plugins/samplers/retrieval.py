@@ -60,9 +60,9 @@ class Retrieval:
         is_open = unseen(listed.counts, history)
         is_open[is_open] = admitted(listed.counts[is_open], history)
         rows = np.flatnonzero(is_open)
-        known, objectives = labelled(history)
+        counts, known = labelled(history)
         weights = weigh(
-            objectives, len(rows), lambda: (described(known), listed.features[rows]), self.options, n, seed=seed
+            known, len(rows), lambda: (described(counts), listed.features[rows]), self.options, n, seed=seed
         )
         candidates = listed.counts[rows]
         batch = weights.batch(n, caps_on_systems(candidates, history, self.options))

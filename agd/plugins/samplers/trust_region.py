@@ -11,7 +11,7 @@ from agd.chem.analogues import keys_of
 from agd.chem.formula import parse_formulas
 from agd.plugins.samplers.box import Box, are_apart
 from agd.plugins.samplers.uniform import Uniform, UniformOptions, checked_box
-from agd.plugins.samplers.weighing import Batch, Cap, WeighingOptions, caps_on_systems, described, weigh
+from agd.plugins.samplers.weighing import Batch, Cap, Known, WeighingOptions, caps_on_systems, described, weigh
 from agd.protocols import Options, Space
 from agd.types import Counts, Floats, History, Proposals
 
@@ -95,7 +95,7 @@ class TrustRegion:
                 return history.latents[known], made.points
             return described(history.counts[known]), described(made.counts)
 
-        weights = weigh(history.objectives[known], len(made.points), features, self.options, n, seed=seed)
+        weights = weigh(Known(history.objectives[known]), len(made.points), features, self.options, n, seed=seed)
 
         def chosen(n_of_centre: int) -> Batch:
             caps = [] if made.counts is None else caps_on_systems(made.counts, history, self.options)

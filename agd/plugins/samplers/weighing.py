@@ -1,8 +1,8 @@
 """What samplers of compositions share: a surrogate on descriptors, an acquisition, and batches spread over systems."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import Literal, TypeAlias
 
@@ -14,9 +14,9 @@ from agd.chem.analogues import keys_of
 from agd.chem.descriptors import magpie
 from agd.chem.identity import reduce_counts
 from agd.nets.surrogates import Surrogate
-from agd.plugins.samplers.acquisition import Improvement
+from agd.plugins.samplers.acquisition import Improvement, feasibility, feasible_share
 from agd.protocols import Options
-from agd.types import Counts, Floats, History, Parent, Proposals
+from agd.types import Counts, Floats, History, Parent, Prediction, Proposals, Sought
 
 _FEW_LABELS = 2
 """A surrogate learns from so many at least."""
@@ -54,13 +54,14 @@ class Weights:
     """Posterior mean and deviation, both `[m]`, of candidates; NaN where nothing is learned.
 
     `acquisition` is `[k, m]`: a row for each suggestion of a batch in turn, NaN the last; `order` `[m]` is that among
-    equals.
+    equals. `expected` is what is believed of properties, as in Proposals.
     """
 
     mean: Floats
     sd: Floats
     acquisition: Floats
     order: NDArray[np.intp]
+    expected: Mapping[int, Prediction] = field(default_factory=dict)
 
     def batch(self, n: int, caps: Sequence["Cap"]) -> "Batch":
         """The best of one row of the acquisition after the other that the caps let in, at most `n`."""
@@ -77,7 +78,10 @@ class Weights:
             for cap in caps:
                 cap.take(best)
         values = [self.acquisition[pick % len(rankings), i] for pick, i in enumerate(rows)]
-        return Batch(rows, self.mean[rows], self.sd[rows], np.array(values, np.float64))
+        expected = {
+            number: Prediction(one.values[rows], one.uncertainties[rows]) for number, one in self.expected.items()
+        }
+        return Batch(rows, self.mean[rows], self.sd[rows], np.array(values, np.float64), expected)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,6 +92,7 @@ class Batch:
     mean: Floats
     sd: Floats
     acquisition: Floats
+    expected: Mapping[int, Prediction] = field(default_factory=dict)
 
     def proposals(self, candidates: Counts, parents: Sequence[Sequence[Parent]] = ()) -> Proposals:
         """Them among the candidates `[m, 103]`."""
@@ -97,6 +102,7 @@ class Batch:
             acquisition=self.acquisition,
             counts=candidates[self.rows],
             parents=parents,
+            expected=self.expected,
         )
 
 
@@ -134,29 +140,73 @@ def _systems_of(counts: Counts) -> list[int]:
     return systems
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Known:
+    """What labels say of compositions: their objectives `[k]`, and the sought properties of the same."""
+
+    objectives: Floats
+    sought: Sequence[Sought] = ()
+
+    @property
+    def further(self) -> Mapping[int, Sought]:
+        """The properties besides the first, by their number, of which enough is known to learn from."""
+        numbered = enumerate(self.sought[1:], start=2)
+        return {number: one for number, one in numbered if np.isfinite(one.values).sum() >= _FEW_LABELS}
+
+    def fails(self) -> NDArray[np.bool_]:
+        """Which rows `[k]` are known not to meet the target of a further property."""
+        is_failed = np.zeros(len(self.objectives), np.bool_)
+        for one in self.sought[1:]:
+            is_failed |= ~np.isnan(one.values) & ~one.holds()
+        return is_failed
+
+    def best(self) -> float:
+        """The highest objective of what meets all further targets; where nothing does, the lowest of all."""
+        is_feasible = np.ones(len(self.objectives), np.bool_)
+        for one in self.sought[1:]:
+            is_feasible &= one.holds()
+        return float(self.objectives[is_feasible].max() if is_feasible.any() else self.objectives.min())
+
+
 def weigh(
-    objectives: Floats, n_candidates: int, features: Features, options: WeighingOptions, n: int, *, seed: int
+    known: Known, n_candidates: int, features: Features, options: WeighingOptions, n: int, *, seed: int
 ) -> Weights:
-    """Weigh candidates for a batch of `n`, by the objectives `[k]` of what is known."""
+    """Weigh candidates for a batch of `n`, by what is known.
+
+    Of a further property its surrogate says how probably it holds; the acquisition of the first counts by the product.
+    """
+    objectives = known.objectives
     order = np.random.default_rng(seed).permutation(n_candidates)
     if options.acquisition == "random" or len(objectives) < _FEW_LABELS or not n_candidates:
         unknown = np.full(n_candidates, np.nan)
         return Weights(unknown, unknown, unknown[None], order)
-    from agd.nets.surrogates import believe
+    from agd.nets.surrogates import Belief, believe
 
-    known, candidates = features()
-    belief = believe(
-        options.surrogate,
-        known,
-        objectives,
-        candidates,
-        seed=int(np.random.SeedSequence(seed).generate_state(1)[0]),
-        n_draws=n if options.acquisition == "thompson" else 0,
-    )
-    if options.acquisition == "thompson":
-        return Weights(belief.mean, belief.sd, belief.draws, order)
-    acquired = _acquired(options, belief.mean, belief.sd, float(objectives.max()))
-    return Weights(belief.mean, belief.sd, acquired[None], order)
+    described_known, candidates = features()
+    own_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
+
+    def believed(values: Floats, n_draws: int = 0) -> Belief:
+        is_told = ~np.isnan(values)
+        told = described_known if is_told.all() else described_known[is_told]
+        return believe(options.surrogate, told, values[is_told], candidates, seed=own_seed, n_draws=n_draws)
+
+    belief = believed(objectives, n if options.acquisition == "thompson" else 0)
+    acquired = belief.draws
+    if options.acquisition != "thompson":
+        acquired = _acquired(options, belief.mean, belief.sd, known.best())[None]
+    expected: dict[int, Prediction] = {}
+    probability = np.ones(n_candidates)
+    for number, one in known.further.items():
+        further = believed(one.values)
+        probability *= feasibility(further.mean, further.sd, one.low, one.high)
+        expected[number] = Prediction(further.mean, further.sd)
+    if known.sought and known.sought[0].is_window:
+        first = believed(known.sought[0].values)
+        expected[1] = Prediction(first.mean, first.sd)
+    if known.further:
+        worst = 0.0 if options.acquisition == "ei" else float(objectives.min())
+        acquired = feasible_share(acquired, probability, worst)
+    return Weights(belief.mean, belief.sd, acquired, order, expected)
 
 
 def _acquired(options: WeighingOptions, mean: Floats, sd: Floats, best: float) -> Floats:
@@ -166,12 +216,13 @@ def _acquired(options: WeighingOptions, mean: Floats, sd: Floats, best: float) -
     return mean + kappas.get(options.acquisition, 0.0) * sd
 
 
-def labelled(history: History) -> tuple[Counts, Floats]:
-    """The compositions `[n, 103]` of the history that have a label, and their objectives `[n]`."""
+def labelled(history: History) -> tuple[Counts, Known]:
+    """The compositions `[n, 103]` of the history that have a label, and what is known of them."""
     if history.counts is None:
-        return np.zeros((0, 103), np.int32), np.zeros(0)
+        return np.zeros((0, 103), np.int32), Known(np.zeros(0))
     is_known = ~np.isnan(history.objectives) & history.counts.any(axis=1)
-    return history.counts[is_known], history.objectives[is_known]
+    known = Known(history.objectives[is_known], [one.of(is_known) for one in history.sought])
+    return history.counts[is_known], known
 
 
 def described(counts: Counts) -> NDArray[np.float32]:

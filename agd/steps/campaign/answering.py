@@ -7,30 +7,36 @@ import numpy as np
 
 from agd.accounting import ASKED, LABELLED, end_of_search
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import amendments, campaigns
+from agd.db.record import amendments, campaigns, properties
 from agd.errors import StepError, is_transient
 from agd.plausible import Range, plausible_range
 from agd.protocols import Oracle, Progress
 from agd.steps.campaign.answers import answers_of
 from agd.steps.campaign.campaigns import Campaign, CampaignStep
 from agd.steps.data.compositions import counts_of
-from agd.types import Floats
+from agd.types import Counts, Floats
 from agd.work.shelf import ModelRef, Shelf
 from agd.work.work import Work
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Asked:
-    """The compositions without an answer, in one order for every writer: two campaigns never wait in a circle."""
+    """The questions without an answer: each a composition and the position of a property.
 
-    oracle: ModelRef | None
+    They are in one order for every writer: two campaigns never wait in a circle. `oracles` are the models that are
+    asked, each for the position in `answers` at its place.
+    """
+
+    oracles: list[ModelRef]
+    answers: list[int]
+    positions: list[int]
     composition_ids: list[int]
     formulas: list[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answered:
-    """Values `[n]` and uncertainties `[n]` of what was asked, in its order; why some have none, by position."""
+    """Values `[n]` and uncertainties `[n]` of what was asked, in its order; why some have none, by their place."""
 
     values: Floats
     uncertainties: Floats
@@ -45,24 +51,46 @@ class Nothing:
 
 def _read_asked(tx: Transaction, step: CampaignStep) -> Asked:
     campaign = step.campaign
-    answers = answers_of(campaign)
-    asked = _charged(campaign, campaigns.suggestions_of(tx, campaign.id, step.number))
-    answered = answers.held(tx, campaign, [row.composition_id for row in asked])
-    unanswered = {row.composition_id: row.reduced_formula for row in asked if row.composition_id not in answered}
-    ids = sorted(unanswered)
-    return Asked(answers.model(tx, campaign), ids, [unanswered[i] for i in ids])
+    charged = _charged(campaign, campaigns.suggestions_of(tx, campaign.id, step.number))
+    asked = Asked([], [], [], [], [])
+    for goal in campaign.spec.goals:
+        answers = answers_of(goal)
+        oracle = answers.model(tx, campaign, goal)
+        if oracle is None:
+            continue
+        answered = answers.held(tx, campaign, goal, [row.composition_id for row in charged])
+        unanswered = {row.composition_id: row.reduced_formula for row in charged if row.composition_id not in answered}
+        asked.oracles.append(oracle)
+        asked.answers.append(goal.position)
+        for i in sorted(unanswered):
+            asked.positions.append(goal.position)
+            asked.composition_ids.append(i)
+            asked.formulas.append(unanswered[i])
+    return asked
 
 
 def _ask(shelf: Shelf, step: CampaignStep, asked: Asked, _progress: Progress) -> Answered:
-    """Ask the oracle; where it fails for some of a batch, those have no answer and the rest have theirs.
+    """Ask the oracle of each property; where one fails for some of a batch, those have no answer and the rest do.
 
     Raises:
-        Exception: what the oracle raised, where it may pass or concerns every one of several compositions.
+        Exception: what an oracle raised, where it may pass or concerns every one of several compositions.
     """
-    if asked.oracle is None or not asked.formulas:
-        return Answered(np.zeros(0), np.zeros(0), [], [])
-    oracle: Oracle = shelf.load(asked.oracle)
-    counts = counts_of(asked.formulas)
+    n = len(asked.formulas)
+    values, uncertainties = np.full(n, np.nan), np.full(n, np.nan)
+    failures: dict[int, str] = {}
+    for ref, position in zip(asked.oracles, asked.answers, strict=True):
+        rows = [i for i in range(n) if asked.positions[i] == position]
+        if rows:
+            oracle: Oracle = shelf.load(ref)
+            counts = counts_of([asked.formulas[i] for i in rows])
+            range_ = plausible_range(step.campaign.spec.targets[position - 1].property)
+            values[rows], uncertainties[rows], silent = _answers(oracle, counts, range_)
+            failures |= {rows[i]: why for i, why in silent.items()}
+    return Answered(values, uncertainties, list(failures), list(failures.values()))
+
+
+def _answers(oracle: Oracle, counts: Counts, range_: Range) -> tuple[Floats, Floats, dict[int, str]]:
+    """Values `[n]` and uncertainties `[n]`, and by their place why some have none."""
     n = len(counts)
     failures: dict[int, str] = {}
     try:
@@ -83,51 +111,35 @@ def _ask(shelf: Shelf, step: CampaignStep, asked: Asked, _progress: Progress) ->
                 values[i], uncertainties[i] = one.values[0], one.uncertainties[0]
         if n > 1 and len(failures) == n:
             raise
-    range_ = plausible_range(step.campaign.spec.target.property)
     is_answer = range_.holds(values) & Range(0.0, range_.width).holds(uncertainties)
     for i in np.flatnonzero(~is_answer).tolist():
         failures.setdefault(i, f"the oracle answered {values[i]} +- {uncertainties[i]}")
-    return Answered(values, uncertainties, list(failures), list(failures.values()))
+    return values, uncertainties, failures
 
 
 def _write_labels(tx: Transaction, step: CampaignStep, activity_id: int, asked: Asked, answers: Answered) -> None:
-    """Store the answers, and point every suggestion to the label it uses.
+    """Store the answers, and point every suggestion to the labels it uses; without one of them, it has no answer.
 
     In the published mode the oracle answers for initial rows too, and a duplicate is charged for the label it has.
     """
     campaign, number = step.campaign, step.number
     is_published = campaign.spec.mode == "paper"
-    oracle_id = campaigns.models_of(tx, campaign.id).get("oracle")
     silent = {asked.composition_ids[i]: why for i, why in zip(answers.failed_positions, answers.failures, strict=True)}
     rows = campaigns.suggestions_of(tx, campaign.id, number)
     charged = _charged(campaign, rows)
-    fresh = [
-        {
-            "composition_id": composition_id,
-            "property": campaign.spec.target.property,
-            "value": value,
-            "uncertainty": uncertainty,
-            "model_version_id": oracle_id,
-            "activity_id": activity_id,
-        }
-        for composition_id, value, uncertainty in zip(
-            asked.composition_ids, answers.values.tolist(), answers.uncertainties.tolist(), strict=False
-        )
-        if composition_id not in silent
-    ]
-    if fresh:
-        campaigns.store_oracle_labels(tx, fresh)
-    answered = answers_of(campaign).held(tx, campaign, [row.composition_id for row in charged])
-    unanswered = {row.composition_id for row in charged} - answered.keys() - silent.keys()
-    if unanswered and campaign.spec.oracle.answerer.is_awaited:
+    _store_answers(tx, campaign, activity_id, asked, answers)
+    ids = [row.composition_id for row in charged]
+    held = {goal.position: answers_of(goal).held(tx, campaign, goal, ids) for goal in campaign.spec.goals}
+    if campaign.spec.oracle.answerer.is_awaited and set(ids) - held[1].keys() - silent.keys():
         raise StepError(f"a label was retracted meanwhile: see `agd ask {campaign.name}`")
+    is_answered = set(ids).intersection(*(of_one.keys() for of_one in held.values())) - silent.keys()
     labels = {} if is_published else campaigns.initial_labels(tx, campaign.id)
     labels |= {
         composition: label_id
         for composition, label_id in campaigns.decoded_before(tx, campaign.id, number).items()
         if label_id is not None
     }
-    labels |= answered
+    labels |= {composition: label_id for composition, label_id in held[1].items() if composition in is_answered}
     for row in charged:
         if row.composition_id in silent:
             campaigns.give_up(tx, activity_id, row.id, silent[row.composition_id])
@@ -136,6 +148,34 @@ def _write_labels(tx: Transaction, step: CampaignStep, activity_id: int, asked: 
     ]
     if attached:
         campaigns.attach_labels(tx, activity_id, attached)
+    further = [
+        (row.id, position, of_one[row.composition_id], row.composition_id)
+        for position, of_one in held.items()
+        for row in charged
+        if position > 1 and row.composition_id in is_answered
+    ]
+    properties.store_labels(tx, activity_id, further)
+
+
+def _store_answers(tx: Transaction, campaign: Campaign, activity_id: int, asked: Asked, answers: Answered) -> None:
+    """Store what the models answered as labels."""
+    oracle_ids = campaigns.models_of(tx, campaign.id)
+    failed = set(answers.failed_positions)
+    fresh = [
+        {
+            "composition_id": asked.composition_ids[i],
+            "property": goal.target.property,
+            "value": float(answers.values[i]),
+            "uncertainty": float(answers.uncertainties[i]),
+            "model_version_id": oracle_ids[goal.role],
+            "activity_id": activity_id,
+        }
+        for goal in campaign.spec.goals
+        for i, position in enumerate(asked.positions)
+        if position == goal.position and i not in failed
+    ]
+    if fresh:
+        campaigns.store_oracle_labels(tx, fresh)
 
 
 def _close(tx: Transaction, step: CampaignStep, _activity_id: int, _inputs: Nothing, _outputs: Nothing) -> None:
@@ -161,7 +201,7 @@ def _one_line(error: BaseException) -> str:
 
 def asks_a_model(step: CampaignStep) -> bool:
     """Whether labels are computed, not only looked up."""
-    return step.campaign.spec.oracle.answerer.is_model
+    return any(goal.oracle.answerer.is_model for goal in step.campaign.spec.goals)
 
 
 LABEL = Work(Asked, Answered, _read_asked, _ask, _write_labels)

@@ -1,5 +1,6 @@
 """The kinds of jobs there are: one row for each, which everybody asks who wants to know something of a kind."""
 
+from agd.spec import MAX_PROPERTIES, numbered
 from agd.steps.campaign.answering import LABEL, RECORD, asks_a_model
 from agd.steps.campaign.campaigns import CampaignStep
 from agd.steps.campaign.searching import DECODE, ENCODE, SUGGEST
@@ -12,7 +13,9 @@ def _always(_step: CampaignStep) -> bool:
     return True
 
 
-TRAININGS = {role: Kind(training_of(role), "train", TRAIN, takes_long=_always) for role in ("autoencoder", "oracle")}
+_ROLES = ("autoencoder", *(numbered("oracle", position) for position in range(1, MAX_PROPERTIES + 1)))
+
+TRAININGS = {role: Kind(training_of(role), "train", TRAIN, takes_long=_always) for role in _ROLES}
 """What a campaign needs before all else, by the role of the model; they may be done side by side."""
 
 ENCODING = Kind("encode", "search", ENCODE)

@@ -22,7 +22,7 @@ from agd.steps.campaign.kinds import STEPS
 from agd.steps.campaign.stepping import finish, work_of
 from agd.work import spool
 from agd.work.leases import heartbeat, kept_error
-from agd.work.shelf import ModelRef, Shelf
+from agd.work.shelf import Shelf
 from agd.work.work import Work
 from agd.work.workspace import Workspace
 from agd.writing import check_folder
@@ -82,8 +82,8 @@ def prepare(workspace: Workspace, campaign: Campaign, step: Step, folder: Path, 
             "agd_version": agd.__version__,
         }
         parcel = spool.pack(about, inputs)
-        for ref in parcel.values["models"].values():
-            _bring_model(ModelRef(**ref).tensors_sha256, workspace.artifacts, folder / MODELS, is_linked=True)
+        for sha256 in parcel.model_files():
+            _bring_model(sha256, workspace.artifacts, folder / MODELS, is_linked=True)
         folder.mkdir(parents=True, exist_ok=True)
         spool.write(folder / JOB, parcel)
     with workspace.database.transaction() as tx:

@@ -13,16 +13,27 @@ from agd import registry
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import activities, campaigns, datasets, generations, known_datasets, models
+from agd.db.record import activities, campaigns, datasets, generations, known_datasets, models, properties
 from agd.db.record.models import Part
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
 from agd.protocols import CandidateOptions
 from agd.seeds import derive_seed
-from agd.spec import AutoencoderSpec, CampaignSpec, ResolvedSpec, control, controls, differences, hash_of, with_options
+from agd.spec import (
+    AutoencoderSpec,
+    CampaignSpec,
+    Goal,
+    ResolvedSpec,
+    control,
+    controls,
+    differences,
+    hash_of,
+    with_options,
+)
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
 from agd.steps.campaign.extending import keep_up
 from agd.steps.data.tabular import read_formulas
 from agd.steps.models import training_sets
+from agd.target import Target
 from agd.views import RunPlan
 from agd.work.leases import recorded
 from agd.work.workspace import Workspace
@@ -112,6 +123,7 @@ def _open_control(workspace: Workspace, of: AnyRow, kind: str) -> Campaign:
             campaign_id = campaigns.store(tx, values)
             if campaign_id is None:
                 raise BusyError(f"another process has just opened campaign {name!r}: run the command again")
+            _store_targets(tx, campaign_id, CampaignSpec.model_validate_json(json.dumps(content)), activity_id)
             for role, training_set_id in sets.items():
                 campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
             known_datasets.store(tx, campaign_id, list(known), activity_id)
@@ -157,7 +169,8 @@ def _changes(there: AnyRow, resolved: ResolvedSpec) -> list[str]:
 
 def _files(content: Mapping[str, Any]) -> list[Any]:
     """The files that a resolved specification names, by their hashes."""
-    return [content["initial"]["file"], *content["oracle"]["exclude"]]
+    further = content.get("oracles", {}).values()
+    return [content["initial"]["file"], *content["oracle"]["exclude"], *(one["exclude"] for one in further)]
 
 
 def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
@@ -170,7 +183,7 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
     return RunPlan(
         campaign=spec.name,
         mode=spec.mode,
-        target=str(spec.target),
+        target=spec.sought(),
         is_open_already=there is not None,
         is_unchanged=there is None or not _changes(there, resolved),
         dataset=spec.data.dataset,
@@ -184,6 +197,10 @@ def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
         pool=None if sets.pool is None else sets.pool.name,
         oracle_calls_left=(spec.budget.oracle_calls if there is None else there.oracle_calls) - spent,
         spec_sha256=resolved.sha256,
+        further_oracles={
+            goal.target.property: f"{goal.oracle.kind}, {sets.n(goal.role):,} rows of {goal.dataset}"
+            for goal in spec.goals[1:]
+        },
     )
 
 
@@ -219,6 +236,7 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
     )
     if campaign_id is None:
         return False
+    _store_targets(tx, campaign_id, spec, activity_id)
     for role, part in sets.parts.items():
         training_set_id = models.store_parts(tx, [part], activity_id)
         campaigns.store_set(tx, campaign_id, role, training_set_id, activity_id)
@@ -230,48 +248,68 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
 
 def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     spec = resolved.spec
-    _check_target(tx, resolved)
-    dataset = _dataset(tx, resolved, "data.dataset", spec.data.dataset)
+    _check_targets(tx, resolved)
+    dataset = _dataset(tx, resolved, ("data", "dataset"), spec.data.dataset)
     corpus_name = spec.corpus()
-    corpus = None if corpus_name is None else _dataset(tx, resolved, "autoencoder.corpus", corpus_name)
-    known = [_dataset(tx, resolved, "data.known", name) for name in spec.known()]
-    has_dataset = spec.oracle.answerer.has_dataset
-    oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if has_dataset else None
+    corpus = None if corpus_name is None else _dataset(tx, resolved, ("autoencoder", "corpus"), corpus_name)
+    known = [_dataset(tx, resolved, ("data", "known"), name) for name in spec.known()]
     pool = None if spec.sampler.pool is None else _pool(tx, resolved, spec.sampler.pool)
-    for key, row in (("data.dataset", dataset), ("oracle.dataset", oracle_dataset)):
-        if row is not None and row.property != spec.target.property:
-            held = f"values of {row.property}" if row.property else "formulas alone"
-            place = resolved.place(*key.split("."))
-            raise SpecError(f"{place}: dataset {row.name!r} holds {held}, the target is {spec.target}")
-    rows = {row.id: datasets.rows_of(tx, row.id) for row in (dataset, oracle_dataset, corpus) if row is not None}
+    answering = [
+        (goal, _dataset(tx, resolved, (*goal.section, "dataset"), goal.dataset))
+        for goal in spec.goals
+        if goal.oracle.answerer.has_dataset
+    ]
+    _check_holds(resolved, ("data", "dataset"), dataset, spec.target)
+    for goal, row in answering:
+        _check_holds(resolved, (*goal.section, "dataset"), row, goal.target)
+    used = (dataset, *(row for _, row in answering), *([] if corpus is None else [corpus]))
+    rows = {row.id: datasets.rows_of(tx, row.id) for row in used}
     labelled = {key: [row for row in all_rows if row.label_id is not None] for key, all_rows in rows.items()}
-    parts = {"initial": training_sets.part(dataset, _initial_rows(resolved, dataset, labelled[dataset.id]))}
-    if oracle_dataset is not None:
-        parts["oracle"] = _oracle_part(resolved, oracle_dataset, labelled[oracle_dataset.id], parts["initial"])
+    initial = training_sets.part(dataset, _initial_rows(resolved, dataset, labelled[dataset.id]))
+    parts = {"initial": initial}
+    for goal, row in answering:
+        parts[goal.role] = _oracle_part(resolved, goal, row, labelled[row.id], initial)
+        if goal.position > 1 and (told := _among(labelled[row.id], initial)):
+            parts[goal.initial_role] = training_sets.part(row, told)
     if corpus is not None and spec.autoencoder is not None:
         parts["autoencoder"] = _corpus_part(resolved, spec.autoencoder, corpus, rows[corpus.id])
     return _Sets(parts, pool, known)
 
 
-def _check_target(tx: Transaction, resolved: ResolvedSpec) -> None:
-    target = resolved.spec.target
-    known = datasets.property_of(tx, target.property)
-    if known is None:
-        hint = registry.suggestion(target.property, datasets.property_names(tx))
-        raise SpecError(f"{resolved.place('target')}: no property {target.property!r}{hint}")
-    if known.unit != target.unit:
-        raise SpecError(f"{resolved.place('target')}: {target.property} is kept in {known.unit}, not in {target.unit}")
+def _store_targets(tx: Transaction, campaign_id: int, spec: CampaignSpec, activity_id: int) -> None:
+    """Store the targets that the campaign's row has no place for."""
+    further = [goal for goal in spec.goals if goal.position > 1]
+    rows = [(goal.position, goal.target.property, goal.target.low, goal.target.high) for goal in further]
+    properties.store_targets(tx, campaign_id, rows, activity_id)
 
 
-def _dataset(tx: Transaction, resolved: ResolvedSpec, key: str, name: str) -> AnyRow:
+def _check_targets(tx: Transaction, resolved: ResolvedSpec) -> None:
+    for target in resolved.spec.targets:
+        known = datasets.property_of(tx, target.property)
+        if known is None:
+            hint = registry.suggestion(target.property, datasets.property_names(tx))
+            raise SpecError(f"{resolved.place('target')}: no property {target.property!r}{hint}")
+        if known.unit != target.unit:
+            raise SpecError(
+                f"{resolved.place('target')}: {target.property} is kept in {known.unit}, not in {target.unit}"
+            )
+
+
+def _check_holds(resolved: ResolvedSpec, key: Sequence[str], dataset: AnyRow, target: Target) -> None:
+    if dataset.property != target.property:
+        held = f"values of {dataset.property}" if dataset.property else "formulas alone"
+        raise SpecError(f"{resolved.place(*key)}: dataset {dataset.name!r} holds {held}, the target is {target}")
+
+
+def _dataset(tx: Transaction, resolved: ResolvedSpec, key: Sequence[str], name: str) -> AnyRow:
     try:
         return training_sets.find_dataset(tx, name)
     except NotFoundError as error:
-        raise NotFoundError(f"{resolved.place(*key.split('.'))}: {error}") from error
+        raise NotFoundError(f"{resolved.place(*key)}: {error}") from error
 
 
 def _pool(tx: Transaction, resolved: ResolvedSpec, name: str) -> AnyRow:
-    pool, sampler = _dataset(tx, resolved, "sampler.pool", name), resolved.spec.sampler
+    pool, sampler = _dataset(tx, resolved, ("sampler", "pool"), name), resolved.spec.sampler
     options = sampler.options()
     if isinstance(options, CandidateOptions) and options.pool_is_generated and not generations.overview(tx, pool.name):
         raise SpecError(
@@ -306,15 +344,21 @@ def _initial_rows(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow
     return chosen
 
 
-def _oracle_part(resolved: ResolvedSpec, dataset: AnyRow, rows: Sequence[AnyRow], initial: Part) -> Part:
-    rule = resolved.spec.oracle
+def _among(rows: Sequence[AnyRow], initial: Part) -> list[AnyRow]:
+    """The rows whose compositions the campaign starts from."""
+    started = {member.composition_id for member in initial.members}
+    return [row for row in rows if row.composition_id in started]
+
+
+def _oracle_part(resolved: ResolvedSpec, goal: Goal, dataset: AnyRow, rows: Sequence[AnyRow], initial: Part) -> Part:
+    rule = goal.oracle
     learns = rule.answerer.is_model
     excluded = {member.reduced_formula for member in initial.members} if learns and rule.exclude_initial else set()
     for file in rule.exclude:
         excluded |= _formulas_of(resolved.folder / file, rule.formula_column).keys()
     left = [row for row in rows if row.reduced_formula not in excluded]
     if not left:
-        raise SpecError(f"{resolved.place('oracle')}: no row is left after the exclusions")
+        raise SpecError(f"{resolved.place(*goal.section)}: no row is left after the exclusions")
     share = rule.held_out if learns else 0.0
     return training_sets.part(dataset, left, share=share, seed=derive_seed(rule.seed, "oracle"))
 

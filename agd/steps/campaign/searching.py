@@ -11,19 +11,19 @@ from agd.accounting import CHARGED, STALLED
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import identify
 from agd.db.connection import Transaction
-from agd.db.record import amendments, campaigns, models, stages
+from agd.db.record import amendments, campaigns, models, properties, stages
 from agd.errors import ExhaustedError, StepError
 from agd.filters import Filter, Sieve
 from agd.protocols import Generator, Progress, Sampler
 from agd.seeds import derive_seed
 from agd.spec import CampaignSpec
-from agd.steps.campaign.answers import answers_of
+from agd.steps.campaign.answers import silences
 from agd.steps.campaign.campaigns import Campaign, CampaignStep
 from agd.steps.campaign.candidates import draw
-from agd.steps.campaign.known import reference
+from agd.steps.campaign.known import further_values, reference
 from agd.steps.data.compositions import RULES, counts_of, store_compositions
 from agd.steps.data.known import filter_of
-from agd.types import Counts, Floats, History, Latents, Proposals
+from agd.types import Counts, Floats, History, Latents, Proposals, Sought
 from agd.work.shelf import ModelRef, Shelf, model_ref
 from agd.work.work import Work
 
@@ -49,7 +49,8 @@ class EncodedRows:
 class Past:
     """What a sampler may know, as in History, and whom it asks what a point stands for.
 
-    Without an autoencoder, `generator` is None and latents are `[n, 0]`.
+    Without an autoencoder, `generator` is None and latents are `[n, 0]`. `values` `[n]` are of the first property,
+    `further` `[p, n]` of the others, None where there is no other.
     """
 
     generator: ModelRef | None
@@ -60,6 +61,7 @@ class Past:
     seen: list[str]
     candidates: Counts | None = None
     reference: Counts | None = None
+    further: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +69,7 @@ class Suggested:
     """A batch, as in Proposals, with latents for all or none; none of it where the sampler has nothing left.
 
     `parents` are (rank, reduced formula, operator), `left` (stage of the filter, how many compositions it left),
-    `refused` (reason, reduced formula) of a sample of the others.
+    `refused` (reason, reduced formula) of a sample of the others; `expected` is (rank, number of a property, mean, sd).
     """
 
     is_exhausted: bool
@@ -79,6 +81,7 @@ class Suggested:
     parents: Sequence[tuple[int, str, str]] = ()
     left: Sequence[tuple[str, int]] = ()
     refused: Sequence[tuple[str, str]] = ()
+    expected: Sequence[tuple[int, int, float, float]] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +153,7 @@ def _read_past(tx: Transaction, step: CampaignStep) -> Past:
         seen=sorted(seen),
         candidates=draw(tx, campaign, _suggest_seed(step), seen),
         reference=reference(tx, campaign),
+        further=further_values(tx, campaign, number, [row.reduced_formula for row in points]),
     )
 
 
@@ -186,6 +190,11 @@ def _suggest(shelf: Shelf, step: CampaignStep, past: Past, _progress: Progress) 
         ],
         left=[("judged", sieve.n_judged), *sieve.stages()] if sieve.n_judged else [],
         refused=sieve.refused.rows(),
+        expected=[
+            (rank, number, float(mean), float(sd))
+            for number, one in proposals.expected.items()
+            for rank, (mean, sd) in enumerate(zip(one.values, one.uncertainties, strict=True), start=1)
+        ],
     )
 
 
@@ -226,6 +235,8 @@ def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _p
         parent_ids = store_compositions(tx, named, activity_id, RULES).tolist()
         rows = [(rank, i, operator) for i, (rank, _, operator) in zip(parent_ids, batch.parents, strict=True)]
         campaigns.store_parents(tx, activity_id, iteration_id, rows)
+    expected = [(rank, number, mean, sd) for rank, number, mean, sd in batch.expected]
+    properties.store_expectations(tx, activity_id, iteration_id, expected)
     if batch.left:
         stages.store(tx, activity_id, [(name, n_left) for name, n_left in batch.left])
         stages.store_refused(tx, activity_id, [(reason, formula) for reason, formula in batch.refused])
@@ -291,14 +302,14 @@ def _write_outcomes(tx: Transaction, step: CampaignStep, activity_id: int, _batc
     ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
     composition_ids = dict(zip(read.positions, ids, strict=True))
     refusals = dict(zip(read.positions, read.refusals, strict=True))
-    silences = answers_of(campaign).silences(tx, campaign, ids)
+    silent = silences(tx, campaign, ids)
     outcomes = []
     for p, row in enumerate(rows):
         composition_id = composition_ids.get(p)
         outcome, reason = _outcome(composition_id, initial, asked, refusals.get(p))
         if outcome in CHARGED[campaign.spec.mode]:
-            if composition_id in silences:
-                outcome, reason = "unanswered", silences[composition_id]
+            if composition_id in silent:
+                outcome, reason = "unanswered", silent[composition_id]
             elif n_left == 0:
                 outcome, reason = "rejected", campaigns.OVER_BUDGET
             else:
@@ -340,6 +351,12 @@ def _history(
         n_initial=past.n_initial,
         undecodable_objective=as_undecodable if spec.mode == "paper" else None,
         candidates=past.candidates,
+        sought=[
+            Sought(values, target.low, target.high)
+            for target, values in zip(
+                spec.targets, [past.values, *([] if past.further is None else past.further)], strict=True
+            )
+        ],
     )
 
 

@@ -40,7 +40,7 @@ def due_steps(tx: Transaction, campaign: Campaign) -> list[Step]:
         return []
     trained = campaigns.models_of(tx, campaign.id)
     has_latents = campaign.spec.autoencoder is not None
-    needed = {"autoencoder": has_latents, "oracle": campaign.spec.oracle.answerer.is_model}
+    needed = {"autoencoder": has_latents, **{goal.role: goal.oracle.answerer.is_model for goal in campaign.spec.goals}}
     if untrained := [Step(TRAININGS[role].name) for role in needed if needed[role] and role not in trained]:
         return untrained
     if has_latents and not campaigns.has_done(tx, campaign.id, ENCODING.name):

@@ -34,7 +34,7 @@ class Table:
 
 def _read(tx: Transaction, step: CampaignStep) -> Table:
     recipe = bounded(tx, _recipe_of(step))
-    training_set_id = campaigns.sets_of(tx, step.campaign.id)[recipe.kind]
+    training_set_id = campaigns.sets_of(tx, step.campaign.id)[_role_of(step)]
     table_sha256 = models.training_set_sha256(tx, training_set_id)
     sha256 = recipe.sha256(recipe.load_plugin().architecture_version, table_sha256)
     options = recipe.options.model_dump(mode="json")
@@ -62,19 +62,27 @@ def _write(tx: Transaction, step: CampaignStep, activity_id: int, table: Table, 
         version_id = store(tx, recipe, table.recipe_sha256, table.training_set_id, fitted, activity_id)
     else:
         version_id = there.id
-    campaigns.store_model(tx, step.campaign.id, recipe.kind, version_id, activity_id)
+    campaigns.store_model(tx, step.campaign.id, _role_of(step), version_id, activity_id)
 
 
 def _recipe_of(step: CampaignStep) -> Recipe:
     campaign = step.campaign
     threads = campaign.spec.threads
-    if step.step.kind == training_of("autoencoder"):
+    if _role_of(step) == "autoencoder":
         chosen = campaign.spec.autoencoder
         if chosen is None:
             raise StepError(f"campaign {campaign.name!r} has no autoencoder to train")
         return Recipe("autoencoder", chosen.kind, None, chosen.options(), chosen.seed, threads)
-    oracle = campaign.spec.oracle
-    return Recipe("oracle", oracle.kind, campaign.spec.target.property, oracle.options(), oracle.seed, threads)
+    goal = next((goal for goal in campaign.spec.goals if goal.role == _role_of(step)), None)
+    if goal is None:
+        raise StepError(f"campaign {campaign.name!r} has no property for {step.step}")
+    oracle = goal.oracle
+    return Recipe("oracle", oracle.kind, goal.target.property, oracle.options(), oracle.seed, threads)
+
+
+def _role_of(step: CampaignStep) -> str:
+    """What the model that is trained is to the campaign."""
+    return step.step.kind.removeprefix(training_of(""))
 
 
 TRAIN = Work(Table, Fitted, _read, _compute, _write, lambda step: _recipe_of(step).seed)
