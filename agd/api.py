@@ -38,7 +38,11 @@ _SHOWN = 80
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """A composition that waits for its label, and what the sampler expected of it, in units of the objective."""
+    """A composition that waits for its label, and what the sampler expected of it.
+
+    `expected` and `expected_sd` are in the property's unit; the posterior is that of the objective, which is a distance
+    where the target is a window.
+    """
 
     formula: str
     iteration: int
@@ -46,6 +50,8 @@ class Suggestion:
     posterior_mean: float | None
     posterior_sd: float | None
     acquisition: float | None
+    expected: float | None = None
+    expected_sd: float | None = None
 
 
 class Campaign:
@@ -112,7 +118,7 @@ class Campaign:
     @property
     def target(self) -> str:
         """What counts as a find, as the specification says it."""
-        return str(self._stored.spec.target)
+        return self._stored.spec.sought()
 
     @property
     def status(self) -> dict[str, Any]:
@@ -223,7 +229,14 @@ class Campaign:
             rows: Sequence[Any] = asking.awaited(tx, self._stored)
         return [
             Suggestion(
-                row.reduced_formula, row.iteration, row.rank, row.posterior_mean, row.posterior_sd, row.acquisition
+                row.reduced_formula,
+                row.iteration,
+                row.rank,
+                row.posterior_mean,
+                row.posterior_sd,
+                row.acquisition,
+                row.expected,
+                row.expected_sd,
             )
             for row in rows
         ]

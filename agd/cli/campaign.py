@@ -9,6 +9,7 @@ import typer
 
 from agd.cli import show, status_view
 from agd.cli.show import Force, Json, console
+from agd.cli.top_view import top_table
 from agd.errors import InputError
 from agd.streams import is_output_lost
 from agd.waiting import waiting
@@ -76,11 +77,14 @@ def run(
     with show.workspace() as workspace:
         if dry_run:
             planned = as_json(plan(workspace, resolved))
-            if planned["pool"] is None:  # a sampler without a pool says nothing of one
-                del planned["pool"]
+            for key in ("pool", "further_oracles"):  # where there is none, nothing is said of it
+                if not planned[key]:
+                    del planned[key]
             if json:
                 show.print_json(planned)
             else:
+                for answered, who in planned.pop("further_oracles", {}).items():
+                    planned[f"oracle of {answered}"] = who
                 for key, value in planned.items():
                     show.say(f"{key:>18}  {show.text(value)}")
             return
@@ -175,12 +179,7 @@ def top(
     if json:
         show.print_json(rows)
         return
-    unit = campaign.spec.target.unit
-    columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "find", "known", "iteration", "rank"]
-    columns.append("predicted")
-    keys = ["reduced_formula", "value", "uncertainty", "is_find", "is_known", "iteration", "rank", "posterior_mean"]
-    title = f"{name}: {campaign.spec.target}"
-    console.print(show.table(columns, show.cells(rows, keys), title=title))
+    console.print(top_table(f"{name}: {campaign.spec.sought()}", campaign.spec.targets, rows))
 
 
 def models(json: Json = False) -> None:

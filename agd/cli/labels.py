@@ -110,7 +110,7 @@ def ask(
         show.print_json([asdict(row) for row in waiting])
     elif waiting:
         columns = ["formula", "iteration", "rank", f"expected ({unit})", "+-"]
-        rows = ([row.formula, row.iteration, row.rank, row.posterior_mean, row.posterior_sd] for row in waiting)
+        rows = ([row.formula, row.iteration, row.rank, row.expected, row.expected_sd] for row in waiting)
         console.print(show.table(columns, rows))
         show.say(f"answer with `agd tell {name} {waiting[0].formula} VALUE`, or `--give-up REASON`")
     else:

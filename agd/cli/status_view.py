@@ -9,7 +9,7 @@ from rich.text import Text
 from agd.cli import show
 
 if TYPE_CHECKING:
-    from agd.views import CampaignProgress, Status
+    from agd.views import CampaignProgress, Status, TargetProgress
 
 _Columns: TypeAlias = Mapping[str, Callable[["CampaignProgress"], object]]
 
@@ -74,6 +74,7 @@ def shown(status: "Status") -> RenderableType:
     for row in status.campaigns:
         if amended := [one for one in status.amendments if one.campaign_id == row.campaign_id]:
             parts.append(Text(f"{row.campaign}: extended to {budget_in_words(amended)}"))
+    parts += [Text(f"{row.campaign}: {_sought(row)}") for row in status.campaigns if row.targets]
     if status.iterations:
         keys = list(
             _OF_ITERATIONS if show.console.width >= _FULL else [key for key in _OF_ITERATIONS if key not in _SPARED]
@@ -81,6 +82,20 @@ def shown(status: "Status") -> RenderableType:
         titles = [key.removeprefix("n_").removeprefix("is_") for key in keys]
         parts.append(show.table(titles, show.cells(status.iterations, keys)))
     return Group(*parts)
+
+
+def _sought(row: "CampaignProgress") -> str:
+    """What came of each of several properties: how many meet its target, and all of them."""
+    of_each = "; ".join(f"{_target(one)}: {one.n_met:,}, best {show.text(one.best)} {one.unit}" for one in row.targets)
+    return f"{of_each}; all: {row.n_finds:,}; on the front: {show.text(row.n_on_front)}"
+
+
+def _target(one: "TargetProgress") -> str:
+    """`band_gap > 5 eV`."""
+    if one.high is None:
+        return f"{one.property} > {one.low:g} {one.unit}"
+    low = "" if one.low is None else f"{one.low:g} {one.unit} < "
+    return f"{low}{one.property} < {one.high:g} {one.unit}"
 
 
 def _queue_view(queue: Mapping[str, Mapping[str, int]]) -> RenderableType:

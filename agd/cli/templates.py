@@ -9,7 +9,8 @@ name = "{name}"
 """
 
 _COMMON: Final = """\
-target = "band_gap > 6 eV"     # or "band_gap < 1 eV", or a window: "2 eV < band_gap < 4 eV"
+target = "band_gap > 6 eV"     # or "band_gap < 1 eV", or a window: "2 eV < band_gap < 4 eV"; or a list of such, one for
+                               # each property; [oracles.PROPERTY] names who answers a further one
 seed = 42
 threads = 1                    # rows are reproducible for the same number of threads and CPU type
 

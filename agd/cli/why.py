@@ -61,6 +61,7 @@ def _tree(found: "Lineage") -> Tree:
         _add_suggestions(tree.add(f"[bold]campaign {escape(campaign)}[/]"), rows, labels)
     _add_refusals(tree, found.refusals)
     used = {row.label_id for row in found.suggestions}
+    used |= {one.label_id for row in found.suggestions for one in row.properties}
     for label in found.labels:
         if label.source_kind != "dataset" and label.label_id not in used:
             tree.add(_label_line(label))
@@ -135,10 +136,7 @@ def _add_suggestions(node: Tree, rows: "Sequence[SuggestedKnowing]", labels: "Ma
         f"seed {first.seed}: {first.outcome}" + (f" ({escape(first.reason)})" if first.reason else "")
     )
     if first.acquisition is not None:
-        found.add(
-            f"sampler expected {text(first.posterior_mean)} +- {text(first.posterior_sd)}, "
-            f"acquisition {text(first.acquisition)}"
-        )
+        found.add(f"sampler expected {_expected(first)}, acquisition {text(first.acquisition)}")
     found.add(_learned_line(first.learned_from))
     if first.autoencoder_sha256 is not None:
         found.add(f"latent {first.latent_id} of autoencoder {first.autoencoder_sha256[:12]}, {first.proposed} proposed")
@@ -149,11 +147,25 @@ def _add_suggestions(node: Tree, rows: "Sequence[SuggestedKnowing]", labels: "Ma
         )
     if first.label_id is not None and first.label_id in labels:
         find = ", [green]a find[/]" if first.is_find else ""
+        if first.is_on_front:
+            find += ", on the Pareto front of the campaign"
         found.add(_label_line(labels[first.label_id]) + find)
+        for one in first.properties[1:]:
+            if one.label_id is not None and one.label_id in labels:
+                found.add(_label_line(labels[one.label_id]) + (", [green]meets its target[/]" if one.is_met else ""))
     others = [f"{row.iteration}.{row.rank}" for row in rows if row is not first]
     if others:
         shown = ", ".join(others[:_SHOWN_ITERATIONS]) + (" ..." if len(others) > _SHOWN_ITERATIONS else "")
         node.add(f"suggested {len(others)} more times, not charged (iteration.rank: {shown})")
+
+
+def _expected(row: "SuggestedKnowing") -> str:
+    """What the sampler expected of each property, in its unit; a sampler of a window may say none."""
+    if not row.properties:
+        return f"{text(row.expected)} +- {text(row.expected_sd)} {row.unit}"
+    return " and ".join(
+        f"{one.property} {text(one.expected)} +- {text(one.expected_sd)} {one.unit}" for one in row.properties
+    )
 
 
 def _add_refusals(tree: Tree, rows: "Sequence[Refusal]") -> None:

@@ -242,7 +242,6 @@ def _finds(axes: Axes, compared: Sequence[Compared]) -> None:
 
 def _best(axes: Axes, compared: Sequence[Compared], best_initial: float | None) -> None:
     first = compared[0]
-    is_window = first.trace.bounds.is_window
     unit = first.figures["unit"]
     ends = []
     for one, colour, dashes in _pens(compared):
@@ -252,7 +251,7 @@ def _best(axes: Axes, compared: Sequence[Compared], best_initial: float | None) 
             ends.append((x[-1], y[-1], f"{_name(one, compared)}: {words.number(float(y[-1]))} {unit}", colour))
     _over_calls(axes, compared)
     what = words.property_name(first.figures["property"])
-    axes.set_ylabel(f"distance to the target, {unit}" if is_window else f"best {what} so far, {unit}")
+    axes.set_ylabel(f"best {what} so far, {unit}")
     if best_initial is not None:
         axes.axhline(best_initial, color=GREY, linewidth=0.9, linestyle=(0, (1, 1.5)))
         known = f"known at the start: {words.number(best_initial)} {unit}"

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from agd.db.connection import Transaction
-from agd.db.reading import reports
+from agd.db.connection import AnyRow, Transaction
+from agd.db.reading import properties, reports
 from agd.db.record import hashes
 from agd.db.record.hashes import ContentHash
 from agd.report.comparison import RULE, Compared, gather
@@ -39,7 +39,10 @@ class Map:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Material:
-    """Rows as `reading.reports` gives them, and traces of the campaign and of its twins (`compared`, itself first)."""
+    """Rows as `reading.reports` gives them, and traces of the campaign and of its twins (`compared`, itself first).
+
+    `points` and, of the finds by their suggestion, `properties` are those of a campaign that seeks several.
+    """
 
     compared: Sequence[Compared]
     facts: Mapping[str, Any]
@@ -55,6 +58,8 @@ class Material:
     screenings: Sequence[Mapping[str, Any]]
     n_shared_hits: int | None
     map: Map | None
+    points: Sequence[AnyRow]
+    properties: Mapping[int, Sequence[AnyRow]]
 
     @property
     def itself(self) -> Compared:
@@ -73,22 +78,26 @@ def collect(workspace: Workspace, name: str) -> Material:
         itself = gather(tx, name)
         initial = reports.initial_rows(tx, campaign_id)
         screenings = reports.screenings(tx, campaign_id, N_HITS)
+        finds = reports.finds(tx, campaign_id, N_FINDS, RULE)
+        standing = overviews.campaigns(tx, name)[0]
         pair = [one["screening_id"] for one in latest(screenings)]
         return Material(
             compared=[itself, *(gather(tx, twin) for twin in reports.twins(tx, campaign_id))],
             facts=reports.facts(tx, [campaign_id])[campaign_id],
-            progress=overviews.campaigns(tx, name)[0],
+            progress=standing,
             amendments=overviews.amendments(tx, name),
             span=reports.span(tx, campaign_id),
             content_hash=hashes.of_campaign(tx, name),
             initial=np.array([row.value for row in initial], dtype=np.float64),
-            finds=reports.finds(tx, campaign_id, N_FINDS, RULE),
+            finds=finds,
             models=reports.models(tx, campaign_id),
             attempts=reports.attempts(tx, campaign_id),
             barren=reports.barren(tx, campaign_id),
             screenings=screenings,
             n_shared_hits=reports.n_shared_hits(tx, pair[0], pair[1]) if len(pair) > 1 else None,
             map=_map(tx, itself, [row.latent_id for row in initial if row.latent_id is not None]),
+            points=properties.points(tx, campaign_id) if standing.targets else [],
+            properties=properties.of_suggestions(tx, [row["suggestion_id"] for row in finds]),
         )
 
 

@@ -24,6 +24,7 @@ from agd.report.figures import (
 )
 from agd.report.markup import Markup, definitions, element, figure, formula, page, table
 from agd.report.material import N_FINDS, Material, collect, latest
+from agd.report.several import together
 from agd.report.traces import oracle_coverage, reliability
 from agd.spec import CONTROLS
 from agd.views import budget_in_words
@@ -42,7 +43,7 @@ def report_page(workspace: Workspace, name: str) -> str:
     """
     found = collect(workspace, name)
     parts = [*_header(found), *_search(found), *_beside_controls(found), *_expectations(found), *_screening(found)]
-    parts += [*_finds(found), *_models(found), *_failures(found), *_specification(found), foot()]
+    parts += [*together(found), *_finds(found), *_models(found), *_failures(found), *_specification(found), foot()]
     return page(f"{name}: {found.itself.figures['target']}", parts)
 
 
@@ -194,10 +195,8 @@ def _best_drawn(found: Material, what: str) -> Markup:
     trace = found.itself.trace
     start = None
     if len(found.initial):
-        start = float(trace.bounds.shown(trace.bounds.objective(found.initial).max()))
+        start = float(found.initial[np.argmax(trace.bounds.objective(found.initial))])
     svg = as_svg("best", f"best label against oracle calls, {what}", lambda f: best_figure(f, found.compared, start))
-    if trace.bounds.is_window:
-        return figure(svg, f"How far the best label so far lies from the target, {found.itself.figures['unit']}.")
     return figure(svg, f"The best label so far after each oracle call: {what}.")
 
 
@@ -279,12 +278,11 @@ def _finds(found: Material) -> list[Markup]:
         return [title, element("p", "None.")]
     titles = ["", "formula", f"label, {found.itself.figures['unit']}", "iteration.rank", "sampler expected"]
     titles += ["valid", "listed in", "label from", "latent", "lineage"]
-    bounds = found.itself.trace.bounds
     rows = []
     for place, row in enumerate(found.finds, start=1):
         expected = words.NOTHING
-        if row["posterior_mean"] is not None and not bounds.is_window:
-            expected = words.with_error(float(bounds.shown(row["posterior_mean"])), row["posterior_sd"])
+        if row["expected"] is not None:
+            expected = words.with_error(row["expected"], row["expected_sd"])
         source = row["source"] if row["source_kind"] == "oracle" else f"{row['source_kind']} {row['source']}"
         rows.append(
             [

@@ -77,6 +77,12 @@ def sampler(spec: Mapping[str, Any], spec_text: str) -> str:
     return ", ".join([str(kind), *options])
 
 
+def sought(spec: Mapping[str, Any]) -> str:
+    """What a campaign seeks, as its specification says: one target, or several."""
+    target = spec.get("target", NOTHING)
+    return target if isinstance(target, str) else " and ".join(map(str, target))
+
+
 def property_name(name: str) -> str:
     """band_gap as words: band gap."""
     return name.replace("_", " ")
