@@ -24,6 +24,7 @@ from agd.db.record import activities
 from agd.errors import AgdError, DatabaseError
 from agd.work.workspace import Workspace
 from agd_workflows import task_runs
+from agd_workflows.atomic_launchpad import WholeLaunchPad
 from agd_workflows.cluster.worker_jobs import this_job
 from agd_workflows.launchpad import open_launchpad
 from agd_workflows.tasks import Job
@@ -195,7 +196,10 @@ def main(words: Sequence[str]) -> int:
         with open_database(settings) as database:
             workspace = Workspace(database, settings.home / "artifacts", settings.pace)
             task_runs.lend(workspace)
-            launch_all(open_queue(workspace, settings), share, lambda: asked_to_stop or os.getppid() != parent)
+            queue = open_queue(workspace, settings)
+            if isinstance(queue, WholeLaunchPad):
+                queue.connection.pool.outlast(settings.pace.lease_s, database.revive)
+            launch_all(queue, share, lambda: asked_to_stop or os.getppid() != parent)
             task_runs.leave(workspace)
     except AgdError as error:
         print(f"agd: {error}", file=sys.stderr, flush=True)  # noqa: T201  the child's log

@@ -19,6 +19,7 @@ from agd.steps.campaign.campaigns import Step, campaign_row, get_campaign
 from agd.steps.campaign.kinds import ITERATION, STEPS
 from agd.steps.campaign.turns import Turn
 from agd.steps.campaign.turns import take_turn as take
+from agd.work.absences import outlasting
 from agd.work.workspace import Workspace
 
 ENGINE = "fireworks"
@@ -72,8 +73,7 @@ def do_job(task: FiretaskBase) -> FWAction:
         StepError: it is of no kind that this release does.
     """
     with workspace(task) as lent:
-        with lent.database.read() as tx:
-            row = next(iter(jobs.some(tx, [task["job"]])), None)
+        row = outlasting(lent, lambda: _row(lent, task["job"]))
         if row is None:
             raise NotFoundError(f"no job {task['job']}: the queue is not of this record")
         if row.kind in requests.KINDS:
@@ -83,12 +83,17 @@ def do_job(task: FiretaskBase) -> FWAction:
         raise StepError(f"job {row.id} ({row.title}): {row.kind} is a kind of job that this release does not do")
 
 
+def _row(workspace: Workspace, job_id: int) -> AnyRow | None:
+    with workspace.database.read() as tx:
+        return next(iter(jobs.some(tx, [job_id])), None)
+
+
 def _fulfil(workspace: Workspace, row: AnyRow) -> FWAction:
     """Do what was asked for, or call off what waits for it where it is held, parked or cancelled."""
     standing = row.state
     with told(row.title) as outcome:
         if standing == "open":
-            standing = "due" if requests.fulfil(workspace, row) else "done"
+            standing = "due" if outlasting(workspace, lambda: requests.fulfil(workspace, row)) else "done"
         outcome.append(STANDINGS.get(standing, standing))
     return FWAction(stored_data={"standing": standing}, defuse_workflow=standing not in STANDINGS)
 
@@ -97,7 +102,7 @@ def _step(workspace: Workspace, launchpad: LaunchPad, row: AnyRow) -> FWAction:
     step = Step(row.kind, row.iteration)
     _campaigns.add(row.campaign)
     with told(row.title) as outcome:
-        turn = take(workspace, row.campaign, step, ENGINE)
+        turn = outlasting(workspace, lambda: take(workspace, row.campaign, step, ENGINE))
         outcome.append(STANDINGS.get(turn.standing, turn.standing))
     return follow_up(workspace, launchpad, row.campaign, step, turn)
 
