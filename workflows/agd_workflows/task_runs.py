@@ -36,6 +36,8 @@ log = logging.getLogger("agd.worker")
 
 _open: dict[int, Workspace] = {}
 
+_failed = [0]
+
 _campaigns: set[str] = set()
 """Those that this process did a step of."""
 
@@ -54,6 +56,11 @@ def workspace(task: FiretaskBase) -> Iterator[Workspace]:
         opened = Workspace(open_database(settings), settings.require_home() / "artifacts", settings.pace)
         lend(opened)
     yield replace(opened, launch=launch_of(task))
+
+
+def n_failed() -> int:
+    """How many tasks have failed in this process."""
+    return _failed[0]
 
 
 def launch_of(task: FiretaskBase) -> tuple[int, int] | None:
@@ -122,6 +129,7 @@ def told(title: str) -> Iterator[list[str]]:
     try:
         yield outcome
     except BaseException as error:
+        _failed[0] += 1
         log.error("%s failed: %s: %s", title, type(error).__name__, error)  # noqa: TRY400  one line; the queue keeps the rest
         raise
     log.info("%s %s in %.1f s", title, outcome[-1] or "done", time.monotonic() - started)
