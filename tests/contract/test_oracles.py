@@ -55,12 +55,34 @@ class TestRoost(OracleContract):
     brief = {"epochs": 2}  # noqa: RUF012  # same
 
 
+class TestNetworks(OracleContract):
+    plugin = "networks"
+    options = {  # noqa: RUF012  # same
+        "widths": (16, 8),
+        "epochs": 1,
+        "n_steps": 60,
+        "batch": 48,
+        "n_folds": 3,
+        "dropout": 0.4,
+        "learning_rate": 5e-3,
+        "weight_decay": 1.0,
+    }
+
+
 class TestEnsemble(OracleContract):
     plugin = "ensemble"
     options = {"members": ("extra_trees", "random_forest")}  # noqa: RUF012  # same
 
 
-CONTRACTS = (TestRandomForest, TestExtraTrees, TestHistGradientBoosting, TestLightGbm, TestRoost, TestEnsemble)
+CONTRACTS = (
+    TestRandomForest,
+    TestExtraTrees,
+    TestHistGradientBoosting,
+    TestLightGbm,
+    TestRoost,
+    TestNetworks,
+    TestEnsemble,
+)
 
 
 def test_each_has_its_contract(has_all: Callable[[str, Iterable[object]], None]) -> None:

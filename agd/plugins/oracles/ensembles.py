@@ -11,7 +11,7 @@ from agd.errors import InputError, ModelError
 from agd.nets.arrays import checked, part, prefixed
 from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, finished, measure, own
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
-from agd.protocols import Options, Oracle, Progress, silent
+from agd.protocols import Options, Oracle, Progress, Share, silent
 from agd.seeds import member_seed
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
@@ -22,7 +22,6 @@ _GROUP: Final = "agd.oracles"
 _KIND: Final = "ensemble"
 _OWN_ARRAYS: Final = {"calibration": np.float64, "architecture_version": np.int32}
 _NEEDED: Final = CompositionOracleOptions.model_fields.keys()
-_PROGRESS_PER_MEMBER = 1000
 
 
 class EnsembleOptions(CompositionOracleOptions):
@@ -76,7 +75,7 @@ class Ensemble:
         said: list[Prediction] = []
         members: list[Oracle] = []
         for i, (kind, plugin) in enumerate(zip(options.members, plugins, strict=True)):
-            share = _Share(progress, i, len(plugins), kind)
+            share = Share(progress, i, len(plugins), kind)
             fitted = plugin.fit(seen, _member_options(plugin), seed=member_seed(seed, kind), progress=share)
             answers, rest = TrainingAnswers.split(fitted.tensors)
             if answers is None or not np.array_equal(answers.counts, rows.distinct):
@@ -121,18 +120,6 @@ class Ensemble:
         mean, columns = _together([member.label(counts) for member in self.members])
         prediction = Prediction(mean, uncertainties(self.calibration, columns))
         return finished(prediction, counts, self.answers, self.options)
-
-
-class _Share:
-    """A member's part of the whole progress."""
-
-    def __init__(self, progress: Progress, position: int, n_members: int, kind: str) -> None:
-        self.progress, self.position, self.n_members, self.kind = progress, position, n_members, kind
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        within = _PROGRESS_PER_MEMBER * done // max(total, 1)
-        done = _PROGRESS_PER_MEMBER * self.position + within
-        self.progress(done, _PROGRESS_PER_MEMBER * self.n_members, f"{self.kind}, {note}" if note else self.kind)
 
 
 def _plugin(kind: str) -> type[Oracle]:

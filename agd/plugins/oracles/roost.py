@@ -12,7 +12,7 @@ from agd.errors import InputError, ModelError
 from agd.nets.error_measures import measure_errors
 from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, finished, measure, own, raised
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
-from agd.protocols import Options, Progress, silent
+from agd.protocols import Options, Progress, Share, silent
 from agd.seeds import spawn_seeds
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 _KIND: Final = "roost"
 _CALIBRATION: Final = "calibration"
-_PROGRESS_PER_NETWORK: Final = 1000
 
 
 class RoostOptions(CompositionOracleOptions):
@@ -224,12 +223,12 @@ def _fitted(
             Recipe(schedule, options.batch, keeps_best=options.keep == "best"),
             seed=seeds[i],
             device=_device(options),
-            progress=_Share(progress, i, len(tasks)),
+            progress=Share(progress, i, len(tasks), f"network {i + 1}/{len(tasks)}" if len(tasks) > 1 else ""),
         )
         networks.append(network)
         others.append(other)
         trained.append(outcome)
-    progress(_PROGRESS_PER_NETWORK * len(tasks), _PROGRESS_PER_NETWORK * len(tasks))
+    Share(progress, len(tasks) - 1, len(tasks))(1, 1)  # early stopping leaves some undone
     return networks, others, trained
 
 
@@ -330,16 +329,3 @@ def _check_atoms(counts: Counts) -> None:
     is_empty = ~counts.any(axis=1)
     if is_empty.any():
         raise InputError(f"row {int(np.argmax(is_empty))} of the counts has no atoms: roost has nothing to say of it")
-
-
-class _Share:
-    """A network's part of the whole progress."""
-
-    def __init__(self, progress: Progress, position: int, n_networks: int) -> None:
-        self.progress, self.position, self.n_networks = progress, position, n_networks
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        within = _PROGRESS_PER_NETWORK * done // max(total, 1)
-        note = note if self.n_networks == 1 else f"network {self.position + 1}/{self.n_networks}, {note}"
-        done = _PROGRESS_PER_NETWORK * self.position + within
-        self.progress(done, _PROGRESS_PER_NETWORK * self.n_networks, note)
