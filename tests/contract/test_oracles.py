@@ -7,6 +7,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 
+from agd import registry
 from agd.chem.enumeration import charge_balanced
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
@@ -74,6 +75,11 @@ class TestEnsemble(OracleContract):
     options = {"members": ("extra_trees", "random_forest")}  # noqa: RUF012  # same
 
 
+class TestMedianForest(OracleContract):
+    plugin = "extra_trees"
+    options = {"answer": "median", "calibration": "by_range"}  # noqa: RUF012  # same
+
+
 CONTRACTS = (
     TestRandomForest,
     TestExtraTrees,
@@ -82,6 +88,7 @@ CONTRACTS = (
     TestRoost,
     TestNetworks,
     TestEnsemble,
+    TestMedianForest,
 )
 
 
@@ -91,12 +98,27 @@ def test_each_has_its_contract(has_all: Callable[[str, Iterable[object]], None])
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(one, marks=getattr(one, "pytestmark", []), id=one.plugin) for one in CONTRACTS],
+    params=[pytest.param(one, marks=getattr(one, "pytestmark", []), id=one.__name__) for one in CONTRACTS],
 )
 def contract(request: pytest.FixtureRequest) -> type[OracleContract]:
     """The oracles of agd: they keep answers for the compositions that they were trained on."""
     chosen: type[OracleContract] = request.param
     return chosen
+
+
+@pytest.mark.parametrize(
+    "kind", ["random_forest", "extra_trees", "hist_gradient_boosting", "lightgbm", "roost", "ensemble"]
+)
+def test_options_that_came_later_leave_no_trace_at_their_defaults(kind: str) -> None:
+    kept = registry.load("agd.oracles", kind).options_type().model_dump(mode="json")
+    assert not kept.keys() & {"answer", "calibration", "weights"}
+
+
+def test_a_forest_measures_both_ways_to_answer() -> None:
+    mean, median = (one.trained().fitted.metrics for one in (TestExtraTrees, TestMedianForest))
+    for name in ("mae", "rmse", "r2"):
+        assert mean[f"median_{name}"] == median[name]
+        assert median[f"mean_{name}"] == mean[name]
 
 
 def test_labels_are_finite_for_every_element_and_uncertainties_positive(contract: type[OracleContract]) -> None:

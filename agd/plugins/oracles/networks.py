@@ -1,6 +1,6 @@
 """Networks on descriptors as an oracle, cross-fitted like boosting."""
 
-from typing import TYPE_CHECKING, ClassVar, Final
+from typing import TYPE_CHECKING, ClassVar, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,10 @@ _N_FEATURES: Final = _N_MAGPIE + 2 * N_ELEMENTS
 class NetworksOptions(CompositionOracleOptions):
     """Options of the oracle `networks`."""
 
+    calibration: Literal["overall", "by_range"] = Field(
+        "by_range",
+        description="Whether 68 % of the errors are within one sigma overall, or in every range of answers too.",
+    )
     n_folds: int = Field(5, ge=2, le=50, description="Folds, each with a network of its own; an answer is their mean.")
     widths: tuple[int, ...] = Field((384, 256, 128), min_length=1, description="Widths of the hidden layers.")
     dropout: float = Field(0.05, ge=0.0, lt=1.0, description="Share of each hidden layer that a step leaves out.")

@@ -10,14 +10,22 @@ from pydantic import Field, model_validator
 
 from agd.errors import InputError, ModelError
 from agd.nets.error_measures import measure_errors
-from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, finished, measure, own, raised
+from agd.plugins.oracles.composition_oracle import (
+    CompositionOracleOptions,
+    finished,
+    measure,
+    own,
+    raised,
+    rescaled,
+    stored_scale,
+)
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
 from agd.protocols import Options, Progress, Share, silent
 from agd.seeds import spawn_seeds
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
 if TYPE_CHECKING:
-    from agd.nets.calibration import OutOfFold
+    from agd.nets.calibration import OutOfFold, RangeScale
     from agd.nets.roost import Architecture, Network
     from agd.nets.training import Trained
 
@@ -89,9 +97,15 @@ class Roost:
     architecture_version: ClassVar[int] = 1
 
     def __init__(
-        self, networks: "Sequence[Network]", calibration: Floats, options: RoostOptions, answers: TrainingAnswers | None
+        self,
+        networks: "Sequence[Network]",
+        calibration: Floats,
+        options: RoostOptions,
+        scale: "RangeScale",
+        answers: TrainingAnswers | None,
     ) -> None:
-        self.networks, self.calibration, self.options, self.answers = networks, calibration, options, answers
+        self.networks, self.calibration, self.options = networks, calibration, options
+        self.scale, self.answers = scale, answers
 
     @classmethod
     def fit(cls, table: TrainingTable, options: Options, *, seed: int, progress: Progress = silent) -> FittedModel:
@@ -107,8 +121,9 @@ class Roost:
         folds = list(_folds(rows, given, options, seed))
         networks, others, trained = _fitted(rows, folds, options, seed, progress)
         calibration, out_of_fold = _judged(rows, folds, networks, options)
+        scale, out_of_fold = rescaled(out_of_fold, rows, options)
         answers = rows.answers(out_of_fold) if options.out_of_fold and len(folds) > 1 else None
-        fitted = cls(networks, calibration, options, answers)
+        fitted = cls(networks, calibration, options, scale, answers)
         metrics = measure(table, rows, out_of_fold, options, fitted.label)
         metrics = {**metrics, **_epochs(folds, trained), **_other(table, others, options), **fitted._size()}
         return FittedModel(fitted._tensors(), metrics)
@@ -124,6 +139,7 @@ class Roost:
 
         options = own(options, RoostOptions, _KIND)
         answers, rest = TrainingAnswers.split(tensors)
+        scale, rest = stored_scale(rest, options)
         shapes = Network(_sizes(options)).shapes()
         unlike = rest.keys() ^ {*shapes, _CALIBRATION}
         if unlike:
@@ -146,20 +162,21 @@ class Roost:
             network.set_tensors({name: rest[name][i] for name in shapes})
             network.to(_device(options))
         kept = answers if options.out_of_fold else None
-        return cls(networks, calibration.astype(np.float64), options, kept)
+        return cls(networks, calibration.astype(np.float64), options, scale, kept)
 
     def label(self, counts: Counts) -> Prediction:
         """Predict compositions `[n, 103]`; raises InputError for a row without atoms."""
         from agd.nets.calibration import uncertainties
 
         mean, columns = _answers(self.networks, counts, self.options)
-        prediction = Prediction(mean, uncertainties(self.calibration, columns))
+        prediction = Prediction(mean, self.scale.scaled(mean, uncertainties(self.calibration, columns)))
         return finished(prediction, counts, self.answers, self.options)
 
     def _tensors(self) -> Tensors:
         each = [network.tensors() for network in self.networks]
         stacked = {name: np.stack([tensors[name] for tensors in each]) for name in each[0]}
-        return {**stacked, _CALIBRATION: self.calibration, **(self.answers.to_tensors() if self.answers else {})}
+        kept = self.answers.to_tensors() if self.answers else {}
+        return {**stacked, _CALIBRATION: self.calibration, **self.scale.to_tensors(), **kept}
 
     def _size(self) -> dict[str, float]:
         return {"n_parameters": float(sum(network.n_parameters for network in self.networks))}
