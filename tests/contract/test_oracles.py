@@ -1,7 +1,7 @@
 """What every oracle must do, and what those of agd do besides."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
@@ -75,6 +75,18 @@ class TestEnsemble(OracleContract):
     options = {"members": ("extra_trees", "random_forest")}  # noqa: RUF012  # same
 
 
+class TestHurdle(OracleContract):
+    plugin = "hurdle"
+    options = {"members": ("extra_trees", "random_forest")}  # noqa: RUF012  # same
+
+    @classmethod
+    def table(cls) -> TrainingTable:
+        """The ordinary one, its lower values being zero."""
+        table = super().table()
+        assert table.values is not None
+        return replace(table, values=np.where(table.values < 2.0, 0.0, table.values))
+
+
 class TestMedianForest(OracleContract):
     plugin = "extra_trees"
     options = {"answer": "median", "calibration": "by_range"}  # noqa: RUF012  # same
@@ -88,6 +100,7 @@ CONTRACTS = (
     TestRoost,
     TestNetworks,
     TestEnsemble,
+    TestHurdle,
     TestMedianForest,
 )
 

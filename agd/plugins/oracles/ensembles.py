@@ -1,6 +1,6 @@
 """Several oracles that answer as one."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
@@ -50,15 +50,20 @@ class EnsembleOptions(CompositionOracleOptions):
     @field_validator("members")
     @classmethod
     def _can_be_members(cls, members: tuple[str, ...]) -> tuple[str, ...]:
-        known = [name for name in registry.names(_GROUP) if name != _KIND]
-        for kind in members:
-            if kind == _KIND:
-                raise ValueError("an ensemble cannot be a member of an ensemble: name its members instead")
-            if kind not in known:
-                raise ValueError(f"no oracle {kind!r}{registry.suggestion(kind, known)}")
-        if len(set(members)) != len(members):
-            raise ValueError("a member is named twice: name each kind once")
-        return members
+        return possible_members(members, without=(_KIND,))
+
+
+def possible_members(members: tuple[str, ...], without: Collection[str]) -> tuple[str, ...]:
+    """The kinds, if each is an oracle that is installed, named once, and none of those `without`."""
+    known = [name for name in registry.names(_GROUP) if name not in without]
+    for kind in members:
+        if kind in without:
+            raise ValueError(f"{kind!r} cannot be a member of an ensemble: name its members instead")
+        if kind not in known:
+            raise ValueError(f"no oracle {kind!r}{registry.suggestion(kind, known)}")
+    if len(set(members)) != len(members):
+        raise ValueError("a member is named twice: name each kind once")
+    return members
 
 
 class Ensemble:
