@@ -71,7 +71,7 @@ def test_the_page_tells_each_oracle_and_each_way_to_tell_metals(study: Study, mo
 
 def test_chemical_systems_are_held_out_whole() -> None:
     formulas = ["NaCl", "Na2Cl", "MgO", "MgO2", "CaS", "CaS2", "LiF", "Li2F", "KBr", "K2Br"]
-    drawn = [oracles._drawn_systems(formulas, seed) for seed in range(4)]
+    drawn = [oracles._drawn_systems(seed, formulas) for seed in range(4)]
     for is_held_out in drawn:
         assert is_held_out.sum() == 2
         np.testing.assert_array_equal(is_held_out[::2], is_held_out[1::2])
