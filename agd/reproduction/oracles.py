@@ -53,9 +53,10 @@ class Arm:
 
 
 _BY_RANGE: Final = {"calibration": "by_range"}
-_MEMBERS: Final = ("extra_trees", "hist_gradient_boosting", "networks")
 BEST: Final = Arm(
-    "ensemble with networks, fitted weights", "ensemble", {"members": _MEMBERS, "weights": "fitted", **_BY_RANGE}
+    "boosting and networks, fitted weights",
+    "ensemble",
+    {"members": ("hist_gradient_boosting", "networks"), "weights": "fitted", **_BY_RANGE},
 )
 ARMS: Final = (
     Arm("random forest", "random_forest", is_for_full=True),
@@ -63,13 +64,15 @@ ARMS: Final = (
     Arm("extra trees, mean, sigma by range", "extra_trees", _BY_RANGE, is_for_full=True),
     Arm("extra trees, median, sigma by range", "extra_trees", {"answer": "median", **_BY_RANGE}),
     Arm("gradient boosting, sigma by range", "hist_gradient_boosting", _BY_RANGE, is_for_full=True),
-    Arm("networks", "networks", is_for_full=True),
+    Arm("networks", "networks"),
     Arm("ensemble of trees", "ensemble", is_for_full=True),
     BEST,
 )
 METALS: Final = (
     Arm("extra trees of all gaps", "extra_trees"),
-    Arm("hurdle, trees and boosting", "hurdle", {"members": _MEMBERS[:2]}, is_for_full=True),
+    Arm(
+        "hurdle, trees and boosting", "hurdle", {"members": ("extra_trees", "hist_gradient_boosting")}, is_for_full=True
+    ),
     Arm("hurdle, trees and networks", "hurdle"),
 )
 
