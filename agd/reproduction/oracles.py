@@ -70,10 +70,8 @@ ARMS: Final = (
 )
 METALS: Final = (
     Arm("extra trees of all gaps", "extra_trees"),
-    Arm(
-        "hurdle, trees and boosting", "hurdle", {"members": ("extra_trees", "hist_gradient_boosting")}, is_for_full=True
-    ),
-    Arm("hurdle, trees and networks", "hurdle"),
+    Arm("hurdle", "hurdle"),
+    Arm("hurdle, gate of trees and networks", "hurdle", {"gate": ("extra_trees", "networks")}, is_for_full=True),
 )
 
 

@@ -77,7 +77,10 @@ class TestEnsemble(OracleContract):
 
 class TestHurdle(OracleContract):
     plugin = "hurdle"
-    options = {"members": ("extra_trees", "random_forest")}  # noqa: RUF012  # same
+    options = {  # noqa: RUF012  # same
+        "gate": ("extra_trees", "random_forest"),
+        "members": ("random_forest", "extra_trees"),
+    }
 
     @classmethod
     def table(cls) -> TrainingTable:

@@ -26,7 +26,8 @@ MakeStudy = Callable[..., Study]
 
 COLUMNS = ("formula", "label_src", "e_form_eV_atom", "band_gap_eV")
 TREES = {"n_trees": 10}
-HURDLE = Arm("hurdle", "hurdle", {"members": ("extra_trees", "random_forest")})
+PAIR = ("extra_trees", "random_forest")
+HURDLE = Arm("hurdle", "hurdle", {"gate": PAIR, "members": PAIR})
 
 
 def write_index(path: Path, rows: list[tuple[str, str, str, str]]) -> Path:

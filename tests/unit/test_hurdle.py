@@ -13,7 +13,8 @@ from agd.plugins.oracles.hurdle import Hurdle, HurdleOptions
 from agd.types import FittedModel, TrainingTable
 
 OXYGEN, FLUORINE = 7, 8
-OPTIONS = HurdleOptions(members=("extra_trees", "random_forest"))
+PAIR = ("extra_trees", "random_forest")
+OPTIONS = HurdleOptions(gate=PAIR, members=PAIR)
 
 
 @pytest.fixture(scope="module")
@@ -52,10 +53,10 @@ def test_it_tells_what_is_zero_and_says_how_well(fitted: FittedModel, table: Tra
 def test_where_it_is_sure_of_a_value_it_says_the_product(fitted: FittedModel, table: TrainingTable) -> None:
     counts = charge_balanced(300, seed=9)
     counts = counts[~(counts[:, None] == table.counts[None]).all(axis=2).any(axis=1)]
-    model = Hurdle.load(fitted.tensors, HurdleOptions(members=OPTIONS.members, zero_below=0.0))
+    model = Hurdle.load(fitted.tensors, HurdleOptions(gate=PAIR, members=PAIR, zero_below=0.0))
     product = model.probability(counts) * model.size.label(counts).values
     np.testing.assert_array_equal(model.label(counts).values, product)
-    stricter = Hurdle.load(fitted.tensors, HurdleOptions(members=OPTIONS.members, zero_below=1.0))
+    stricter = Hurdle.load(fitted.tensors, HurdleOptions(gate=PAIR, members=PAIR, zero_below=1.0))
     assert np.mean(stricter.label(counts).values == 0.0) > np.mean(product == 0.0)
 
 
@@ -74,8 +75,8 @@ def test_a_table_without_zeros_has_no_gate(table: TrainingTable) -> None:
     fitted = Hurdle.fit(above, OPTIONS, seed=1)
     assert not any(name.startswith("gate.") for name in fitted.tensors)
     assert "zero_auc" not in fitted.metrics
-    plain = Ensemble.fit(above, EnsembleOptions(members=OPTIONS.members, weights="fitted"), seed=1)
-    options = EnsembleOptions(members=OPTIONS.members, weights="fitted")
+    plain = Ensemble.fit(above, EnsembleOptions(members=PAIR, weights="fitted"), seed=1)
+    options = EnsembleOptions(members=PAIR, weights="fitted")
     held_out = above.counts[above.is_held_out]
     same = Ensemble.load(plain.tensors, options).label(held_out).values
     np.testing.assert_array_equal(Hurdle.load(fitted.tensors, OPTIONS).label(held_out).values, same)
@@ -101,5 +102,6 @@ def test_altered_arrays_are_refused(fitted: FittedModel) -> None:
 
 @pytest.mark.parametrize("members", [("hurdle", "networks"), ("ensemble", "networks")])
 def test_members_that_are_ensembles_themselves_are_refused(members: tuple[str, ...]) -> None:
-    with pytest.raises(ValidationError, match="cannot be a member of an ensemble"):
-        HurdleOptions(members=members)
+    for part in ("gate", "members"):
+        with pytest.raises(ValidationError, match="cannot be a member of an ensemble"):
+            HurdleOptions(**{part: members})

@@ -35,16 +35,21 @@ _N_COLUMNS: Final = 3
 class HurdleOptions(CompositionOracleOptions):
     """Options of the oracle `hurdle`."""
 
-    members: tuple[str, ...] = Field(
-        ("extra_trees", "networks"),
+    gate: tuple[str, ...] = Field(
+        ("extra_trees", "hist_gradient_boosting"),
         min_length=2,
-        description="Kinds of the oracles that answer both questions, each fitted with its default options.",
+        description="Kinds of the oracles that tell whether a value is zero, each fitted with its default options.",
+    )
+    members: tuple[str, ...] = Field(
+        ("hist_gradient_boosting", "networks"),
+        min_length=2,
+        description="Kinds of the oracles that learn the values other than zero, likewise.",
     )
     zero_below: float = Field(
         0.5, ge=0.0, le=1.0, description="Probability of a value other than zero below which the answer is zero."
     )
 
-    @field_validator("members")
+    @field_validator("gate", "members")
     @classmethod
     def _can_be_members(cls, members: tuple[str, ...]) -> tuple[str, ...]:
         return possible_members(members, without=(_KIND, "ensemble"))
@@ -53,10 +58,11 @@ class HurdleOptions(CompositionOracleOptions):
 class Hurdle:
     """Metals have a band gap of zero, and a regressor of all gaps blurs them with narrow ones.
 
-    One ensemble tells the probability of a value other than zero, one learns the values other than zero; the answer is
-    their product, or zero where the first is too small (Cragg 1971, doi:10.2307/1909582). The uncertainty is calibrated
-    on rows that are not answered by zero: a positive linear fit of 1, that of the value and that of the gate, both
-    times what they act on, and |answer|. A table without zeros needs no gate, and one of zeros alone has no size.
+    One ensemble, the gate, tells the probability of a value other than zero, one learns the values other than zero; the
+    answer is their product, or zero where the first is too small (Cragg 1971, doi:10.2307/1909582). Trees tell zeros
+    better than networks, which learn sizes better. The uncertainty is calibrated on rows that are not answered by zero:
+    a positive linear fit of 1, that of the value and that of the gate, both times what they act on, and |answer|. A
+    table without zeros needs no gate, and one of zeros alone has no size.
     """
 
     options_type: ClassVar[type[Options]] = HurdleOptions
@@ -89,10 +95,10 @@ class Hurdle:
         for i, (name, (counts, values)) in enumerate(fits.items()):
             seen = TrainingTable(counts, values, np.zeros(len(values), dtype=np.bool_))
             fitted = Ensemble.fit(
-                seen, _inner(options, out_of_fold=True), seed=seed, progress=Share(progress, i, len(fits), name)
+                seen, _inner(name, options, out_of_fold=True), seed=seed, progress=Share(progress, i, len(fits), name)
             )
             # A zero was not learned from as a size: what is said of it is blind, too.
-            said[name] = Ensemble.load(fitted.tensors, _inner(options, out_of_fold=True)).label(rows.distinct)
+            said[name] = Ensemble.load(fitted.tensors, _inner(name, options, out_of_fold=True)).label(rows.distinct)
             tensors |= prefixed(name, TrainingAnswers.split(fitted.tensors)[1])
         probability, mean, columns = _together(said.get(_GATE), said[_SIZE], options)
         calibration, scale, out_of_fold = _judged(mean, columns, rows, options)
@@ -121,8 +127,8 @@ class Hurdle:
         arrays = checked({name: rest[name] for name in others}, {"calibration": np.float64}, f"the {_KIND}")
         if not is_calibration(arrays["calibration"], n_columns=_N_COLUMNS):
             raise ModelError(f"the {_KIND} has been altered: its calibration")
-        inner = _inner(options, out_of_fold=False)
-        parts = (Ensemble.load(gate, inner) if gate else None, Ensemble.load(size, inner))
+        inner = {name: _inner(name, options, out_of_fold=False) for name in (_GATE, _SIZE)}
+        parts = (Ensemble.load(gate, inner[_GATE]) if gate else None, Ensemble.load(size, inner[_SIZE]))
         return cls(parts, arrays["calibration"], options, scale, answers if options.out_of_fold else None)
 
     def label(self, counts: Counts) -> Prediction:
@@ -139,8 +145,10 @@ class Hurdle:
         return np.ones(len(counts)) if self.gate is None else _probability(self.gate.label(counts))
 
 
-def _inner(options: HurdleOptions, *, out_of_fold: bool) -> EnsembleOptions:
-    return EnsembleOptions(members=options.members, weights="fitted", out_of_fold=out_of_fold)
+def _inner(name: str, options: HurdleOptions, *, out_of_fold: bool) -> EnsembleOptions:
+    """The options of the gate, or of the size."""
+    members = options.gate if name == _GATE else options.members
+    return EnsembleOptions(members=members, weights="fitted", out_of_fold=out_of_fold)
 
 
 def _probability(gate: Prediction) -> Floats:
