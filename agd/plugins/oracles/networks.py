@@ -31,7 +31,7 @@ class NetworksOptions(CompositionOracleOptions):
     n_folds: int = Field(5, ge=2, le=50, description="Folds, each with a network of its own; an answer is their mean.")
     widths: tuple[int, ...] = Field((384, 256, 128), min_length=1, description="Widths of the hidden layers.")
     dropout: float = Field(0.05, ge=0.0, lt=1.0, description="Share of each hidden layer that a step leaves out.")
-    epochs: int = Field(22, ge=1, le=10_000, description="Passes over the training rows.")
+    epochs: int = Field(30, ge=1, le=10_000, description="Passes over the training rows.")
     n_steps: int = Field(1000, ge=1, le=1_000_000, description="Fewest steps; a small table is passed more often.")
     batch: int = Field(256, ge=1, le=65_536, description="Rows per step.")
     learning_rate: float = Field(2e-3, gt=0.0, le=1.0, description="First step size of AdamW; it falls to zero.")
