@@ -176,11 +176,14 @@ def top(
         show.print_json(rows)
         return
     unit = campaign.spec.target.unit
-    columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "find", "known", "iteration", "rank"]
-    columns.append("predicted")
-    keys = ["reduced_formula", "value", "uncertainty", "is_find", "is_known", "iteration", "rank", "posterior_mean"]
+    columns = ["formula", f"{campaign.spec.target.property} ({unit})", "+-", "lower bound", "find", "novelty"]
+    columns += ["like", "iteration", "rank", "predicted"]
+    keys = ["reduced_formula", "value", "uncertainty", "lower_bound", "is_find", "novelty"]
+    keys += ["analogue", "iteration", "rank", "posterior_mean"]
     title = f"{name}: {campaign.spec.target}"
     console.print(show.table(columns, show.cells(rows, keys), title=title))
+    if rows and rows[0].reference is not None:
+        show.say(f"known: what {rows[0].reference} lists; like: a known formula one substitution away")
 
 
 def models(json: Json = False) -> None:

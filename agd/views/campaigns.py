@@ -185,7 +185,7 @@ class RunPlan:
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """A suggestion and what became of it: v_suggestion."""
+    """A suggestion and what became of it, v_suggestion, and how sure and how new it is, v_sureness."""
 
     campaign: str
     iteration: int
@@ -217,3 +217,7 @@ class Suggested:
     label_id: int | None
     activity_id: int
     is_known: bool
+    lower_bound: float | None
+    novelty: str | None
+    analogue: str | None
+    reference: str | None
