@@ -22,8 +22,9 @@ def reproduce(
         str,
         typer.Argument(
             help="table1, fig4, fig5 (kappa), fig8 (t-SNE), recovery, direct, screen24, exp1, exp2, exp3, exp4, "
-            "matgan, or all; not the paper's: retrieval (real compounds found where true labels answer) and search "
-            "(what the default search proposes, and how much of it is true)."
+            "matgan, or all; not the paper's: retrieval (real compounds found where true labels answer), search "
+            "(what the default search proposes, and how much of it is true) and oracles (how well each kind of oracle "
+            "answers, and where it is blind)."
         ),
     ],
     data: Annotated[

@@ -1,6 +1,6 @@
 """Cross-fitted boosting: one booster for each fold, and for each a second one of the size of its errors."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Self
 
@@ -11,8 +11,8 @@ from agd.errors import ModelError
 from agd.nets.arrays import part, prefixed
 from agd.nets.boosters import Booster, Growth, Library
 from agd.nets.calibration import OutOfFold, calibrate, is_calibration, uncertainties
+from agd.nets.folds import Folds
 from agd.protocols import Progress, silent
-from agd.seeds import spawn_seeds
 from agd.types import Floats, Tensors
 
 _SIZE_ROUNDS: Final = 0.4
@@ -50,7 +50,7 @@ class CrossFitted:
         that saw neither. With one group alone there is nothing to hold out, and nothing is judged.
         """
         features = np.ascontiguousarray(features, dtype=np.float32)
-        folds = _Folds.of(np.arange(len(values)) if groups is None else groups, n_folds, seed)
+        folds = Folds.of(np.arange(len(values)) if groups is None else groups, n_folds, seed)
         n_steps = 2 * folds.n
         out_of_fold, sizes_seen = np.empty(len(values)), np.empty(len(values))
         boosters: list[Booster] = []
@@ -99,27 +99,6 @@ class CrossFitted:
         if len(boosters) != len(others):
             raise ModelError("the boosted model has been altered: its folds")
         return cls(boosters, others, library, calibration.astype(np.float64))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Folds:
-    """For each fold: the rows to fit on, which rows `[n]` it holds out, a seed."""
-
-    n: int
-    fold_of: NDArray[np.intp]
-    seeds: Sequence[int]
-
-    @classmethod
-    def of(cls, groups: NDArray[np.intp], n_folds: int, seed: int) -> Self:
-        n_groups = int(groups.max()) + 1
-        n = min(n_folds, n_groups)
-        fold_of_group = np.random.default_rng(seed).permutation(n_groups) % n
-        return cls(n, fold_of_group[groups], spawn_seeds(seed, n))
-
-    def __iter__(self) -> Iterator[tuple[NDArray[np.intp], NDArray[np.bool_], int]]:
-        for fold, seed in enumerate(self.seeds):
-            is_out = self.fold_of == fold
-            yield np.flatnonzero(~is_out if self.n > 1 else is_out), is_out, seed
 
 
 def _squared(roots: Floats) -> Floats:

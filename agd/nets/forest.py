@@ -5,7 +5,7 @@ doi:10.1007/s10994-006-6226-1, here each grown on a bootstrap sample. Both are g
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Self
+from typing import TYPE_CHECKING, Final, Literal, Self, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +29,13 @@ _WHAT: Final = "the forest"
 _KINDS: Final = {**TREE_ARRAYS, "calibration": np.float64}
 _GROWERS: Final = {"random_forest": RandomForestRegressor, "extra_trees": ExtraTreesRegressor}
 _TREES_PER_REPORT = 10
+_MOST_ANSWERS = 4_000_000
+"""Answers of trees that are sorted at once."""
 _N_SEEDS = 2**32
 """scikit-learn takes no larger ones."""
+
+Answer: TypeAlias = Literal["mean", "median"]
+"""How the answers of the trees become one: the median errs less in most places, the mean has the smaller squares."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -43,6 +48,7 @@ class Forest:
     trees: "Sequence[Tree]"
     n_features: int
     calibration: Floats
+    answer: Answer = "mean"
 
     @classmethod
     def fit(
@@ -55,6 +61,7 @@ class Forest:
         min_samples_leaf: int,
         seed: int,
         grower: Literal["random_forest", "extra_trees"] = "random_forest",
+        answer: Answer = "mean",
         groups: NDArray[np.intp] | None = None,
         progress: Progress = silent,
     ) -> tuple[Self, OutOfFold]:
@@ -78,41 +85,46 @@ class Forest:
             progress(min(done, n_trees), n_trees, "trees")
         trees = [estimator.tree_ for estimator in regressor.estimators_]
         groups = np.arange(len(values)) if groups is None else groups
-        tally = _out_of_bag(trees, regressor.estimators_samples_, features, groups)
+        is_out = _left_out(regressor.estimators_samples_, groups)
+        tally = _out_of_bag(trees, is_out, features)
         is_judged, is_seen_by_all = tally.n > 1.0, tally.n == 0.0
-        mean, spread = tally.mean_and_spread()
+        said, spread = tally.mean_and_spread()
+        if answer == "median":
+            said = _medians(trees, features, is_out)
         calibration = calibrate(
-            [spread[is_judged], np.abs(mean[is_judged])],
-            np.abs(values[is_judged] - mean[is_judged]),
+            [spread[is_judged], np.abs(said[is_judged])],
+            np.abs(values[is_judged] - said[is_judged]),
             float(values.std()),
         )
-        forest = cls(trees, features.shape[1], calibration)
-        sigmas = uncertainties(calibration, [spread, np.abs(mean)])
-        mean[is_seen_by_all], sigmas[is_seen_by_all] = forest.predict(features[is_seen_by_all])
-        return forest, OutOfFold(mean, sigmas, is_judged)
+        forest = cls(trees, features.shape[1], calibration, answer)
+        sigmas = uncertainties(calibration, [spread, np.abs(said)])
+        said[is_seen_by_all], sigmas[is_seen_by_all] = forest.predict(features[is_seen_by_all])
+        return forest, OutOfFold(said, sigmas, is_judged)
 
     def predict(self, features: NDArray[np.floating]) -> tuple[Floats, Floats]:
-        """Mean and uncertainty, both `[n]`, of `features` `[n, n_features]`; bitwise the same in any batch."""
+        """Answer and uncertainty, both `[n]`, of `features` `[n, n_features]`; bitwise the same in any batch."""
         features = np.ascontiguousarray(features, dtype=np.float32)
         tally = _Tally(len(features))
         if len(features):
             for tree in self.trees:
                 tally.add(slice(None), tree.predict(features)[:, 0])
-        mean, spread = tally.mean_and_spread()
-        return mean, uncertainties(self.calibration, [spread, np.abs(mean)])
+        said, spread = tally.mean_and_spread()
+        if self.answer == "median":
+            said = _medians(self.trees, features)
+        return said, uncertainties(self.calibration, [spread, np.abs(said)])
 
     def to_tensors(self) -> Tensors:
         """The arrays of its trees and its calibration."""
         return {**to_arrays(self.trees), "calibration": self.calibration}
 
     @classmethod
-    def from_tensors(cls, tensors: Tensors, *, n_features: int) -> Self:
+    def from_tensors(cls, tensors: Tensors, *, n_features: int, answer: Answer = "mean") -> Self:
         """Rebuild a forest; raises ModelError where the arrays are not those of trees over `n_features` features."""
         arrays = checked(tensors, _KINDS, _WHAT)
         trees = from_arrays(arrays, n_features, _WHAT)
         if not is_calibration(arrays["calibration"], n_columns=2):
             raise ModelError(f"{_WHAT} has been altered, or is one of another architecture: its calibration")
-        return cls(trees, n_features, np.asarray(arrays["calibration"], dtype=np.float64))
+        return cls(trees, n_features, np.asarray(arrays["calibration"], dtype=np.float64), answer)
 
 
 class _Tally:
@@ -132,18 +144,36 @@ class _Tally:
         return mean, np.sqrt(np.maximum(self.squares / n - mean * mean, 0.0))
 
 
-def _out_of_bag(
-    trees: "Sequence[Tree]",
-    samples: "Sequence[NDArray[np.intp]]",
-    features: NDArray[np.float32],
-    groups: NDArray[np.intp],
-) -> _Tally:
-    """Each row as the trees see it that were grown without its group."""
-    tally = _Tally(len(features))
-    for tree, sample in zip(trees, samples, strict=True):
+def _left_out(samples: "Sequence[NDArray[np.intp]]", groups: NDArray[np.intp]) -> NDArray[np.bool_]:
+    """Which rows each tree has not seen, nor others of their group: `[n_trees, n]`."""
+    is_out = np.empty((len(samples), len(groups)), dtype=np.bool_)
+    for i, sample in enumerate(samples):
         is_in = np.zeros(int(groups.max()) + 1, dtype=np.bool_)
         is_in[groups[sample]] = True
-        is_out = ~is_in[groups]
-        if is_out.any():
-            tally.add(is_out, tree.predict(features[is_out])[:, 0])
+        is_out[i] = ~is_in[groups]
+    return is_out
+
+
+def _out_of_bag(trees: "Sequence[Tree]", is_out: NDArray[np.bool_], features: NDArray[np.float32]) -> _Tally:
+    """Each row as the trees see it that have left it out."""
+    tally = _Tally(len(features))
+    for tree, rows in zip(trees, is_out, strict=True):
+        if rows.any():
+            tally.add(rows, tree.predict(features[rows])[:, 0])
     return tally
+
+
+def _medians(trees: "Sequence[Tree]", features: NDArray[np.float32], is_out: NDArray[np.bool_] | None = None) -> Floats:
+    """Median `[n]` over the trees, or over those that have left the row out `[n_trees, n]`; infinite where none has."""
+    medians = np.empty(len(features))
+    n_rows = max(1, _MOST_ANSWERS // len(trees))
+    for start in range(0, len(features), n_rows):
+        rows = slice(start, start + n_rows)
+        answers = np.stack([tree.predict(features[rows])[:, 0] for tree in trees])
+        if is_out is not None:
+            answers[~is_out[:, rows]] = np.inf
+        answers.sort(axis=0)
+        n = np.isfinite(answers).sum(axis=0)
+        column = np.arange(answers.shape[1])
+        medians[rows] = 0.5 * (answers[np.maximum(n - 1, 0) // 2, column] + answers[n // 2, column])
+    return medians

@@ -223,6 +223,15 @@ class Study:
         members = _members([by_formula[formula] for formula in formulas], is_held_out, is_validation)
         return [Part(FromDataset(dataset.id, dataset.recipe_sha256), members)]
 
+    def members_apart(self, name: str, held_out: Callable[[Sequence[str]], NDArray[np.bool_]]) -> list[Part]:
+        """The rows of a dataset by formula; which of them `[n]` are held out is said of their formulas."""
+        with self.workspace.database.read() as tx:
+            dataset = find_dataset(tx, name)
+            rows = datasets.rows_of(tx, dataset.id)
+        is_held_out = held_out([row.reduced_formula for row in rows])
+        members = _members(rows, is_held_out, np.zeros(len(rows), np.bool_))
+        return [Part(FromDataset(dataset.id, dataset.recipe_sha256), members)]
+
     def members_of_campaign(self, campaign: Campaign, without: Collection[str]) -> list[Part]:
         """A campaign's initial labels and its own, each by formula, split 60/20/20; those `without` are left out."""
         with self.workspace.database.read() as tx:

@@ -29,13 +29,14 @@ _MODULES: Final = MappingProxyType(
         "matgan": "matgan",
         "retrieval": "retrieval",
         "search": "proposals",
+        "oracles": "oracles",
     }
 )
 """Each target is the function of its own name in one of these."""
 
 ALL: Final = "all"
 
-_OURS: Final = ("retrieval", "search")
+_OURS: Final = ("retrieval", "search", "oracles")
 """What the paper has nothing of."""
 
 _WITH_LISTS: Final = ("recovery", "direct")
@@ -123,6 +124,7 @@ _SECONDS: Final[Mapping[str, Callable[[Protocol], float]]] = {
     "two searches of Exp3": lambda p: p.al_seeds * (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
     "retrieval": lambda p: p.al_seeds * 3 * 150.0 * p.calls / 1000,
     "own proposals": lambda p: 300.0 + p.al_seeds * 4 * 110.0 * p.calls / 1000,
+    "blind spots": lambda p: p.oracle_repeats * (2300.0 if p.oracle_repeats == 1 else 6000.0),
     "two searches": lambda p: (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
 }
 
@@ -157,4 +159,5 @@ _NEEDS: Final[Mapping[str, Callable[[Wish], Collection[str]]]] = {
     "matgan": lambda _: ("generator", "paper generator"),
     "retrieval": _own("retrieval"),
     "search": _own("own proposals"),
+    "oracles": _own("blind spots"),
 }

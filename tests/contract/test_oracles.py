@@ -1,12 +1,13 @@
 """What every oracle must do, and what those of agd do besides."""
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
 import numpy as np
 import pytest
 
+from agd import registry
 from agd.chem.enumeration import charge_balanced
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import reduce_counts
@@ -55,12 +56,53 @@ class TestRoost(OracleContract):
     brief = {"epochs": 2}  # noqa: RUF012  # same
 
 
+class TestNetworks(OracleContract):
+    plugin = "networks"
+    options = {  # noqa: RUF012  # same
+        "widths": (16, 8),
+        "epochs": 1,
+        "n_steps": 60,
+        "batch": 48,
+        "n_folds": 3,
+        "dropout": 0.4,
+        "learning_rate": 5e-3,
+        "weight_decay": 1.0,
+    }
+
+
 class TestEnsemble(OracleContract):
     plugin = "ensemble"
     options = {"members": ("extra_trees", "random_forest")}  # noqa: RUF012  # same
 
 
-CONTRACTS = (TestRandomForest, TestExtraTrees, TestHistGradientBoosting, TestLightGbm, TestRoost, TestEnsemble)
+class TestHurdle(OracleContract):
+    plugin = "hurdle"
+    options = {"members": ("extra_trees", "random_forest")}  # noqa: RUF012  # same
+
+    @classmethod
+    def table(cls) -> TrainingTable:
+        """The ordinary one, its lower values being zero."""
+        table = super().table()
+        assert table.values is not None
+        return replace(table, values=np.where(table.values < 2.0, 0.0, table.values))
+
+
+class TestMedianForest(OracleContract):
+    plugin = "extra_trees"
+    options = {"answer": "median", "calibration": "by_range"}  # noqa: RUF012  # same
+
+
+CONTRACTS = (
+    TestRandomForest,
+    TestExtraTrees,
+    TestHistGradientBoosting,
+    TestLightGbm,
+    TestRoost,
+    TestNetworks,
+    TestEnsemble,
+    TestHurdle,
+    TestMedianForest,
+)
 
 
 def test_each_has_its_contract(has_all: Callable[[str, Iterable[object]], None]) -> None:
@@ -69,12 +111,27 @@ def test_each_has_its_contract(has_all: Callable[[str, Iterable[object]], None])
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(one, marks=getattr(one, "pytestmark", []), id=one.plugin) for one in CONTRACTS],
+    params=[pytest.param(one, marks=getattr(one, "pytestmark", []), id=one.__name__) for one in CONTRACTS],
 )
 def contract(request: pytest.FixtureRequest) -> type[OracleContract]:
     """The oracles of agd: they keep answers for the compositions that they were trained on."""
     chosen: type[OracleContract] = request.param
     return chosen
+
+
+@pytest.mark.parametrize(
+    "kind", ["random_forest", "extra_trees", "hist_gradient_boosting", "lightgbm", "roost", "ensemble"]
+)
+def test_options_that_came_later_leave_no_trace_at_their_defaults(kind: str) -> None:
+    kept = registry.load("agd.oracles", kind).options_type().model_dump(mode="json")
+    assert not kept.keys() & {"answer", "calibration", "weights"}
+
+
+def test_a_forest_measures_both_ways_to_answer() -> None:
+    mean, median = (one.trained().fitted.metrics for one in (TestExtraTrees, TestMedianForest))
+    for name in ("mae", "rmse", "r2"):
+        assert mean[f"median_{name}"] == median[name]
+        assert median[f"mean_{name}"] == mean[name]
 
 
 def test_labels_are_finite_for_every_element_and_uncertainties_positive(contract: type[OracleContract]) -> None:

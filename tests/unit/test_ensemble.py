@@ -56,6 +56,26 @@ def test_an_answer_is_the_mean_of_the_members_which_are_kept_whole(fitted: Fitte
     assert not np.array_equal(said[0].values, said[1].values)
 
 
+def test_fitted_weights_follow_the_out_of_fold_answers(fitted: FittedModel, table: TrainingTable) -> None:
+    options = EnsembleOptions(members=PAIR.members, weights="fitted", calibration="by_range", minimum=-99.0)
+    stacked = Ensemble.fit(table, options, seed=1)
+    weights = stacked.tensors["weights"]
+    assert (weights >= 0.0).all()
+    assert weights.sum() == pytest.approx(1.0)
+    assert stacked.tensors.keys() - fitted.tensors.keys() == {"weights", "range.at", "range.factor"}
+    counts = charge_balanced(400, seed=9)
+    counts = counts[~(counts[:, None] == table.counts[None]).all(axis=2).any(axis=1)]
+    said = [member.label(counts).values for member in Ensemble.load(fitted.tensors, PAIR).members]
+    mean = weights[0] * said[0] + weights[1] * said[1]
+    assert Ensemble.load(stacked.tensors, options).label(counts).values == pytest.approx(mean)
+    for change in ({"weights": -weights}, {"weights": np.zeros(2)}, {"weights": weights[:1]}):
+        with pytest.raises(ModelError, match="its weights"):
+            Ensemble.load({**stacked.tensors, **change}, options)
+    for kept, asked in ((stacked, PAIR), (fitted, options)):
+        with pytest.raises(ModelError, match="calibrated otherwise"):
+            Ensemble.load(kept.tensors, asked)
+
+
 def test_members_do_not_depend_on_each_other_nor_on_held_out_rows(fitted: FittedModel, table: TrainingTable) -> None:
     assert table.values is not None
     other = Ensemble.fit(table, EnsembleOptions(members=("random_forest", "extra_trees")), seed=1)

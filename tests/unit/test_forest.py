@@ -46,6 +46,26 @@ def test_extra_trees_are_scikit_learns_on_bootstrap_samples(table: tuple[Floats,
     assert out_of_bag.values == pytest.approx(theirs.oob_prediction_, abs=1e-12)
 
 
+def test_the_median_of_the_trees_that_left_a_row_out(
+    table: tuple[Floats, Floats], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features, values = table
+    theirs = RandomForestRegressor(24, max_features=0.5, min_samples_leaf=2, random_state=3).fit(features, values)
+    answers = np.array([tree.predict(features) for tree in theirs.estimators_])
+    seen = np.array([np.isin(np.arange(600), rows) for rows in theirs.estimators_samples_])
+    expected = np.nanmedian(np.where(seen, np.nan, answers), axis=0)
+    monkeypatch.setattr("agd.nets.forest._MOST_ANSWERS", 1000)
+    ours, out_of_bag = Forest.fit(
+        features, values, n_trees=24, max_features=0.5, min_samples_leaf=2, seed=3, answer="median"
+    )
+    rebuilt = Forest.from_tensors(ours.to_tensors(), n_features=9, answer="median")
+    assert rebuilt.predict(features)[0] == pytest.approx(np.median(answers, axis=0), abs=1e-12)
+    assert out_of_bag.values[out_of_bag.is_judged] == pytest.approx(expected[out_of_bag.is_judged], abs=1e-12)
+    np.testing.assert_array_equal(rebuilt.predict(features[5:9])[0], rebuilt.predict(features)[0][5:9])
+    errors = np.abs(out_of_bag.values - values)
+    assert np.mean(errors <= out_of_bag.uncertainties) == pytest.approx(0.6827, abs=0.02)
+
+
 def test_a_row_no_tree_left_out_is_answered_by_all_trees() -> None:
     rng = np.random.default_rng(0)
     features, values = rng.standard_normal((40, 3)), rng.standard_normal(40)

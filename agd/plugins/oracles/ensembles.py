@@ -1,28 +1,36 @@
 """Several oracles that answer as one."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from agd import registry
 from agd.errors import InputError, ModelError
 from agd.nets.arrays import checked, part, prefixed
-from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, finished, measure, own
+from agd.plugins.oracles.composition_oracle import (
+    CompositionOracleOptions,
+    finished,
+    measure,
+    own,
+    rescaled,
+    stored_scale,
+)
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
-from agd.protocols import Options, Oracle, Progress, silent
+from agd.protocols import Options, Oracle, Progress, Share, silent
 from agd.seeds import member_seed
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
 if TYPE_CHECKING:
-    from agd.nets.calibration import OutOfFold
+    from agd.nets.calibration import OutOfFold, RangeScale
 
 _GROUP: Final = "agd.oracles"
 _KIND: Final = "ensemble"
 _OWN_ARRAYS: Final = {"calibration": np.float64, "architecture_version": np.int32}
-_NEEDED: Final = CompositionOracleOptions.model_fields.keys()
-_PROGRESS_PER_MEMBER = 1000
+_NEEDED: Final = frozenset({"minimum", "out_of_fold"})
 
 
 class EnsembleOptions(CompositionOracleOptions):
@@ -33,23 +41,35 @@ class EnsembleOptions(CompositionOracleOptions):
         min_length=2,
         description="Kinds of the oracles, each fitted with its default options.",
     )
+    weights: Literal["equal", "fitted"] = Field(
+        "equal",
+        exclude_if=lambda weights: weights == "equal",
+        description="Weights of the members: all the same, or by how well their out-of-fold answers tell the values.",
+    )
 
     @field_validator("members")
     @classmethod
     def _can_be_members(cls, members: tuple[str, ...]) -> tuple[str, ...]:
-        known = [name for name in registry.names(_GROUP) if name != _KIND]
-        for kind in members:
-            if kind == _KIND:
-                raise ValueError("an ensemble cannot be a member of an ensemble: name its members instead")
-            if kind not in known:
-                raise ValueError(f"no oracle {kind!r}{registry.suggestion(kind, known)}")
-        if len(set(members)) != len(members):
-            raise ValueError("a member is named twice: name each kind once")
-        return members
+        return possible_members(members, without=(_KIND,))
+
+
+def possible_members(members: tuple[str, ...], without: Collection[str]) -> tuple[str, ...]:
+    """The kinds, if each is an oracle that is installed, named once, and none of those `without`."""
+    known = [name for name in registry.names(_GROUP) if name not in without]
+    for kind in members:
+        if kind in without:
+            raise ValueError(f"{kind!r} cannot be a member of an ensemble: name its members instead")
+        if kind not in known:
+            raise ValueError(f"no oracle {kind!r}{registry.suggestion(kind, known)}")
+    if len(set(members)) != len(members):
+        raise ValueError("a member is named twice: name each kind once")
+    return members
 
 
 class Ensemble:
     """Mean of its members, each fitted with default options and a seed of its own.
+
+    Fitted weights are those of stacked regressions (Breiman 1996, doi:10.1007/BF00117832), not below zero, of sum 1.
 
     The uncertainty is calibrated on the members' out-of-fold answers: a positive linear fit of 1, their mean sigma,
     their disagreement and |mean|.
@@ -59,9 +79,9 @@ class Ensemble:
     architecture_version: ClassVar[int] = 1
 
     def __init__(
-        self, members: Sequence[Oracle], calibration: Floats, options: EnsembleOptions, answers: TrainingAnswers | None
+        self, members: Sequence[Oracle], rule: "_Rule", options: EnsembleOptions, answers: TrainingAnswers | None
     ) -> None:
-        self.members, self.calibration, self.options, self.answers = members, calibration, options, answers
+        self.members, self.rule, self.options, self.answers = members, rule, options, answers
 
     @classmethod
     def fit(cls, table: TrainingTable, options: Options, *, seed: int, progress: Progress = silent) -> FittedModel:
@@ -76,7 +96,7 @@ class Ensemble:
         said: list[Prediction] = []
         members: list[Oracle] = []
         for i, (kind, plugin) in enumerate(zip(options.members, plugins, strict=True)):
-            share = _Share(progress, i, len(plugins), kind)
+            share = Share(progress, i, len(plugins), kind)
             fitted = plugin.fit(seen, _member_options(plugin), seed=member_seed(seed, kind), progress=share)
             answers, rest = TrainingAnswers.split(fitted.tensors)
             if answers is None or not np.array_equal(answers.counts, rows.distinct):
@@ -86,9 +106,10 @@ class Ensemble:
             said.append(Prediction(answers.values, answers.uncertainties))
             tensors |= prefixed(_prefix(kind), rest)
             members.append(plugin.load(rest, _member_options(plugin)))
-        out_of_fold, tensors["calibration"] = _calibrated(said, rows)
+        rule, out_of_fold = _Rule.fit(said, rows, options)
+        tensors |= rule.to_tensors()
         kept = rows.answers(out_of_fold)
-        fitted_oracle = cls(members, tensors["calibration"], options, kept if options.out_of_fold else None)
+        fitted_oracle = cls(members, rule, options, kept if options.out_of_fold else None)
         if options.out_of_fold:
             tensors |= kept.to_tensors()
         return FittedModel(tensors, measure(table, rows, out_of_fold, options, fitted_oracle.label))
@@ -96,43 +117,27 @@ class Ensemble:
     @classmethod
     def load(cls, tensors: Tensors, options: Options) -> Self:
         """Rebuild the members; raises ModelError where arrays have been altered or members are not these."""
-        from agd.nets.calibration import is_calibration
-
         options = own(options, EnsembleOptions, _KIND)
         answers, rest = TrainingAnswers.split(tensors)
+        scale, rest = stored_scale(rest, options)
         parts = {kind: part(_prefix(kind), rest) for kind in options.members}
         named = {name for kind, arrays in parts.items() for name in prefixed(_prefix(kind), arrays)}
-        arrays = checked({name: rest[name] for name in rest.keys() - named}, _OWN_ARRAYS, "the ensemble")
+        kinds = {**_OWN_ARRAYS, **({} if options.weights == "equal" else {"weights": np.float64})}
+        arrays = checked({name: rest[name] for name in rest.keys() - named}, kinds, "the ensemble")
         plugins = [_plugin(kind) for kind in options.members]
         if arrays["architecture_version"].tolist() != [plugin.architecture_version for plugin in plugins]:
             raise ModelError("the ensemble has been altered, or its members are of another architecture")
-        if not is_calibration(arrays["calibration"], n_columns=3):
-            raise ModelError("the ensemble has been altered: its calibration")
+        rule = _Rule.of(arrays, scale, len(plugins))
         members = [
             plugin.load(tensors, _member_options(plugin))
             for plugin, tensors in zip(plugins, parts.values(), strict=True)
         ]
-        return cls(members, arrays["calibration"], options, answers if options.out_of_fold else None)
+        return cls(members, rule, options, answers if options.out_of_fold else None)
 
     def label(self, counts: Counts) -> Prediction:
         """Predict compositions `[n, 103]`; raises InputError for a row without atoms."""
-        from agd.nets.calibration import uncertainties
-
-        mean, columns = _together([member.label(counts) for member in self.members])
-        prediction = Prediction(mean, uncertainties(self.calibration, columns))
+        prediction = self.rule.together([member.label(counts) for member in self.members])
         return finished(prediction, counts, self.answers, self.options)
-
-
-class _Share:
-    """A member's part of the whole progress."""
-
-    def __init__(self, progress: Progress, position: int, n_members: int, kind: str) -> None:
-        self.progress, self.position, self.n_members, self.kind = progress, position, n_members, kind
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        within = _PROGRESS_PER_MEMBER * done // max(total, 1)
-        done = _PROGRESS_PER_MEMBER * self.position + within
-        self.progress(done, _PROGRESS_PER_MEMBER * self.n_members, f"{self.kind}, {note}" if note else self.kind)
 
 
 def _plugin(kind: str) -> type[Oracle]:
@@ -152,21 +157,73 @@ def _prefix(kind: str) -> str:
     return f"member.{kind}"
 
 
-def _together(said: Sequence[Prediction]) -> tuple[Floats, list[Floats]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class _Rule:
+    """How the members' answers become one: their weights `[m]`, or None where all count alike, and the uncertainty."""
+
+    weights: Floats | None
+    calibration: Floats
+    scale: "RangeScale"
+
+    @classmethod
+    def fit(cls, said: Sequence[Prediction], rows: SeenRows, options: EnsembleOptions) -> "tuple[_Rule, OutOfFold]":
+        """Judge the members' out-of-fold answers of the distinct compositions on all rows `[n]`."""
+        from agd.nets.calibration import OutOfFold, calibrate, uncertainties
+
+        by_row = [Prediction(one.values[rows.groups], one.uncertainties[rows.groups]) for one in said]
+        weights = None if options.weights == "equal" else _stacked(by_row, rows.values)
+        mean, columns = _together(by_row, weights)
+        calibration = calibrate(columns, np.abs(rows.values - mean), float(rows.values.std()))
+        out_of_fold = OutOfFold(mean, uncertainties(calibration, columns), np.ones(len(mean), dtype=np.bool_))
+        scale, out_of_fold = rescaled(out_of_fold, rows, options)
+        return cls(weights, calibration, scale), out_of_fold
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]], scale: "RangeScale", n_members: int) -> "_Rule":
+        """Rebuild it; raises ModelError where arrays have been altered."""
+        from agd.nets.calibration import is_calibration
+
+        weights = arrays.get("weights")
+        if weights is not None and (len(weights) != n_members or (weights < 0.0).any() or not weights.any()):
+            raise ModelError("the ensemble has been altered: its weights")
+        if not is_calibration(arrays["calibration"], n_columns=3):
+            raise ModelError("the ensemble has been altered: its calibration")
+        return cls(weights, arrays["calibration"], scale)
+
+    def together(self, said: Sequence[Prediction]) -> Prediction:
+        """One answer of the members' `[n]`."""
+        from agd.nets.calibration import uncertainties
+
+        mean, columns = _together(said, self.weights)
+        return Prediction(mean, self.scale.scaled(mean, uncertainties(self.calibration, columns)))
+
+    def to_tensors(self) -> Tensors:
+        """Its arrays."""
+        own_arrays = {"calibration": self.calibration, **({} if self.weights is None else {"weights": self.weights})}
+        return {**own_arrays, **self.scale.to_tensors()}
+
+
+def _stacked(said: Sequence[Prediction], values: Floats) -> Floats:
+    """Weights of the members, by least squares on their out-of-fold answers; all the same where they tell nothing."""
+    from scipy.optimize import nnls  # type: ignore[attr-defined]  # scipy ships no types
+
+    weights, _ = nnls(np.stack([one.values for one in said], axis=1), values)
+    total = weights.sum()
+    return np.asarray(weights / total) if total > 0.0 else np.full(len(said), 1.0 / len(said))
+
+
+def _together(said: Sequence[Prediction], weights: Floats | None) -> tuple[Floats, list[Floats]]:
     """Mean `[n]`, and what the uncertainty depends on: mean sigma, disagreement and |mean|, `[n]` each."""
-    n = len(said)
-    mean: Floats = sum((one.values for one in said[1:]), said[0].values) / n
-    sigma: Floats = sum((one.uncertainties for one in said[1:]), said[0].uncertainties) / n
-    squares: Floats = sum(((one.values - mean) ** 2 for one in said[1:]), (said[0].values - mean) ** 2) / n
+    mean = _mean([one.values for one in said], weights)
+    sigma = _mean([one.uncertainties for one in said], weights)
+    squares = _mean([(one.values - mean) ** 2 for one in said], weights)
     return mean, [sigma, np.sqrt(squares), np.abs(mean)]
 
 
-def _calibrated(said: Sequence[Prediction], rows: SeenRows) -> "tuple[OutOfFold, Floats]":
-    """Judge the members' out-of-fold answers `[m]` on all rows `[n]`."""
-    from agd.nets.calibration import OutOfFold, calibrate, uncertainties
-
-    by_row = [Prediction(one.values[rows.groups], one.uncertainties[rows.groups]) for one in said]
-    mean, columns = _together(by_row)
-    calibration = calibrate(columns, np.abs(rows.values - mean), float(rows.values.std()))
-    is_judged = np.ones(len(mean), dtype=np.bool_)
-    return OutOfFold(mean, uncertainties(calibration, columns), is_judged), calibration
+def _mean(rows: Sequence[Floats], weights: Floats | None) -> Floats:
+    """Mean of rows `[n]`, summed in their order: no rounding depends on the other columns."""
+    if weights is None:
+        total: Floats = sum(rows[1:], rows[0]) / len(rows)
+        return total
+    weighted = [weight * row for weight, row in zip(weights, rows, strict=True)]
+    return _mean(weighted, None) * len(rows)

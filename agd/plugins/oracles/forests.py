@@ -1,5 +1,6 @@
 """Forests as oracles: what answers a property for a composition."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 import numpy as np
@@ -7,10 +8,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agd.chem.descriptors import MAGPIE_FEATURES, magpie
-from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, DescriptorOracle, own
+from agd.nets.error_measures import measure_errors
+from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, DescriptorOracle, own, raised
 from agd.plugins.oracles.training_answers import SeenRows
 from agd.protocols import Options, Progress
-from agd.types import Counts, Tensors
+from agd.types import Counts, Floats, Tensors
 
 if TYPE_CHECKING:
     from agd.nets.calibration import OutOfFold
@@ -23,6 +25,11 @@ class ForestOptions(CompositionOracleOptions):
     n_trees: int = Field(100, ge=1, le=10_000, description="Trees of the forest.")
     max_features: float = Field(1 / 3, gt=0.0, le=1.0, description="Share of the features tried at each split.")
     min_samples_leaf: int = Field(2, ge=1, description="Fewest training rows in a leaf; more make a smaller model.")
+    answer: Literal["mean", "median"] = Field(
+        "mean",
+        exclude_if=lambda answer: answer == "mean",
+        description="How the answers of the trees become one; by the median fewer rows are far off.",
+    )
 
 
 class RandomForestOptions(ForestOptions):
@@ -53,6 +60,7 @@ class _ForestOracle(DescriptorOracle):
             min_samples_leaf=options.min_samples_leaf,
             seed=seed,
             grower=cls.grower,
+            answer=options.answer,
             groups=rows.groups,
             progress=progress,
         )
@@ -61,8 +69,20 @@ class _ForestOracle(DescriptorOracle):
     def _load(cls, tensors: Tensors, options: CompositionOracleOptions) -> "Forest":
         from agd.nets.forest import Forest
 
-        del options
-        return Forest.from_tensors(tensors, n_features=len(MAGPIE_FEATURES))
+        options = own(options, ForestOptions, cls.kind)
+        return Forest.from_tensors(tensors, n_features=len(MAGPIE_FEATURES), answer=options.answer)
+
+    def _measure_others(self, values: Floats, counts: Counts) -> dict[str, float]:
+        """Of the other way to make one answer of many: `median_mae` beside `mae`."""
+        from agd.nets.forest import Forest
+
+        assert isinstance(self.regressor, Forest)  # noqa: S101  nothing else is fitted or loaded
+        other = replace(self.regressor, answer="median" if self.regressor.answer == "mean" else "mean")
+        said, _ = other.predict(self.describe(counts))
+        return {
+            f"{other.answer}_{name}": value
+            for name, value in measure_errors(values, raised(said, self.options)).items()
+        }
 
     @staticmethod
     def describe(counts: Counts) -> NDArray[np.floating]:

@@ -10,20 +10,27 @@ from pydantic import Field, model_validator
 
 from agd.errors import InputError, ModelError
 from agd.nets.error_measures import measure_errors
-from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, finished, measure, own, raised
+from agd.plugins.oracles.composition_oracle import (
+    CompositionOracleOptions,
+    finished,
+    measure,
+    own,
+    raised,
+    rescaled,
+    stored_scale,
+)
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
-from agd.protocols import Options, Progress, silent
+from agd.protocols import Options, Progress, Share, silent
 from agd.seeds import spawn_seeds
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
 if TYPE_CHECKING:
-    from agd.nets.calibration import OutOfFold
+    from agd.nets.calibration import OutOfFold, RangeScale
     from agd.nets.roost import Architecture, Network
     from agd.nets.training import Trained
 
 _KIND: Final = "roost"
 _CALIBRATION: Final = "calibration"
-_PROGRESS_PER_NETWORK: Final = 1000
 
 
 class RoostOptions(CompositionOracleOptions):
@@ -90,9 +97,15 @@ class Roost:
     architecture_version: ClassVar[int] = 1
 
     def __init__(
-        self, networks: "Sequence[Network]", calibration: Floats, options: RoostOptions, answers: TrainingAnswers | None
+        self,
+        networks: "Sequence[Network]",
+        calibration: Floats,
+        options: RoostOptions,
+        scale: "RangeScale",
+        answers: TrainingAnswers | None,
     ) -> None:
-        self.networks, self.calibration, self.options, self.answers = networks, calibration, options, answers
+        self.networks, self.calibration, self.options = networks, calibration, options
+        self.scale, self.answers = scale, answers
 
     @classmethod
     def fit(cls, table: TrainingTable, options: Options, *, seed: int, progress: Progress = silent) -> FittedModel:
@@ -108,8 +121,9 @@ class Roost:
         folds = list(_folds(rows, given, options, seed))
         networks, others, trained = _fitted(rows, folds, options, seed, progress)
         calibration, out_of_fold = _judged(rows, folds, networks, options)
+        scale, out_of_fold = rescaled(out_of_fold, rows, options)
         answers = rows.answers(out_of_fold) if options.out_of_fold and len(folds) > 1 else None
-        fitted = cls(networks, calibration, options, answers)
+        fitted = cls(networks, calibration, options, scale, answers)
         metrics = measure(table, rows, out_of_fold, options, fitted.label)
         metrics = {**metrics, **_epochs(folds, trained), **_other(table, others, options), **fitted._size()}
         return FittedModel(fitted._tensors(), metrics)
@@ -125,6 +139,7 @@ class Roost:
 
         options = own(options, RoostOptions, _KIND)
         answers, rest = TrainingAnswers.split(tensors)
+        scale, rest = stored_scale(rest, options)
         shapes = Network(_sizes(options)).shapes()
         unlike = rest.keys() ^ {*shapes, _CALIBRATION}
         if unlike:
@@ -147,20 +162,21 @@ class Roost:
             network.set_tensors({name: rest[name][i] for name in shapes})
             network.to(_device(options))
         kept = answers if options.out_of_fold else None
-        return cls(networks, calibration.astype(np.float64), options, kept)
+        return cls(networks, calibration.astype(np.float64), options, scale, kept)
 
     def label(self, counts: Counts) -> Prediction:
         """Predict compositions `[n, 103]`; raises InputError for a row without atoms."""
         from agd.nets.calibration import uncertainties
 
         mean, columns = _answers(self.networks, counts, self.options)
-        prediction = Prediction(mean, uncertainties(self.calibration, columns))
+        prediction = Prediction(mean, self.scale.scaled(mean, uncertainties(self.calibration, columns)))
         return finished(prediction, counts, self.answers, self.options)
 
     def _tensors(self) -> Tensors:
         each = [network.tensors() for network in self.networks]
         stacked = {name: np.stack([tensors[name] for tensors in each]) for name in each[0]}
-        return {**stacked, _CALIBRATION: self.calibration, **(self.answers.to_tensors() if self.answers else {})}
+        kept = self.answers.to_tensors() if self.answers else {}
+        return {**stacked, _CALIBRATION: self.calibration, **self.scale.to_tensors(), **kept}
 
     def _size(self) -> dict[str, float]:
         return {"n_parameters": float(sum(network.n_parameters for network in self.networks))}
@@ -224,12 +240,12 @@ def _fitted(
             Recipe(schedule, options.batch, keeps_best=options.keep == "best"),
             seed=seeds[i],
             device=_device(options),
-            progress=_Share(progress, i, len(tasks)),
+            progress=Share(progress, i, len(tasks), f"network {i + 1}/{len(tasks)}" if len(tasks) > 1 else ""),
         )
         networks.append(network)
         others.append(other)
         trained.append(outcome)
-    progress(_PROGRESS_PER_NETWORK * len(tasks), _PROGRESS_PER_NETWORK * len(tasks))
+    Share(progress, len(tasks) - 1, len(tasks))(1, 1)  # early stopping leaves some undone
     return networks, others, trained
 
 
@@ -330,16 +346,3 @@ def _check_atoms(counts: Counts) -> None:
     is_empty = ~counts.any(axis=1)
     if is_empty.any():
         raise InputError(f"row {int(np.argmax(is_empty))} of the counts has no atoms: roost has nothing to say of it")
-
-
-class _Share:
-    """A network's part of the whole progress."""
-
-    def __init__(self, progress: Progress, position: int, n_networks: int) -> None:
-        self.progress, self.position, self.n_networks = progress, position, n_networks
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        within = _PROGRESS_PER_NETWORK * done // max(total, 1)
-        note = note if self.n_networks == 1 else f"network {self.position + 1}/{self.n_networks}, {note}"
-        done = _PROGRESS_PER_NETWORK * self.position + within
-        self.progress(done, _PROGRESS_PER_NETWORK * self.n_networks, note)
