@@ -198,7 +198,8 @@ def models(json: Json = False) -> None:
     shown = [
         [
             row.id,
-            f"{row.kind} {row.plugin} v{row.architecture_version}",
+            f"{row.kind} {row.plugin} v{row.architecture_version}"
+            + ("" if row.input_model_version_id is None else f", told by {row.input_model_version_id}"),
             row.seed,
             row.n_members,
             row.tensors_sha256[:12],

@@ -55,6 +55,13 @@ def autoencoder(
 def oracle(
     dataset: Dataset,
     kind: Annotated[str, typer.Option(help="Plug-in, e.g. random_forest.")] = "random_forest",
+    with_answers_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Tell it what this model answers: id or beginning of the hash; for --kind informed_trees.",
+        ),
+    ] = None,
     option: Option = None,
     seed: Seed = 0,
     held_out: HeldOut = 0.1,
@@ -62,8 +69,9 @@ def oracle(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Train an oracle on the values of a data set."""
+    """Train an oracle on the values of a data set, or on these and what another model answers."""
     from agd.steps.models.plugin_options import parse
+    from agd.steps.models.predicting import teller
     from agd.steps.models.training import Recipe
     from agd.steps.models.training_sets import find_dataset, labelled
 
@@ -72,7 +80,8 @@ def oracle(
         with workspace.database.read() as tx:
             row = find_dataset(tx, dataset)
             parts = labelled(tx, row, share=held_out, seed=seed)
-        recipe = Recipe("oracle", kind, row.property, options, seed, threads)
+            told_by = None if with_answers_of is None else teller(tx, with_answers_of, kind)
+        recipe = Recipe("oracle", kind, row.property, options, seed, threads, told_by)
         _print(_train(workspace, recipe, parts, dry_run=dry_run), dataset, dry_run=dry_run, json=json)
 
 

@@ -39,7 +39,7 @@ class Parcel:
 
     def unpack(self, kind: type[_T]) -> _T:
         """The dataclass again."""
-        models = {name: ModelRef(**value) for name, value in self.values.get("models", {}).items()}
+        models = {name: ModelRef.of(value) for name, value in self.values.get("models", {}).items()}
         return kind(**self.values["plain"], **models, **self.arrays)
 
     @property

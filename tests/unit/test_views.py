@@ -36,7 +36,7 @@ KEYS = {
     ),
     views.ModelVersion: (
         "id kind plugin architecture_version options seed metrics tensors_sha256 training_set_id threads n_members "
-        "n_bytes"
+        "n_bytes input_model_version_id"
     ),
     views.RunPlan: (
         "campaign mode target is_open_already is_unchanged dataset initial_rows autoencoder corpus corpus_rows "

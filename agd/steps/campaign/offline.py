@@ -83,7 +83,8 @@ def prepare(workspace: Workspace, campaign: Campaign, step: Step, folder: Path, 
         }
         parcel = spool.pack(about, inputs)
         for ref in parcel.values["models"].values():
-            _bring_model(ModelRef(**ref).tensors_sha256, workspace.artifacts, folder / MODELS, is_linked=True)
+            for sha256 in ModelRef.of(ref).files():
+                _bring_model(sha256, workspace.artifacts, folder / MODELS, is_linked=True)
         folder.mkdir(parents=True, exist_ok=True)
         spool.write(folder / JOB, parcel)
     with workspace.database.transaction() as tx:
