@@ -147,6 +147,11 @@ class OracleSpec(PluginSpec):
     exclude: tuple[str, ...] = Field(default=(), description="files of formulas the oracle must not be trained on")
     held_out: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
+    with_answers_of: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Model version whose answers the oracle is told: id, or the beginning of its file's hash.",
+    )
     uses_known_labels: bool = Field(
         default=False,
         description="Whether a composition of the oracle's own dataset gets the label it has there; on in new"

@@ -9,10 +9,14 @@ import pytest
 from sqlalchemy import text
 from typer.testing import CliRunner
 
-from agd import registry
+from agd import registry, spec
 from agd.cli.app import app
 from agd.errors import InputError, ModelError, NotFoundError
+from agd.loop import LocalEngine
 from agd.nets.checkpoint import tensors_path
+from agd.steps.campaign.offline import compute, ingest, prepare
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.campaign.stepping import next_step, perform
 from agd.steps.data.cleaning import ImportRules
 from agd.steps.data.compositions import counts_of
 from agd.steps.data.importing import import_dataset
@@ -96,9 +100,53 @@ def test_it_is_made_again(starter: Workspace, both: tuple[Trained, Trained]) -> 
     assert retrain(starter, sha256[:12]) == sha256
 
 
+CAMPAIGN = """\
+name = "told"
+target = "band_gap > 2 eV"
+[data]
+dataset = "dear"
+known = ["starter"]
+[initial]
+n = 4
+[budget]
+oracle_calls = 8
+suggestions_per_iteration = 4
+[oracle]
+kind = "informed_trees"
+n_trees = 10
+exclude_initial = false
+with_answers_of = "{below}"
+[sampler]
+kind = "retrieval"
+pool = "starter"
+"""
+
+
+def test_a_campaign_asks_both(starter: Workspace, both: tuple[Trained, Trained], tmp_path: Path) -> None:
+    below = both[0].model_version_id
+    resolved = spec.parse(CAMPAIGN.format(below=below), tmp_path / "told.toml")
+    campaign = open_campaign(starter, resolved)
+    while (step := next_step(starter, campaign)) is not None and step.kind != "train oracle":
+        perform(starter, campaign, step)
+    assert step is not None
+    assert prepare(starter, campaign, step, tmp_path / "job", 3600.0)
+    compute(tmp_path / "job")
+    assert ingest(starter, tmp_path / "job").what == "recorded"
+    assert LocalEngine().run(starter, campaign).is_ended
+    with starter.database.read() as tx:
+        query = "SELECT input_model_version_id FROM model_version m JOIN campaign_model q ON q.model_version_id = m.id"
+        assert tx.scalars(text(query)).all() == [below]
+        answered = "SELECT count(*) FROM label l JOIN campaign_model q USING (model_version_id)"
+        assert tx.scalar(text(answered)) == 8
+    with pytest.raises(NotFoundError, match=r"oracle\.with_answers_of 99: 0 models"):
+        open_campaign(starter, spec.parse(CAMPAIGN.format(below=99).replace("told", "other"), tmp_path / "o.toml"))
+
+
 def test_what_cannot_be(starter: Workspace, both: tuple[Trained, Trained], monkeypatch: pytest.MonkeyPatch) -> None:
     with starter.database.read() as tx:
-        with pytest.raises(InputError, match="of kind extra_trees takes no answers of others: --kind informed_trees"):
+        with pytest.raises(
+            InputError, match="of kind extra_trees takes no answers of others, one of kind informed_trees"
+        ):
             teller(tx, str(both[0].model_version_id), "extra_trees")
         with pytest.raises(NotFoundError, match="--with-answers-of 99: 0 models"):
             teller(tx, "99", "informed_trees")

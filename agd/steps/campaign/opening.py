@@ -23,6 +23,7 @@ from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
 from agd.steps.campaign.extending import keep_up
 from agd.steps.data.tabular import read_formulas
 from agd.steps.models import training_sets
+from agd.steps.models.predicting import teller
 from agd.views import RunPlan
 from agd.work.leases import recorded
 from agd.work.workspace import Workspace
@@ -235,6 +236,8 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     corpus_name = spec.corpus()
     corpus = None if corpus_name is None else _dataset(tx, resolved, "autoencoder.corpus", corpus_name)
     known = [_dataset(tx, resolved, "data.known", name) for name in spec.known()]
+    if spec.oracle.with_answers_of is not None and spec.oracle.answerer.is_model:
+        teller(tx, spec.oracle.with_answers_of, spec.oracle.kind, resolved.place("oracle", "with_answers_of"))
     has_dataset = spec.oracle.answerer.has_dataset
     oracle_dataset = _dataset(tx, resolved, "oracle.dataset", spec.oracle_dataset()) if has_dataset else None
     pool = None if spec.sampler.pool is None else _pool(tx, resolved, spec.sampler.pool)

@@ -93,18 +93,17 @@ def answering(tx: Transaction, model: str, flag: str = "--model") -> AnyRow:
     return version
 
 
-def teller(tx: Transaction, model: str, kind: str) -> TellingModel:
+def teller(tx: Transaction, model: str, kind: str, flag: str = "--with-answers-of") -> TellingModel:
     """The model by its id or the beginning of its file's hash, whose answers an oracle of a kind shall take.
 
     Raises:
         NotFoundError: there is no such model, or more than one.
         InputError: it answers no property, or oracles of the kind take no answers.
     """
-    flag = "--with-answers-of"
     version = answering(tx, model, flag)
     if not getattr(registry.load("agd.oracles", kind), "takes_answers", False):
         raise InputError(
-            f"{flag} {model}: an oracle of kind {kind} takes no answers of others: --kind informed_trees does"
+            f"{flag} {model}: an oracle of kind {kind} takes no answers of others, one of kind informed_trees does"
         )
     return telling(tx, version.id)
 

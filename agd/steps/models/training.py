@@ -203,7 +203,7 @@ def train_by_hand(workspace: Workspace, recipe: Recipe, parts: Sequence[Part], p
     with performed(workspace, new, seed=recipe.seed, threads=recipe.threads) as activity_id:
         if activity_id is None:
             return look_up(workspace, recipe, parts)
-        table = _told(workspace.shelf, recipe, as_table([member for part in parts for member in part.members]))
+        table = _table_of(workspace.shelf, recipe, [member for part in parts for member in part.members])
         also = None if found.last_iteration is None else _held_out_initial(parts)
         made = fit(workspace.artifacts, recipe, table, progress, also)
         with workspace.database.transaction() as tx:
@@ -235,7 +235,7 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
     options = plugin.options_type.model_validate_json(json.dumps(row.options))
     recipe = Recipe(row.kind, row.plugin, None, options, row.seed, row.threads, told_by)
     with recorded(workspace, f"retrain {row.kind}", seed=row.seed) as activity_id:
-        table = _told(workspace.shelf, recipe, as_table(members))
+        table = _table_of(workspace.shelf, recipe, members)
         made = fit(workspace.artifacts, recipe, table, progress).tensors_sha256
         assert made is not None  # noqa: S101  it was fitted just now
         if made != row.tensors_sha256:
@@ -253,12 +253,16 @@ def telling(tx: Transaction, model_version_id: int) -> TellingModel:
     return TellingModel(model_version_id, model_ref(tx, model_version_id))
 
 
-def _told(shelf: Shelf, recipe: Recipe, table: TrainingTable) -> TrainingTable:
-    """The table with the answers of the model that the recipe names, of each row by models that had not seen it."""
-    if recipe.told_by is None:
-        return table
-    with limited_threads(recipe.threads):
-        return replace(table, answers=shelf.load(recipe.told_by.ref).label(table.counts).values)
+def told(shelf: Shelf, ref: ModelRef, table: TrainingTable, threads: int) -> TrainingTable:
+    """The table with the answers of that model, of each row by models that had not seen it."""
+    with limited_threads(threads):
+        return replace(table, answers=shelf.load(ref).label(table.counts).values)
+
+
+def _table_of(shelf: Shelf, recipe: Recipe, rows: Sequence[AnyRow] | Sequence[Member]) -> TrainingTable:
+    """What the recipe is fitted on: the members, with the answers of the model that it names, if it does."""
+    table = as_table(rows)
+    return table if recipe.told_by is None else told(shelf, recipe.told_by.ref, table, recipe.threads)
 
 
 def _held_out_initial(parts: Sequence[Part]) -> TrainingTable | None:
