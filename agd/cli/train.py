@@ -23,6 +23,10 @@ Option = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=show.MAX_SEED)]
 HeldOut = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the rows that the model is measured on.")]
 Threads = Annotated[int, typer.Option(min=1, max=1024, help="Part of the recipe: it decides the order of sums.")]
+AlsoLabelsOf = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CAMPAIGN", help="With --labels al: this campaign's own labels besides; repeatable."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and store nothing.")]
 
 
@@ -116,6 +120,7 @@ def screener(
     labels: Annotated[
         Literal["initial", "al"], typer.Option(help="What it learns from: al has the campaign's own labels as well.")
     ] = "al",
+    also_labels_of: AlsoLabelsOf = None,
     kind: Annotated[str, typer.Option(help="Plug-in, e.g. random_forest.")] = "random_forest",
     option: Option = None,
     seed: Seed = 0,
@@ -128,7 +133,7 @@ def screener(
     from agd.steps.campaign.campaigns import get_campaign
     from agd.steps.screening.screening import ScreenerChoice, train_screener
 
-    choice = ScreenerChoice(kind, tuple(option or ()), seed, held_out, threads)
+    choice = ScreenerChoice(kind, tuple(option or ()), seed, held_out, threads, tuple(also_labels_of or ()))
     with show.workspace() as workspace:
         found = get_campaign(workspace, campaign)
 

@@ -40,7 +40,7 @@ def asked(oracle: ExtraTrees | InformedTrees, counts: Counts, answers: Floats | 
         said = oracle.label_told(counts, answers)
     else:
         said = oracle.label(counts)
-    return said.values, said.uncertainties  # noqa: PD011  no frame
+    return said.values, said.uncertainties
 
 
 def main() -> None:
