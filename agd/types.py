@@ -85,6 +85,7 @@ class History:
 
     `admits` tells which reduced compositions `[m, 103]` the campaign's filter lets through. `reference` is `[r, 103]`,
     the compositions that the campaign takes for known, in one order; None where it knows of no dataset of them.
+    `weights` is `[n]`, how much each label weighs, None where all weigh the same.
     """
 
     latents: Floats
@@ -98,6 +99,7 @@ class History:
     candidates: Counts | None = None
     admits: Callable[[Counts], NDArray[np.bool_]] | None = None
     reference: Counts | None = None
+    weights: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

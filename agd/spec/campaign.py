@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -213,6 +213,10 @@ class CampaignSpec(_Section):
     oracle: OracleSpec = OracleSpec()
     sampler: SamplerSpec = SamplerSpec()
     filter: FilterOptions = Field(default=FilterOptions(), description="what is rejected before it is charged")
+    trust: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict,
+        description="how much the labels of a method, or of a dataset, weigh for what the sampler learns; others 1",
+    )
 
     @field_validator("target", mode="before")
     @classmethod

@@ -23,6 +23,7 @@ from agd.plugins.samplers.weighing import (
     described,
     distinct,
     labelled,
+    trust_in,
     unseen,
     weigh,
 )
@@ -107,6 +108,7 @@ class Analogue:
             self.options,
             n,
             seed=seed,
+            trust=trust_in(history),
         )
         batch = weights.batch(n, caps_on_systems(made.counts, history, self.options))
         if not batch.rows:

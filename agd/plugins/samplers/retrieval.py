@@ -16,6 +16,7 @@ from agd.plugins.samplers.weighing import (
     described,
     distinct,
     labelled,
+    trust_in,
     unseen,
     weigh,
 )
@@ -61,7 +62,13 @@ class Retrieval:
         rows = np.flatnonzero(is_open)
         known, objectives = labelled(history)
         weights = weigh(
-            objectives, len(rows), lambda: (described(known), listed.features[rows]), self.options, n, seed=seed
+            objectives,
+            len(rows),
+            lambda: (described(known), listed.features[rows]),
+            self.options,
+            n,
+            seed=seed,
+            trust=trust_in(history),
         )
         candidates = listed.counts[rows]
         batch = weights.batch(n, caps_on_systems(candidates, history, self.options))

@@ -135,9 +135,16 @@ def _systems_of(counts: Counts) -> list[int]:
 
 
 def weigh(
-    objectives: Floats, n_candidates: int, features: Features, options: WeighingOptions, n: int, *, seed: int
+    objectives: Floats,
+    n_candidates: int,
+    features: Features,
+    options: WeighingOptions,
+    n: int,
+    *,
+    seed: int,
+    trust: Floats | None = None,
 ) -> Weights:
-    """Weigh candidates for a batch of `n`, by the objectives `[k]` of what is known."""
+    """Weigh candidates for a batch of `n`, by the objectives `[k]` of what is known, and how much these weigh `[k]`."""
     order = np.random.default_rng(seed).permutation(n_candidates)
     if options.acquisition == "random" or len(objectives) < _FEW_LABELS or not n_candidates:
         unknown = np.full(n_candidates, np.nan)
@@ -152,6 +159,7 @@ def weigh(
         candidates,
         seed=int(np.random.SeedSequence(seed).generate_state(1)[0]),
         n_draws=n if options.acquisition == "thompson" else 0,
+        weights=trust,
     )
     if options.acquisition == "thompson":
         return Weights(belief.mean, belief.sd, belief.draws, order)
@@ -172,6 +180,13 @@ def labelled(history: History) -> tuple[Counts, Floats]:
         return np.zeros((0, 103), np.int32), np.zeros(0)
     is_known = ~np.isnan(history.objectives) & history.counts.any(axis=1)
     return history.counts[is_known], history.objectives[is_known]
+
+
+def trust_in(history: History) -> Floats | None:
+    """How much each label of `labelled` weighs `[n]`, None where all weigh the same."""
+    if history.weights is None or history.counts is None:
+        return None
+    return history.weights[~np.isnan(history.objectives) & history.counts.any(axis=1)]
 
 
 def described(counts: Counts) -> NDArray[np.float32]:

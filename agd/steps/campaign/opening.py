@@ -21,6 +21,7 @@ from agd.seeds import derive_seed
 from agd.spec import AutoencoderSpec, CampaignSpec, ResolvedSpec, control, controls, differences, hash_of, with_options
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
 from agd.steps.campaign.extending import keep_up
+from agd.steps.campaign.trust import check_trust
 from agd.steps.data.tabular import read_formulas
 from agd.steps.models import training_sets
 from agd.steps.models.predicting import teller
@@ -236,6 +237,7 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     corpus_name = spec.corpus()
     corpus = None if corpus_name is None else _dataset(tx, resolved, "autoencoder.corpus", corpus_name)
     known = [_dataset(tx, resolved, "data.known", name) for name in spec.known()]
+    check_trust(tx, resolved)
     if spec.oracle.with_answers_of is not None and spec.oracle.answerer.is_model:
         teller(tx, spec.oracle.with_answers_of, spec.oracle.kind, resolved.place("oracle", "with_answers_of"))
     has_dataset = spec.oracle.answerer.has_dataset

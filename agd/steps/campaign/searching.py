@@ -21,6 +21,7 @@ from agd.steps.campaign.answers import answers_of
 from agd.steps.campaign.campaigns import Campaign, CampaignStep
 from agd.steps.campaign.candidates import draw
 from agd.steps.campaign.known import reference
+from agd.steps.campaign.trust import weights_of
 from agd.steps.data.compositions import RULES, counts_of, store_compositions
 from agd.steps.data.known import filter_of
 from agd.types import Counts, Floats, History, Latents, Proposals
@@ -60,6 +61,7 @@ class Past:
     seen: list[str]
     candidates: Counts | None = None
     reference: Counts | None = None
+    weights: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,6 +152,7 @@ def _read_past(tx: Transaction, step: CampaignStep) -> Past:
         seen=sorted(seen),
         candidates=draw(tx, campaign, _suggest_seed(step), seen),
         reference=reference(tx, campaign),
+        weights=weights_of(tx, campaign, number, [row.reduced_formula for row in points]),
     )
 
 
@@ -340,6 +343,7 @@ def _history(
         n_initial=past.n_initial,
         undecodable_objective=as_undecodable if spec.mode == "paper" else None,
         candidates=past.candidates,
+        weights=past.weights,
     )
 
 
