@@ -24,12 +24,12 @@ venv: $(STAMP)  ## make the environment: .venv/bin/agd
 demo: $(STAMP)  ## import the starter set, train, run a small campaign, explain its best find
 	AGD_HOME=$(CURDIR)/.agd-demo $(BIN)/agd demo
 
-# Two workers: one for each core of a small machine.
+# Two workers: one for each core of a small machine; the slow tests often wait for a kill, a lease or a server.
 test: $(STAMP)  ## run the tests
 	$(BIN)/pytest -n 2 --dist loadfile -m "not slow"
 
 test-slow: $(STAMP)  ## run the tests that take minutes: FireWorks' own, kills, a machine lost, an autoencoder on real data
-	$(BIN)/pytest -n 2 --dist loadfile -m slow
+	$(BIN)/pytest -n 3 --dist loadfile -m slow
 
 test-hpc: $(STAMP)  ## let a real Slurm of one node work a campaign (root on Debian: installs it), a few minutes
 	$(BIN)/python tests/hpc/slurm_node.py $(BIN)/pytest tests/hpc

@@ -44,6 +44,10 @@ class DatabaseError(AgdError):
     exit_code = 4
 
 
+class AbsentError(DatabaseError):
+    """The database server has gone away, and may come back: what was committed is safe."""
+
+
 class SchemaError(DatabaseError):
     """The database schema is not the one this version of agd works with."""
 

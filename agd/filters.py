@@ -125,6 +125,12 @@ def _known_or_analogue(asked: Asked, _: object) -> Iterator[Answer]:
         yield asked.analogues.holds(asked.counts), "neither known nor an analogue of a known composition"
 
 
+def _near_in_size(asked: Asked, most: float) -> Iterator[Answer]:
+    if asked.analogues is not None:
+        passed = asked.analogues.holds(asked.counts, max_radius_ratio=most)
+        yield passed, f"no known analogue with ions within a factor of {most:g} in size"
+
+
 class FilterOptions(BaseModel):
     """What is asked, in the order in which it is: the first that is not passed is the reason of a refusal.
 
@@ -175,6 +181,13 @@ class FilterOptions(BaseModel):
     is_known_or_analogue: Annotated[bool, Rule(_known_or_analogue)] = Field(
         default=False, description="known, or one element away from a known composition of the same counts"
     )
+    max_radius_ratio: Annotated[float | None, Rule(_near_in_size)] = Field(
+        default=None,
+        ge=1.0,
+        description="known, or an analogue in which the ion that comes in and the one in its place differ in radius by"
+        " this factor at most (10.1107/S0567739476001551, as pymatgen averages it); on in new specifications of the"
+        " default sampler",
+    )
 
     @field_validator("elements_allowed", "elements_denied", "must_contain")
     @classmethod
@@ -193,6 +206,11 @@ class FilterOptions(BaseModel):
         if not allowed:
             raise ValueError("every element that is allowed is denied as well")
         return self
+
+    @property
+    def asks_what_is_known(self) -> bool:
+        """Whether compositions that count as known are needed to judge."""
+        return self.is_known_or_analogue or self.max_radius_ratio is not None
 
     def given(self) -> dict[str, Any]:
         """What is asked, in plain values of JSON."""

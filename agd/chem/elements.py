@@ -1,6 +1,8 @@
 """The elements: their order in a count matrix and the tables of facts shipped in `agd/data`."""
 
 import csv
+import math
+from collections.abc import Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -103,6 +105,35 @@ def production_hhi() -> Floats:
 def common_states() -> tuple[tuple[int, ...], ...]:
     """Return the common oxidation states of each of the 103 elements, ascending."""
     return _column_of_states("common")
+
+
+@cache
+def ionic_radii() -> tuple[Mapping[int, float], ...]:
+    """Return the ionic radii of each of the 103 elements by oxidation state, in angstrom; none of H and noble gases."""
+    pairs = ([pair.split(":") for pair in row["ionic_radii"].split()] for row in _rows("oxidation_states.csv"))
+    return tuple({int(state): float(radius) for state, radius in found} for found in pairs)
+
+
+@cache
+def ionic_radius_ratios() -> Floats:
+    """Return how many times larger the larger ion of two elements is, `[103, 103]`.
+
+    The most alike of the oxidation states that both have are compared, else of those of one sign; ions of other signs
+    are infinitely unlike, and an element without a radius is like any other.
+    """
+    radii = ionic_radii()
+    ratios = np.array([[_ratio(one, other) for other in radii] for one in radii])
+    ratios.flags.writeable = False
+    return ratios
+
+
+def _ratio(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    if not one or not other:
+        return 1.0
+    pairs = [(one[state], other[state]) for state in one.keys() & other.keys()] or [
+        (a, b) for state, a in one.items() for of_other, b in other.items() if (state > 0) == (of_other > 0)
+    ]
+    return min((max(pair) / min(pair) for pair in pairs), default=math.inf)
 
 
 @cache

@@ -55,6 +55,7 @@ max_per_system = 3             # most suggestions of one chemical system
 is_neutral_in_common_states = true   # with one common oxidation state for each element
 is_electronegativity_balanced = true
 is_known_or_analogue = true    # known, or one element away from a known composition
+max_radius_ratio = 1.42        # of the ion that comes in and the one it stands for
 has_metal = true
 max_elements = 5
 max_atoms = 20

@@ -4,7 +4,7 @@ import re
 
 import psycopg
 
-from agd.errors import AgdError, DatabaseError, SchemaError
+from agd.errors import AbsentError, AgdError, DatabaseError, SchemaError
 
 _AGAIN = "What was committed is safe: {cure}, and run the command again"
 _LOGIN = "correct user and password in {url}, or let its owner admit you (pg_hba.conf)"
@@ -41,6 +41,7 @@ _BY_STATE = {  # by sqlstate, or the beginning that a class of them shares; {0} 
     "XX": ("{0} failed within ({1})", "see its log"),
 }
 _MISSING = {"42P01", "42703", "42883", "42704"}
+_AWAY = ("57P01", "57P02", "57P03")
 
 _AT_THE_DOOR = {  # a refused connection has no sqlstate, only words
     r"too many clients|connection slots|too many connections|max_client_conn": "53300",
@@ -82,10 +83,11 @@ def explained(
     found = _BY_STATE.get(state) or _BY_STATE.get(state[:2]) if state else _at_the_door(str(error))
     if found is not None:
         cause, cure = (part.format(where, said, url=url) for part in found)
-        return DatabaseError(f"{cause}. {_AGAIN.format(cure=cure)}")
+        kind = AbsentError if found in map(_BY_STATE.get, _AWAY) else DatabaseError
+        return kind(f"{cause}. {_AGAIN.format(cure=cure)}")
     if not is_lost and not isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)):
         return None
-    return DatabaseError(
+    return AbsentError(
         f"{where} does not answer ({said}). {_AGAIN.format(cure=f'see `agd db status`, or check {url}')}"
     )
 

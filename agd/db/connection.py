@@ -61,6 +61,15 @@ class Database:
         if self._server is not None:
             self._server.release()
 
+    def revive(self) -> None:
+        """Start an embedded server anew that died; one of the user's own is left to its owner.
+
+        Raises:
+            DatabaseError: it does not start.
+        """
+        if self._server is not None:
+            self._server.acquire()
+
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:
         """Commit at the end, roll back on any error."""

@@ -126,11 +126,20 @@ def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
 DEFAULT_SAMPLER = "analogue"
 """Of the default mode, where a specification names none."""
 
-_OF_NEW: Mapping[str, Mapping[str, bool]] = {
+_OF_NEW: Mapping[str, Mapping[str, bool | float]] = {
     "": {"is_neutral_in_common_states": True},
-    DEFAULT_SAMPLER: {"is_electronegativity_balanced": True, "is_known_or_analogue": True, "has_metal": True},
+    DEFAULT_SAMPLER: {
+        "is_electronegativity_balanced": True,
+        "is_known_or_analogue": True,
+        "max_radius_ratio": 1.42,
+        "has_metal": True,
+    },
 }
-"""What a new specification of the default mode filters by, unless it says otherwise: with any sampler, and with one."""
+"""What a new specification of the default mode filters by, unless it says otherwise: with any sampler, and with one.
+
+The ratio of radii admits Cl for F and K for Na, not B for Al: 98 % of the known compounds that have an analogue have
+one within it.
+"""
 
 
 def _resolved(values: dict[str, Any], text: str, places: Places, folder: Path) -> ResolvedSpec:
@@ -166,7 +175,10 @@ def _with_defaults(values: Mapping[str, Any]) -> dict[str, Any]:
         if oracle is not None and str(oracle.get("kind")) not in ANSWERERS:
             filled["oracle"] = {"uses_known_labels": True, **oracle}
         if rule is not None:
-            filled["filter"] = {**_OF_NEW[""], **_OF_NEW.get(kind, {}), **rule}
+            ours = {**_OF_NEW[""], **_OF_NEW.get(kind, {})}
+            if rule.get("is_known_or_analogue") is False:
+                ours.pop("max_radius_ratio", None)  # who wants no analogues wants none of a size
+            filled["filter"] = {**ours, **rule}
         if "autoencoder" not in values and _is_latent(kind):
             filled["autoencoder"] = {}
     return filled

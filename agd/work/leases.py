@@ -9,6 +9,7 @@ from agd.db.record import activities, jobs
 from agd.db.record.jobs import NewJob
 from agd.errors import BusyError, DatabaseError, is_transient
 from agd.waiting import waiting
+from agd.work.absences import outlasting
 from agd.work.workspace import Workspace
 
 _LOOK_S = 0.5
@@ -86,9 +87,17 @@ def kept_error(workspace: Workspace, activity_id: int) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        words = f"{type(error).__name__}: {error}"
-        with suppress(DatabaseError, BusyError), workspace.database.transaction() as tx:
-            activities.fail(tx, activity_id, words, is_transient=is_transient(error))
+        words, may_pass = f"{type(error).__name__}: {error}", is_transient(error)
+
+        def keep() -> None:
+            with workspace.database.transaction() as tx:
+                activities.fail(tx, activity_id, words, is_transient=may_pass)
+
+        with suppress(DatabaseError, BusyError):
+            if isinstance(error, Exception):
+                outlasting(workspace, keep)
+            else:
+                keep()  # who interrupts does not wait
         raise
 
 

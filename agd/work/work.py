@@ -7,6 +7,7 @@ from typing import Generic, TypeVar
 from agd.db.connection import Transaction
 from agd.db.record import activities
 from agd.protocols import Progress
+from agd.work.absences import outlasting
 from agd.work.leases import heartbeat, kept_error
 from agd.work.shelf import Shelf
 from agd.work.workspace import Workspace
@@ -43,14 +44,25 @@ class Work(Generic[Task, Inputs, Outputs]):
     ) -> None:
         """All three parts under a lease that was taken, which is renewed meanwhile; `finish` ends the activity.
 
+        Reading and writing outlast a server that goes away: what was computed is written when it is back.
+
         Raises:
             BusyError: somebody else took it over meanwhile: then nothing was written.
         """
         with kept_error(workspace, activity_id), heartbeat(workspace, activity_id):
-            with workspace.database.read() as tx:
-                inputs = self.read(tx, task)
+            inputs = outlasting(workspace, lambda: self._inputs(workspace, task))
             outputs = self.compute(workspace.shelf, task, inputs, progress)
-            with workspace.database.transaction() as tx:
-                activities.hold(tx, activity_id)
-                self.write(tx, task, activity_id, inputs, outputs)
-                finish(tx, activity_id)
+
+            def write() -> None:
+                with workspace.database.transaction() as tx:
+                    if activities.is_done(tx, activity_id):
+                        return  # the server went away after it was committed and before it said so
+                    activities.hold(tx, activity_id)
+                    self.write(tx, task, activity_id, inputs, outputs)
+                    finish(tx, activity_id)
+
+            outlasting(workspace, write)
+
+    def _inputs(self, workspace: Workspace, task: Task) -> Inputs:
+        with workspace.database.read() as tx:
+            return self.read(tx, task)

@@ -117,9 +117,7 @@ def undisturbed(
     return rows
 
 
-@pytest.mark.parametrize(
-    "n_threads", [None, *(pytest.param(n, marks=pytest.mark.slow) for n in (1, 2, 4))], ids=lambda n: f"variable {n}"
-)
+@pytest.mark.parametrize("n_threads", [None, pytest.param(4, marks=pytest.mark.slow)], ids=lambda n: f"variable {n}")
 def test_killed_and_resumed(
     undisturbed: list[tuple[object, ...]], database_url: str, tmp_path: Path, n_threads: int | None
 ) -> None:

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pymatgen.core import Element
 
 from agd.chem.analogues import Analogues
-from agd.chem.elements import N_ELEMENTS, SYMBOLS, modified_pettifor
+from agd.chem.elements import N_ELEMENTS, SYMBOLS, ionic_radii, modified_pettifor
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.plugins.samplers.children import ANY, COUNT, NEAR, Mutations, draw, operator
@@ -47,7 +48,31 @@ def is_analogue(one: np.ndarray, other: np.ndarray) -> bool:
 def test_analogues_are_one_element_away(known: list[dict[str, int]], asked: list[dict[str, int]]) -> None:
     known_, asked_ = table(known), table(asked)
     expected = [any(is_analogue(row, other) for other in known_) for row in asked_]
-    assert Analogues.of(known_).holds(asked_).tolist() == expected
+    analogues = Analogues.of(known_)
+    assert analogues.holds(asked_).tolist() == expected
+    assert (analogues.holds(asked_, max_radius_ratio=1.3) <= np.array(expected)).all()
+
+
+@pytest.mark.parametrize(
+    ("known", "asked", "expected"),
+    [
+        ("LiCaAlF6", "LiCaGaF6", True),
+        ("LiCaAlF6", "LiCaBF6", False),  # B3+ is too small for six neighbours
+        ("NaCl", "NaF", True),
+        ("NaCl", "CsCl", True),  # Na+ 1.16, Cs+ 1.81: one swap too far, but KCl is known, too
+        ("MgF2", "BaF2", False),
+        ("NaF", "NaH", True),  # no radius of H is listed: nothing is said against it
+        ("NaCl", "NaCl", True),
+    ],
+)
+def test_an_analogue_of_a_size_holds_ions_of_similar_radii(known: str, asked: str, *, expected: bool) -> None:
+    analogues = Analogues.of(counts_of([known, "KCl"]))
+    assert analogues.holds(counts_of([asked]), max_radius_ratio=1.42).tolist() == [expected]
+
+
+def test_radii_are_those_of_pymatgen() -> None:
+    for symbol, radii in zip(SYMBOLS, ionic_radii(), strict=True):
+        assert radii == pytest.approx({int(state): float(r) for state, r in Element(symbol).ionic_radii.items()})
 
 
 def test_what_nobody_knows_has_no_analogues() -> None:

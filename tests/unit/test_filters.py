@@ -77,6 +77,7 @@ _ASKING: dict[str, Any] = {
     "elements_denied": ("F",),
     "must_contain": ("Na",),
     "max_hhi": 2500,
+    "max_radius_ratio": 1.42,
     **PUBLISHED_TRIMS.given(),
 }
 
@@ -106,6 +107,7 @@ def test_a_screening_trims_as_published_unless_told_otherwise() -> None:
         (Filter(FilterOptions(has_even_electrons=True)), ["NaCl", "SrYF5", "O2", "HBO2", "PbS"]),
         (Filter(FilterOptions(max_hhi=2000)), ["NaCl", "O2", "LiNiF6"]),
         (Filter(FilterOptions(is_known_or_analogue=True), Analogues.of(counts_of(["KCl", "SnS"]))), ["NaCl", "PbS"]),
+        (Filter(FilterOptions(max_radius_ratio=1.42), Analogues.of(counts_of(["KCl", "SiS"]))), ["NaCl"]),
     ],
 )
 def test_what_a_chemist_says_first(rule: Filter, let_through: list[str]) -> None:

@@ -58,6 +58,9 @@ def test_what_a_new_specification_means_where_it_says_nothing(tmp_path: Path) ->
     assert (filled.sampler.kind, filled.autoencoder) == ("analogue", None)
     rule = filled.filter
     assert (rule.is_neutral_in_common_states, rule.is_known_or_analogue, rule.has_metal) == (True, True, True)
+    assert rule.max_radius_ratio == pytest.approx(1.42)
+    free = spec.read(write(tmp_path, said + "\n[filter]\nis_known_or_analogue = false\n")).spec.filter
+    assert (free.is_known_or_analogue, free.max_radius_ratio) == (False, None)
     assert filled.oracle.uses_known_labels
     latent = spec.read(write(tmp_path, GOOD)).spec
     assert latent.autoencoder is not None

@@ -24,8 +24,10 @@ from agd.db.record import activities
 from agd.errors import AgdError, DatabaseError
 from agd.work.workspace import Workspace
 from agd_workflows import task_runs
+from agd_workflows.atomic_launchpad import WholeLaunchPad
 from agd_workflows.cluster.worker_jobs import this_job
 from agd_workflows.launchpad import open_launchpad
+from agd_workflows.reconciling import Reconciler
 from agd_workflows.tasks import Job
 
 PACKAGE = "agd_workflows"
@@ -156,13 +158,21 @@ def launch_one(launchpad: LaunchPad, fworker: FWorker, fw_id: int | None = None)
         return bool(rocket.Rocket(launchpad, fworker, fw_id).run(err_file=nowhere))
 
 
-def launch_all(launchpad: LaunchPad, share: Share, is_stopped: Callable[[], bool]) -> int:
+def launch_all(
+    launchpad: LaunchPad,
+    share: Share,
+    is_stopped: Callable[[], bool],
+    on_failure: Callable[[], object] = lambda: None,
+) -> int:
     """Launch what is ready until asked to stop, or until nothing was for a while; returns how many."""
     fworker = share.fworker()
     n_launched, last = 0, time.monotonic()
     while not is_stopped():
+        n_failed = task_runs.n_failed()
         if launch_one(launchpad, fworker):
             n_launched, last = n_launched + 1, time.monotonic()
+            if task_runs.n_failed() > n_failed:
+                on_failure()
         elif share.until_idle_s is not None and time.monotonic() - last >= share.until_idle_s:
             break
         else:
@@ -195,7 +205,15 @@ def main(words: Sequence[str]) -> int:
         with open_database(settings) as database:
             workspace = Workspace(database, settings.home / "artifacts", settings.pace)
             task_runs.lend(workspace)
-            launch_all(open_queue(workspace, settings), share, lambda: asked_to_stop or os.getppid() != parent)
+            queue = open_queue(workspace, settings)
+            if isinstance(queue, WholeLaunchPad):
+                queue.connection.pool.outlast(settings.pace.lease_s, database.revive)
+            launch_all(
+                queue,
+                share,
+                lambda: asked_to_stop or os.getppid() != parent,
+                on_failure=Reconciler(workspace, queue).look,  # what failed for good is parked, and said, at once
+            )
             task_runs.leave(workspace)
     except AgdError as error:
         print(f"agd: {error}", file=sys.stderr, flush=True)  # noqa: T201  the child's log

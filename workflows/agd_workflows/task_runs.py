@@ -19,6 +19,7 @@ from agd.steps.campaign.campaigns import Step, campaign_row, get_campaign
 from agd.steps.campaign.kinds import ITERATION, STEPS
 from agd.steps.campaign.turns import Turn
 from agd.steps.campaign.turns import take_turn as take
+from agd.work.absences import outlasting
 from agd.work.workspace import Workspace
 
 ENGINE = "fireworks"
@@ -34,6 +35,8 @@ STANDINGS = {"due": "done", "done": "was done before"}
 log = logging.getLogger("agd.worker")
 
 _open: dict[int, Workspace] = {}
+
+_failed = [0]
 
 _campaigns: set[str] = set()
 """Those that this process did a step of."""
@@ -55,6 +58,11 @@ def workspace(task: FiretaskBase) -> Iterator[Workspace]:
     yield replace(opened, launch=launch_of(task))
 
 
+def n_failed() -> int:
+    """How many tasks have failed in this process."""
+    return _failed[0]
+
+
 def launch_of(task: FiretaskBase) -> tuple[int, int] | None:
     """FireWorks' fw_id and launch_id of the run at hand, None outside of FireWorks."""
     fw_id, launchpad = getattr(task, "fw_id", None), getattr(task, "launchpad", None)
@@ -72,8 +80,7 @@ def do_job(task: FiretaskBase) -> FWAction:
         StepError: it is of no kind that this release does.
     """
     with workspace(task) as lent:
-        with lent.database.read() as tx:
-            row = next(iter(jobs.some(tx, [task["job"]])), None)
+        row = outlasting(lent, lambda: _row(lent, task["job"]))
         if row is None:
             raise NotFoundError(f"no job {task['job']}: the queue is not of this record")
         if row.kind in requests.KINDS:
@@ -83,12 +90,17 @@ def do_job(task: FiretaskBase) -> FWAction:
         raise StepError(f"job {row.id} ({row.title}): {row.kind} is a kind of job that this release does not do")
 
 
+def _row(workspace: Workspace, job_id: int) -> AnyRow | None:
+    with workspace.database.read() as tx:
+        return next(iter(jobs.some(tx, [job_id])), None)
+
+
 def _fulfil(workspace: Workspace, row: AnyRow) -> FWAction:
     """Do what was asked for, or call off what waits for it where it is held, parked or cancelled."""
     standing = row.state
     with told(row.title) as outcome:
         if standing == "open":
-            standing = "due" if requests.fulfil(workspace, row) else "done"
+            standing = "due" if outlasting(workspace, lambda: requests.fulfil(workspace, row)) else "done"
         outcome.append(STANDINGS.get(standing, standing))
     return FWAction(stored_data={"standing": standing}, defuse_workflow=standing not in STANDINGS)
 
@@ -97,7 +109,7 @@ def _step(workspace: Workspace, launchpad: LaunchPad, row: AnyRow) -> FWAction:
     step = Step(row.kind, row.iteration)
     _campaigns.add(row.campaign)
     with told(row.title) as outcome:
-        turn = take(workspace, row.campaign, step, ENGINE)
+        turn = outlasting(workspace, lambda: take(workspace, row.campaign, step, ENGINE))
         outcome.append(STANDINGS.get(turn.standing, turn.standing))
     return follow_up(workspace, launchpad, row.campaign, step, turn)
 
@@ -117,6 +129,7 @@ def told(title: str) -> Iterator[list[str]]:
     try:
         yield outcome
     except BaseException as error:
+        _failed[0] += 1
         log.error("%s failed: %s: %s", title, type(error).__name__, error)  # noqa: TRY400  one line; the queue keeps the rest
         raise
     log.info("%s %s in %.1f s", title, outcome[-1] or "done", time.monotonic() - started)

@@ -3,9 +3,10 @@
 import os
 import select
 import threading
+import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TypeAlias, TypeVar
 
@@ -16,7 +17,7 @@ from agd.db import causes
 from agd.db.address import resolve
 from agd.db.blockers import BLOCKER, blocked_by
 from agd.db.session import Session, connect
-from agd.errors import InputError, SchemaError
+from agd.errors import AbsentError, InputError, SchemaError
 from agd.waiting import waiting
 
 __all__ = ["QueuePool", "Session"]
@@ -30,6 +31,9 @@ _SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "
 _NAME = "the URL of the queue (AGD_LAUNCHPAD_URL)"
 _ATTEMPTS = 6
 _UNDONE = (errors.DeadlockDetected, errors.SerializationFailure)
+_LOOK_S = 0.2
+"""How often whoever waits for a server that went away looks whether it is back."""
+
 _PATIENCE = {"lock_timeout": "1s"}
 """Of what is done aside: as long as a server waits, unless told otherwise, before it looks for a deadlock."""
 
@@ -63,6 +67,8 @@ class QueuePool:
         self.where = self._address.where
         self.era = object()
         """Another one whenever a transaction was undone: what was learnt in it may be wrong."""
+        self._outlasted_s = 0.0
+        self._revive: Callable[[], None] | None = None
         self._idle = _none()
         self._inherited: list[_Idle] = []
         self._pid = os.getpid()
@@ -72,6 +78,10 @@ class QueuePool:
     def close(self) -> None:
         """Close what no thread is using; a later call opens anew."""
         _close_all(self._idle, self._pid)
+
+    def outlast(self, seconds: float, revive: Callable[[], None]) -> None:
+        """Wait so long for a server that went away, and have it revived, before a call says that it does not answer."""
+        self._outlasted_s, self._revive = seconds, revive
 
     def run(self, work: Callable[[Session], _T], *, is_repeatable: bool = False) -> _T:
         """Call `work` with each of its statements a transaction, of which at most the last may write.
@@ -203,7 +213,19 @@ class QueuePool:
             if _is_quiet(session):
                 return idle, session
             session.close()
-        return idle, connect(self._address, application_name="agd queue", more=more, prepare_threshold=1)
+        return idle, self._connected(more)
+
+    def _connected(self, more: Mapping[str, str]) -> Session:
+        end = time.monotonic() + self._outlasted_s
+        while True:
+            try:
+                return connect(self._address, application_name="agd queue", more=more, prepare_threshold=1)
+            except psycopg.OperationalError as error:
+                is_away = isinstance(causes.explained(error, self.where, _NAME), AbsentError)
+                if self._revive is None or not is_away or time.monotonic() >= end:
+                    raise
+            self._revive()
+            time.sleep(_LOOK_S)
 
 
 def _lies_behind(error: BaseException | None, *kinds: type[BaseException]) -> bool:

@@ -81,6 +81,11 @@ def hold(tx: Transaction, activity_id: int) -> None:
         raise _given_up(activity_id)
 
 
+def is_done(tx: Transaction, activity_id: int) -> bool:
+    """Whether the attempt has succeeded."""
+    return bool(tx.execute(select(activity.c.outcome == "done").where(activity.c.id == activity_id)).scalar_one())
+
+
 def finish(tx: Transaction, activity_id: int) -> None:
     """Mark as done, with the job that it was an attempt at.
 

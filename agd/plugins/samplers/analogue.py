@@ -178,7 +178,7 @@ def _siblings(stock: _Stock) -> _Made:
     """What is known of the same counts as one of the best, and one element away from it."""
     best = stock.best[: stock.n_with_siblings]
     best = best[np.count_nonzero(best, axis=1) > 1]
-    parents, opened = opened_of(best)
+    parents, _, opened = opened_of(best)
     rows, keys = _opened(Table(stock.known))
     first, last = (np.searchsorted(keys, opened, side=side) for side in ("left", "right"))
     found = [rows[a:b] for a, b in zip(first.tolist(), last.tolist(), strict=True)]
@@ -190,7 +190,7 @@ def _siblings(stock: _Stock) -> _Made:
 @lru_cache(maxsize=1)
 def _opened(known: Table) -> tuple[NDArray[np.intp], NDArray[np.uint64]]:
     """Rows and hashes of what is known with one element after the other left open, by the hash."""
-    rows, keys = opened_of(known.counts)
+    rows, _, keys = opened_of(known.counts)
     order = np.argsort(keys, kind="stable")
     return rows[order], keys[order]
 

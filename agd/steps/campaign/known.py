@@ -13,7 +13,7 @@ def reference(tx: Transaction, campaign: Campaign) -> Counts | None:
     Asked are they by a sampler that makes compositions, and by a filter.
     """
     spec = campaign.spec
-    if spec.sampler.space() != "formula" and not spec.filter.is_known_or_analogue:
+    if spec.sampler.space() != "formula" and not spec.filter.asks_what_is_known:
         return None
     recipes = known_datasets.of(tx, campaign.id)
     return compositions_of(tx, recipes) if recipes else None

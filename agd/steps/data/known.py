@@ -29,7 +29,7 @@ def compositions_of(tx: Transaction, recipes: Mapping[int, str]) -> Counts:
 
 def filter_of(options: FilterOptions, known: Counts | None) -> Filter:
     """The filter of these options for whoever takes these compositions `[r, 103]` for known."""
-    return Filter(options, _analogues(known) if known is not None and options.is_known_or_analogue else None)
+    return Filter(options, _analogues(known) if known is not None and options.asks_what_is_known else None)
 
 
 def filter_among(tx: Transaction, options: FilterOptions, recipes: Mapping[int, str], whose: str) -> Filter:
@@ -38,10 +38,11 @@ def filter_among(tx: Transaction, options: FilterOptions, recipes: Mapping[int, 
     Raises:
         InputError: it asks for what is known, and there is no dataset.
     """
-    if not options.is_known_or_analogue:
+    if not options.asks_what_is_known:
         return Filter(options)
     if not recipes:
-        raise InputError(f"--filter is_known_or_analogue: {whose} takes no dataset for known: ask without it")
+        name = "is_known_or_analogue" if options.is_known_or_analogue else "max_radius_ratio"
+        raise InputError(f"--filter {name}: {whose} takes no dataset for known: ask without it")
     return filter_of(options, compositions_of(tx, recipes))
 
 
