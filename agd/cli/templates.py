@@ -32,7 +32,8 @@ stall_after = 50               # end after so many iterations in a row without a
 
 _ORACLE: Final = """
 [oracle]                       # answers for a composition
-kind = "random_forest"         # or "extra_trees", "hist_gradient_boosting", "lightgbm", "ensemble", "roost";
+kind = "random_forest"         # or "extra_trees", "hist_gradient_boosting", "lightgbm", "networks", "ensemble",
+                               # "hurdle", "roost";
                                # "table" answers from the dataset only, "external" waits for `agd tell`
 # exclude = ["held-out.csv"]   # files of formulas it must not be trained on
 seed = 0

@@ -206,7 +206,8 @@ def _train(
     targets = ((torch.from_numpy(values) - network.offset.double()) / network.unit.double()).float()
 
     def batches(_epoch: int) -> Sequence[torch.Tensor]:
-        return torch.randperm(n).split(learning.batch)
+        order = torch.randperm(n)
+        return [order[start : start + learning.batch] for start in range(0, n, learning.batch)]
 
     def loss(rows: torch.Tensor) -> torch.Tensor:
         said, root_size = network(inputs[rows])

@@ -17,11 +17,12 @@ from agd.types import Prediction, TrainingTable
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 
-KINDS = ("random_forest", "extra_trees", "hist_gradient_boosting", "lightgbm", "ensemble")
+KINDS = ("random_forest", "extra_trees", "hist_gradient_boosting", "lightgbm", "networks", "ensemble")
 COLUMNS = {
     "r2": "R2",
     "mae": "MAE",
     "coverage_1_sigma": "1 sigma",
+    "coverage_1_sigma_upper_tail": "its tail",
     "coverage_2_sigma": "2 sigma",
     "interval_90": "90 % at",
     "coverage_interval_90": "holds",

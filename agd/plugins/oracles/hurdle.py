@@ -178,4 +178,4 @@ def _auc(name: str, is_zero: NDArray[np.bool_], probability: Floats) -> Mapping[
 
     if is_zero.all() or not is_zero.any():
         return {}
-    return {name: float(roc_auc_score(is_zero, -probability))}  # type: ignore[no-untyped-call]  # scikit-learn ships no types
+    return {name: float(roc_auc_score(is_zero, -probability))}
