@@ -67,7 +67,7 @@ class Shelf:
             self._loaded[key] = rebuilt if ref.told_by is None else Told(rebuilt, self.load(ref.told_by))
         return self._loaded[key]
 
-    def _rebuilt(self, ref: ModelRef) -> object:
+    def _rebuilt(self, ref: ModelRef) -> Any:
         from agd.nets.checkpoint import load_tensors
 
         plugin = registry.load(ref.group, ref.plugin)
