@@ -53,10 +53,14 @@ class Work(Generic[Task, Inputs, Outputs]):
             inputs = outlasting(workspace, lambda: self._inputs(workspace, task))
             outputs = self.compute(workspace.shelf, task, inputs, progress)
 
+            is_again = False
+
             def write() -> None:
+                nonlocal is_again
                 with workspace.database.transaction() as tx:
-                    if activities.is_done(tx, activity_id):
+                    if is_again and activities.is_done(tx, activity_id):
                         return  # the server went away after it was committed and before it said so
+                    is_again = True
                     activities.hold(tx, activity_id)
                     self.write(tx, task, activity_id, inputs, outputs)
                     finish(tx, activity_id)
