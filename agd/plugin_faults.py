@@ -10,8 +10,8 @@ import numpy as np
 from agd import registry
 from agd.chem.elements import N_ELEMENTS
 from agd.errors import AgdError, FaultyPluginError
-from agd.protocols import FormulaGenerator, Generator, Options, Oracle, Progress, Sampler, silent
-from agd.types import Counts, Decoded, FittedModel, History, Latents, Prediction, Proposals, TrainingTable
+from agd.protocols import FormulaGenerator, Generator, Options, Oracle, Progress, Sampler, ToldOracle, silent
+from agd.types import Counts, Decoded, FittedModel, Floats, History, Latents, Prediction, Proposals, TrainingTable
 
 
 @contextmanager
@@ -133,10 +133,18 @@ class _Oracle:
 
     def label(self, counts: Counts) -> Prediction:
         with blamed("agd.oracles", self.name, "label"):
-            prediction = self.made.label(counts)
-            _require_type(prediction, Prediction)
-            for part in ("values", "uncertainties"):  # what is not finite is no answer for its row alone
-                _require_array(getattr(prediction, part), (len(counts),), "floating", part, may_be_nan=True)
+            return self._checked(counts, self.made.label(counts))
+
+    def label_told(self, counts: Counts, answers: Floats) -> Prediction:
+        with blamed("agd.oracles", self.name, "label_told"):
+            assert isinstance(self.made, ToldOracle)  # noqa: S101  no other is given answers
+            return self._checked(counts, self.made.label_told(counts, answers))
+
+    @staticmethod
+    def _checked(counts: Counts, prediction: Prediction) -> Prediction:
+        _require_type(prediction, Prediction)
+        for part in ("values", "uncertainties"):  # what is not finite is no answer for its row alone
+            _require_array(getattr(prediction, part), (len(counts),), "floating", part, may_be_nan=True)
         return prediction
 
 

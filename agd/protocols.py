@@ -11,7 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
-from agd.types import Counts, Decoded, FittedModel, History, Latents, Prediction, Proposals, Tensors, TrainingTable
+from agd.types import (
+    Counts,
+    Decoded,
+    FittedModel,
+    Floats,
+    History,
+    Latents,
+    Prediction,
+    Proposals,
+    Tensors,
+    TrainingTable,
+)
 
 
 class Options(BaseModel, extra="forbid", frozen=True, allow_inf_nan=False):
@@ -124,6 +135,19 @@ class Oracle(Model, Protocol):
 
     def label(self, counts: Counts) -> Prediction:
         """`[n, 103]` counts to values `[n]`; each row independent of the others in the batch."""
+
+
+@runtime_checkable
+class ToldOracle(Oracle, Protocol):
+    """An oracle that may be told what another model answers: `takes_answers`, a value of the class, is True.
+
+    Its table has such answers, or none; where it was fitted with them it answers by `label_told` alone.
+    """
+
+    takes_answers: ClassVar[bool]
+
+    def label_told(self, counts: Counts, answers: Floats) -> Prediction:
+        """`[n, 103]` counts and the other model's answers `[n]` to values `[n]`, each row by itself."""
 
 
 @runtime_checkable

@@ -24,13 +24,15 @@ class TrainingTable:
 
     `counts` is `[n, 103]`; `values` is `[n]` in the property's unit, or None for a model of compositions alone;
     `is_held_out` is `[n]`: rows that no parameter may see and on which the metrics are measured. `is_validation` is
-    `[n]`, None where the model may draw its own: rows among the others on which it chooses when to stop.
+    `[n]`, None where the model may draw its own: rows among the others on which it chooses when to stop. `answers` is
+    `[n]`, None where there is none: what another model answers for each row.
     """
 
     counts: Counts
     values: Floats | None
     is_held_out: NDArray[np.bool_]
     is_validation: NDArray[np.bool_] | None = None
+    answers: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -110,6 +112,8 @@ class History:
 
     `sought` are the campaign's properties, in order; the objectives are those of the first. Only a sampler that
     `takes_several_properties` is given more than one.
+
+    `weights` is `[n]`, how much each label weighs, None where all weigh the same.
     """
 
     latents: Floats
@@ -124,6 +128,7 @@ class History:
     admits: Callable[[Counts], NDArray[np.bool_]] | None = None
     reference: Counts | None = None
     sought: Sequence[Sought] = ()
+    weights: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True)

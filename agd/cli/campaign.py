@@ -180,6 +180,8 @@ def top(
         show.print_json(rows)
         return
     console.print(top_table(f"{name}: {campaign.spec.sought()}", campaign.spec.targets, rows))
+    if rows and rows[0].reference is not None:
+        show.say(f"known: what {rows[0].reference} lists; like: a known formula one substitution away")
 
 
 def models(json: Json = False) -> None:
@@ -194,7 +196,8 @@ def models(json: Json = False) -> None:
     shown = [
         [
             row.id,
-            f"{row.kind} {row.plugin} v{row.architecture_version}",
+            f"{row.kind} {row.plugin} v{row.architecture_version}"
+            + ("" if row.input_model_version_id is None else f", told by {row.input_model_version_id}"),
             row.seed,
             row.n_members,
             row.tensors_sha256[:12],

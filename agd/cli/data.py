@@ -8,6 +8,7 @@ import typer
 from agd.cli import show
 from agd.cli.show import Force, Json, console
 from agd.errors import InputError
+from agd.methods import UNSTATED, Kind
 from agd.policies import DuplicatePolicy, NegativePolicy
 
 if TYPE_CHECKING:
@@ -32,6 +33,9 @@ def import_(
     on_duplicate: Annotated[
         DuplicatePolicy, typer.Option(help="Which value stands when rows of one composition differ.")
     ] = "first",
+    method: Annotated[
+        str, typer.Option(help="How the values came about, e.g. dft-pbe or measured: see `agd data methods`.")
+    ] = UNSTATED,
     where: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN=VALUE", help="Read only rows with exactly that text there; repeatable."),
@@ -57,7 +61,7 @@ def import_(
 
     show.require_outputs(rejects, force=force, reads=[file])
     conditions = parse_where(where or ())
-    rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate, conditions)
+    rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate, conditions, method)
     with show.workspace() as workspace:
         summary = import_dataset(workspace, file, name, rules, dry_run=dry_run, strict=strict)
     written = None if dry_run else _write_rejects(summary, rejects, force=force)
@@ -98,6 +102,7 @@ def list_(json: Json = False) -> None:
         "name",
         "property",
         "unit",
+        "method",
         "compositions",
         "rejected",
         "lowest",
@@ -106,7 +111,7 @@ def list_(json: Json = False) -> None:
         "source",
         "imported",
     ]
-    keys = [*columns[:3], "n_compositions", "n_rejected", "lowest", "mean", "highest", "source", "imported_at"]
+    keys = [*columns[:4], "n_compositions", "n_rejected", "lowest", "mean", "highest", "source", "imported_at"]
     console.print(show.table(columns, show.cells(rows, keys)))
 
 
@@ -136,6 +141,42 @@ def show_(
         some = found.rejects[:n_rejects]
         title = f"refused rows ({len(some)} of {len(found.rejects)})"
         console.print(show.table(columns, show.cells(some, columns), title=title))
+
+
+@app.command()
+def methods(json: Json = False) -> None:
+    """List the methods by which values come about; of labels that differ in it the highest fidelity is shown."""
+    from agd.steps.data.methods import all_methods
+
+    with show.workspace() as workspace, workspace.database.read() as tx:
+        rows = all_methods(tx)
+    if json:
+        show.print_json(rows)
+        return
+    keys = ["name", "kind", "fidelity", "n_datasets", "description"]
+    console.print(show.table([*keys[:3], "data sets", "description"], show.cells(rows, keys)))
+
+
+@app.command("add-method")
+def add_method(
+    name: Annotated[str, typer.Argument(help="Name of the method, e.g. gw.")],
+    kind: Annotated[Kind, typer.Option(help="What it is.")],
+    fidelity: Annotated[
+        int | None,
+        typer.Option(min=1, max=show.MAX_INT, help="The higher one is shown; that of the kind if not given."),
+    ] = None,
+    description: Annotated[str, typer.Option(help="In words.")] = "",
+    json: Json = False,
+) -> None:
+    """Add a method by which values come about; the same again adds nothing."""
+    from agd.steps.data.methods import add_method as add
+
+    with show.workspace() as workspace:
+        added = add(workspace, name, kind, fidelity, description)
+    if json:
+        show.print_json(added)
+    else:
+        show.say(f"method {added.name}: {added.kind}, fidelity {added.fidelity}")
 
 
 def _words(choice: object) -> str:

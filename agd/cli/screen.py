@@ -39,6 +39,12 @@ def screen(
         Literal["baseline", "al", "both"],
         typer.Option(help="Trained on the initial labels, on those and the campaign's own, or both of them."),
     ] = "both",
+    also_labels_of: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CAMPAIGN", help="The al screener learns from this campaign's own labels besides; repeatable."
+        ),
+    ] = None,
     kind: Annotated[str, typer.Option(help="Plug-in of the screeners.")] = "random_forest",
     option: Annotated[
         list[str] | None,
@@ -81,14 +87,14 @@ def screen(
     from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan
     from agd.steps.screening.screening import screen as screen_pool
 
-    if model is not None and (screener, kind, option, seed) != ("both", "random_forest", None, 0):
-        raise InputError("--model: that one is trained already: leave --screener, --kind, -o and --seed out")
+    if model is not None and (screener, kind, option, seed, also_labels_of) != ("both", "random_forest", None, 0, None):
+        raise InputError("--model: that one is trained already: leave out how screeners are trained")
     roles: tuple[Role, ...] = ("baseline", "al") if screener == "both" else (screener,)
     plan = ScreeningPlan(
         campaign=campaign,
         pool=pool,
         roles=roles,
-        choice=ScreenerChoice(kind, tuple(option or ()), seed),
+        choice=ScreenerChoice(kind, tuple(option or ()), seed, also=tuple(also_labels_of or ())),
         target=target,
         sigma=sigma,
         max_elements=max_elements,

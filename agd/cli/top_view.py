@@ -14,11 +14,12 @@ if TYPE_CHECKING:
 
 def top_table(title: str, targets: "Sequence[Target]", rows: "Sequence[Suggested]") -> Table:
     """The best of a campaign by its targets; what the sampler expected is in the unit of the property, too."""
-    where = ["known", "iteration", "rank"]
+    where = ["novelty", "like", "iteration", "rank"]
     values = [column for target in targets for column in (f"{target.property} ({target.unit})", "+-")]
     if len(targets) == 1:
-        columns = ["formula", *values, "find", *where, "predicted"]
-        keys = ["reduced_formula", "value", "uncertainty", "is_find", "is_known", "iteration", "rank", "expected"]
+        columns = ["formula", *values, "lower bound", "find", *where, "predicted"]
+        keys = ["reduced_formula", "value", "uncertainty", "lower_bound", "is_find", "novelty", "analogue"]
+        keys += ["iteration", "rank", "expected"]
         return show.table(columns, show.cells(rows, keys), title=title)
     columns = ["formula", *values, "find", "front", *where, *(f"predicted {target.property}" for target in targets)]
     return show.table(columns, _of_several(rows), title=title)
@@ -27,5 +28,5 @@ def top_table(title: str, targets: "Sequence[Target]", rows: "Sequence[Suggested
 def _of_several(rows: "Sequence[Suggested]") -> Iterator[list[object]]:
     for row in rows:
         values = [cell for one in row.properties for cell in (one.value, one.uncertainty)]
-        judged = [row.is_find, row.is_on_front, row.is_known, row.iteration, row.rank]
+        judged = [row.is_find, row.is_on_front, row.novelty, row.analogue, row.iteration, row.rank]
         yield [row.reduced_formula, *values, *judged, *(one.expected for one in row.properties)]

@@ -23,6 +23,10 @@ Option = Annotated[
 Seed = Annotated[int, typer.Option(min=0, max=show.MAX_SEED)]
 HeldOut = Annotated[float, typer.Option(min=0.0, max=0.9, help="Share of the rows that the model is measured on.")]
 Threads = Annotated[int, typer.Option(min=1, max=1024, help="Part of the recipe: it decides the order of sums.")]
+AlsoLabelsOf = Annotated[
+    list[str] | None,
+    typer.Option(metavar="CAMPAIGN", help="With --labels al: this campaign's own labels besides; repeatable."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be trained, and store nothing.")]
 
 
@@ -55,6 +59,13 @@ def autoencoder(
 def oracle(
     dataset: Dataset,
     kind: Annotated[str, typer.Option(help="Plug-in, e.g. random_forest.")] = "random_forest",
+    with_answers_of: Annotated[
+        str | None,
+        typer.Option(
+            metavar="MODEL",
+            help="Tell it what this model answers: id or beginning of the hash; for --kind informed_trees.",
+        ),
+    ] = None,
     option: Option = None,
     seed: Seed = 0,
     held_out: HeldOut = 0.1,
@@ -62,8 +73,9 @@ def oracle(
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
-    """Train an oracle on the values of a data set."""
+    """Train an oracle on the values of a data set, or on these and what another model answers."""
     from agd.steps.models.plugin_options import parse
+    from agd.steps.models.predicting import teller
     from agd.steps.models.training import Recipe
     from agd.steps.models.training_sets import find_dataset, labelled
 
@@ -72,7 +84,8 @@ def oracle(
         with workspace.database.read() as tx:
             row = find_dataset(tx, dataset)
             parts = labelled(tx, row, share=held_out, seed=seed)
-        recipe = Recipe("oracle", kind, row.property, options, seed, threads)
+            told_by = None if with_answers_of is None else teller(tx, with_answers_of, kind)
+        recipe = Recipe("oracle", kind, row.property, options, seed, threads, told_by)
         _print(_train(workspace, recipe, parts, dry_run=dry_run), dataset, dry_run=dry_run, json=json)
 
 
@@ -107,6 +120,7 @@ def screener(
     labels: Annotated[
         Literal["initial", "al"], typer.Option(help="What it learns from: al has the campaign's own labels as well.")
     ] = "al",
+    also_labels_of: AlsoLabelsOf = None,
     kind: Annotated[str, typer.Option(help="Plug-in, e.g. random_forest.")] = "random_forest",
     option: Option = None,
     seed: Seed = 0,
@@ -119,7 +133,7 @@ def screener(
     from agd.steps.campaign.campaigns import get_campaign
     from agd.steps.screening.screening import ScreenerChoice, train_screener
 
-    choice = ScreenerChoice(kind, tuple(option or ()), seed, held_out, threads)
+    choice = ScreenerChoice(kind, tuple(option or ()), seed, held_out, threads, tuple(also_labels_of or ()))
     with show.workspace() as workspace:
         found = get_campaign(workspace, campaign)
 

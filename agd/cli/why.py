@@ -1,5 +1,6 @@
 """`agd why`: where a composition came from, as a tree."""
 
+from collections import Counter
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -8,6 +9,7 @@ from rich.tree import Tree
 
 from agd.cli import show
 from agd.cli.show import Json, console, text
+from agd.methods import UNSTATED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,6 +55,8 @@ def _tree(found: "Lineage") -> Tree:
             f"electronegativity balanced {text(balanced)}"
         )
     labels = {label.label_id: label for label in found.labels}
+    if ambiguous := _of_several(found):
+        tree.add(ambiguous)
     _add_datasets(tree, found, labels)
     for hit in found.screenings:
         _add_screening(tree, hit)
@@ -68,6 +72,19 @@ def _tree(found: "Lineage") -> Tree:
     if found.model_versions:
         _add_models(tree.add("[bold]models on the way[/]"), found.model_versions)
     return tree
+
+
+def _of_several(found: "Lineage") -> str:
+    """Which label is shown where several of a property stand, and by which method."""
+    standing = Counter(label.property for label in found.labels if not label.is_retracted)
+    best = [label for label in found.labels if found.best_labels.get(label.property) == label.label_id]
+    shown = [
+        f"{label.property} [bold]{text(label.value)} {label.unit}[/] by {escape(label.method)} (label "
+        f"{label.label_id}, of {standing[label.property]})"
+        for label in best
+        if standing[label.property] > 1
+    ]
+    return f"of the highest fidelity: {'; '.join(shown)}" if shown else ""
 
 
 def _add_datasets(tree: Tree, found: "Lineage", labels: "Mapping[int, Label]") -> None:
@@ -153,6 +170,8 @@ def _add_suggestions(node: Tree, rows: "Sequence[SuggestedKnowing]", labels: "Ma
         for one in first.properties[1:]:
             if one.label_id is not None and one.label_id in labels:
                 found.add(_label_line(labels[one.label_id]) + (", [green]meets its target[/]" if one.is_met else ""))
+    if first.novelty is not None:
+        found.add(_sureness_line(first))
     others = [f"{row.iteration}.{row.rank}" for row in rows if row is not first]
     if others:
         shown = ", ".join(others[:_SHOWN_ITERATIONS]) + (" ..." if len(others) > _SHOWN_ITERATIONS else "")
@@ -166,6 +185,15 @@ def _expected(row: "SuggestedKnowing") -> str:
     return " and ".join(
         f"{one.property} {text(one.expected)} +- {text(one.expected_sd)} {one.unit}" for one in row.properties
     )
+
+
+def _sureness_line(row: "SuggestedKnowing") -> str:
+    """How new it is, beside what, and how sure its value."""
+    like = "" if row.analogue is None else f", from [bold]{escape(row.analogue)}[/]"
+    bound = (
+        "" if row.lower_bound is None else f"; at least {text(row.lower_bound)} {row.unit} by one standard deviation"
+    )
+    return f"{row.novelty}{like} (known: {escape(row.reference or '-')}){bound}"
 
 
 def _add_refusals(tree: Tree, rows: "Sequence[Refusal]") -> None:
@@ -223,7 +251,8 @@ def _origin(label: "Label") -> str:
         note = f" ({escape(label.note)})" if label.note else ""
         return f"measured by {source} on {label.measured_on}{replicate}{note}"
     version = "" if label.model_version_id is None else f" (model version {label.model_version_id})"
-    return f"from {label.source_kind} {source}{version}, {text(label.started_at)}"
+    method = "" if label.source_kind == "oracle" or label.method == UNSTATED else f" ({escape(label.method)})"
+    return f"from {label.source_kind} {source}{version}{method}, {text(label.started_at)}"
 
 
 def _add_models(node: Tree, models: "Sequence[ModelOnTheWay]") -> None:

@@ -32,9 +32,16 @@ _WITHIN: Final = 0.6827
 
 
 def answers(
-    features: NDArray[np.floating], values: Floats, asked: NDArray[np.floating], *, seed: int
+    features: NDArray[np.floating],
+    values: Floats,
+    asked: NDArray[np.floating],
+    *,
+    seed: int,
+    weights: Floats | None = None,
 ) -> tuple[Floats, float]:
     """What each member says `[5, m]` of `asked` `[m, d]`, learned from `features` `[n, d]` and `values` `[n]`.
+
+    Each learns from rows drawn with replacement, by `weights` `[n]` where there are any.
 
     Members agree too well. Their deviation is to be widened by the factor that comes with it, at which 68 % of the
     rows are within one deviation of what the members say that have not learned them.
@@ -52,7 +59,11 @@ def answers(
     draws = torch.Generator().manual_seed(seed)
     network = _Members(inputs.shape[1], draws)
     n = len(targets)
-    own = torch.randint(n, (N_MEMBERS, n), generator=draws)
+    if weights is None:
+        own = torch.randint(n, (N_MEMBERS, n), generator=draws)
+    else:
+        shares = torch.from_numpy(weights).expand(N_MEMBERS, -1)
+        own = torch.multinomial(shares, n, replacement=True, generator=draws)
 
     def batches(_epoch: int) -> Sequence[torch.Tensor]:
         order = torch.rand((N_MEMBERS, n), generator=draws).argsort(dim=1)

@@ -1,7 +1,7 @@
 """Surrogates: what a search believes of compositions that nobody has labelled, and how sure it is."""
 
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from typing import Final, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from agd.types import Floats
 Surrogate: TypeAlias = Literal["extra_trees", "gaussian_process", "networks"]
 """Extremely randomised trees (doi:10.1007/s10994-006-6226-1) on bootstrap samples, a Gaussian process, or an ensemble
 of small networks."""
+
+WEIGHING: Final = ("extra_trees", "networks")
+"""Those that can weigh the rows they learn from."""
 
 N_TREES = 80
 MAX_FEATURES = 0.4
@@ -43,8 +46,11 @@ def believe(
     *,
     seed: int,
     n_draws: int = 0,
+    weights: Floats | None = None,
 ) -> Belief:
     """What is believed of `asked` `[m, d]`, learned from `features` `[n, d]` and `values` `[n]`.
+
+    Where there are `weights` `[n]`, trees weigh their rows by them and networks draw theirs; a process takes none.
 
     The deviation of trees is that of their answers, and a draw is the mean of eight random trees; that of networks is
     widened to hold for rows that they have not learned, and a draw is one of them. The process sees features in their
@@ -52,14 +58,16 @@ def believe(
     """
     rng = np.random.default_rng(seed)
     if kind == "gaussian_process":
+        if weights is not None:
+            raise ValueError(f"{kind} weighs no rows")
         return _process(features, values, asked, rng, n_draws)
     if kind == "networks":
         from agd.nets.network_ensemble import answers
 
-        said, widening = answers(features, values, asked, seed=seed)
+        said, widening = answers(features, values, asked, seed=seed, weights=weights)
         order = np.concatenate([np.zeros(0, np.intp), *(rng.permutation(len(said)) for _ in range(n_draws))])
         return Belief(said.mean(axis=0), widening * said.std(axis=0), said[order[:n_draws]])
-    return _trees(features, values, asked, rng, n_draws, seed)
+    return _trees(features, values, asked, rng, n_draws, seed, weights)
 
 
 def _trees(
@@ -69,6 +77,7 @@ def _trees(
     rng: np.random.Generator,
     n_draws: int,
     seed: int,
+    weights: Floats | None,
 ) -> Belief:
     from sklearn import config_context  # type: ignore[attr-defined]  # scikit-learn ships no types
     from sklearn.ensemble import ExtraTreesRegressor
@@ -77,7 +86,7 @@ def _trees(
         n_estimators=N_TREES, max_features=MAX_FEATURES, bootstrap=True, random_state=seed, n_jobs=n_threads()
     )
     with config_context(assume_finite=True, skip_parameter_validation=True):  # else asked anew of each tree
-        forest.fit(np.asarray(features, np.float32), values)
+        forest.fit(np.asarray(features, np.float32), values, sample_weight=weights)
     asked = np.ascontiguousarray(asked, np.float32)
     total, squares = np.zeros(len(asked)), np.zeros(len(asked))
     shares = rng.multinomial(_TREES_OF_A_DRAW, np.full(N_TREES, 1.0 / N_TREES), size=n_draws) / _TREES_OF_A_DRAW

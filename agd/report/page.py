@@ -277,7 +277,7 @@ def _finds(found: Material) -> list[Markup]:
     if not found.finds:
         return [title, element("p", "None.")]
     titles = ["", "formula", f"label, {found.itself.figures['unit']}", "iteration.rank", "sampler expected"]
-    titles += ["valid", "listed in", "label from", "latent", "lineage"]
+    titles += ["at least", "novelty", "valid", "listed in", "label from", "latent", "lineage"]
     rows = []
     for place, row in enumerate(found.finds, start=1):
         expected = words.NOTHING
@@ -291,6 +291,8 @@ def _finds(found: Material) -> list[Markup]:
                 _tight(words.with_error(row["value"], row["uncertainty"])),
                 f"{row['iteration']}.{row['rank']}",
                 _tight(expected),
+                _tight(words.number(row["lower_bound"])),
+                words.NOTHING if row["novelty"] is None else _novelty(row),
                 words.NOTHING if row["is_valid"] is None else ("yes" if row["is_valid"] else "no"),
                 row["known_in"] or "nowhere",
                 element(
@@ -300,8 +302,18 @@ def _finds(found: Material) -> list[Markup]:
                 _why(row["reduced_formula"]),
             ]
         )
-    note = "± is one standard deviation as the source states it; valid: charge-neutral and electronegativity-balanced."
-    return [title, table(titles, rows, numeric=(0, 8)), element("p", note, class_="aside")]
+    note = "± is one standard deviation as the source states it, and at least is the label less that; valid: "
+    note += "charge-neutral and electronegativity-balanced."
+    if found.finds[0]["reference"] is not None:
+        note += f" Novelty is judged by {found.finds[0]['reference']}: a substitution changes one element of a formula."
+    return [title, table(titles, rows, numeric=(0, 10)), element("p", note, class_="aside")]
+
+
+def _novelty(row: Mapping[str, Any]) -> Markup:
+    """The class, and the known formula that it is one substitution from."""
+    if row["analogue"] is None:
+        return element("span", row["novelty"])
+    return element("span", row["novelty"], " from ", formula(row["analogue"]))
 
 
 def _why(reduced_formula: str) -> Markup:

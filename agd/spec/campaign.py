@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeAlias, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -150,6 +150,11 @@ class OracleSpec(PluginSpec):
     exclude: tuple[str, ...] = Field(default=(), description="files of formulas the oracle must not be trained on")
     held_out: float = Field(default=0.1, gt=0, lt=1)
     seed: int = Field(default=0, ge=0, lt=2**63)
+    with_answers_of: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Model version whose answers the oracle is told: id, or the beginning of its file's hash.",
+    )
     uses_known_labels: bool = Field(
         default=False,
         description="Whether a composition of the oracle's own dataset gets the label it has there; on in new"
@@ -253,6 +258,10 @@ class CampaignSpec(_Section):
     )
     sampler: SamplerSpec = SamplerSpec()
     filter: FilterOptions = Field(default=FilterOptions(), description="what is rejected before it is charged")
+    trust: Mapping[str, Annotated[float, Field(gt=0, le=1)]] = Field(
+        default_factory=dict,
+        description="how much the labels of a method, or of a dataset, weigh for what the sampler learns; others 1",
+    )
 
     @field_validator("targets", mode="before")
     @classmethod

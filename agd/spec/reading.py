@@ -302,6 +302,8 @@ _YOUNGER: Sequence[Key] = (
     ("sampler", "pool"),
     ("data", "known"),
     ("oracle", "uses_known_labels"),
+    ("oracle", "with_answers_of"),
+    ("trust",),
     *(("filter", option) for option in FilterOptions.model_fields if option not in _FIRST_OPTIONS),
 )
 """Keys that came after the first release, which ask nothing where they are not given."""

@@ -18,7 +18,7 @@ from agd.views.campaigns import (
     TargetProgress,
     budget_in_words,
 )
-from agd.views.datasets import Dataset, DatasetWithRefused, RefusedRow
+from agd.views.datasets import Dataset, DatasetWithRefused, Method, RefusedRow
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
 from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
 from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
@@ -60,6 +60,7 @@ __all__ = [
     "Lineage",
     "ListedIn",
     "MadeFrom",
+    "Method",
     "ModelOnTheWay",
     "ModelVersion",
     "NewGeneration",

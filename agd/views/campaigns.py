@@ -220,7 +220,7 @@ class PropertyOfSuggestion:
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """A suggestion and what became of it: v_suggestion.
+    """A suggestion and what became of it, v_suggestion, and how sure and how new it is, v_sureness.
 
     Value, unit and what the sampler `expected` are of the first property; where the campaign seeks several,
     `properties` are all of them, and `is_on_front` says whether no other result is better throughout.
@@ -256,6 +256,10 @@ class Suggested:
     label_id: int | None
     activity_id: int
     is_known: bool
+    lower_bound: float | None
+    novelty: str | None
+    analogue: str | None
+    reference: str | None
     expected: float | None
     expected_sd: float | None
     properties: Sequence[PropertyOfSuggestion]

@@ -7,6 +7,21 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
+class Method:
+    """How values come about, and how much their word weighs: of labels of one composition the highest is shown.
+
+    `added_at` is None for those that come with the schema.
+    """
+
+    name: str
+    kind: str
+    fidelity: int
+    description: str
+    n_datasets: int
+    added_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Dataset:
     """A data set with its size, its range of values and its origin."""
 
@@ -24,6 +39,7 @@ class Dataset:
     options: Mapping[str, Any]
     imported_at: datetime
     id: int
+    method: str
 
 
 @dataclass(frozen=True, slots=True)

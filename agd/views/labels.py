@@ -35,6 +35,9 @@ class Label:
     model_version_id: int | None
     measurement_id: int | None
     activity_id: int
+    method: str
+    method_kind: str
+    fidelity: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -180,7 +180,10 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Lineage:
-    """Everything that led to a composition; `query_ms` is the time spent in the database."""
+    """Everything that led to a composition; `query_ms` is the time spent in the database.
+
+    `best_labels` are the numbers of those labels that are shown before others of the same property.
+    """
 
     formula: str
     composition: Composition
@@ -194,3 +197,4 @@ class Lineage:
     refusals: Sequence[Refusal]
     model_versions: Sequence[ModelOnTheWay]
     query_ms: float
+    best_labels: Mapping[str, int]

@@ -7,7 +7,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class ModelVersion:
-    """A model version with what was measured of it and the size of its training set."""
+    """A model version with what was measured of it, its training set's size, and the model whose answers it takes."""
 
     id: int
     kind: str
@@ -21,6 +21,7 @@ class ModelVersion:
     threads: int | None
     n_members: int
     n_bytes: int
+    input_model_version_id: int | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,23 +4,48 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from agd import plugin_faults, registry
 from agd.db.connection import Transaction
 from agd.db.record import models
 from agd.errors import ModelError, NotFoundError
+from agd.protocols import Oracle, ToldOracle
+from agd.types import Counts, Prediction
 
 
 @dataclass(frozen=True, slots=True)
 class ModelRef:
-    """What is needed to rebuild a model from its file."""
+    """What is needed to rebuild a model from its file; `told_by` is the model whose answers it takes, if it does."""
 
     group: str
     plugin: str
     architecture_version: int
     options: Mapping[str, Any]
     tensors_sha256: str
+    told_by: "ModelRef | None" = None
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Self:
+        """From plain values, as `asdict` gives them."""
+        told_by = values.get("told_by")
+        return cls(**{**values, "told_by": None if told_by is None else cls.of(told_by)})
+
+    def files(self) -> list[str]:
+        """The hashes of its file, and of those of the models that it asks."""
+        return [self.tensors_sha256, *([] if self.told_by is None else self.told_by.files())]
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An oracle with the model whose answers it takes."""
+
+    oracle: ToldOracle
+    by: Oracle
+
+    def label(self, counts: Counts) -> Prediction:
+        """`[n, 103]` counts to values `[n]`; what the other has seen it answers by models that had not."""
+        return self.oracle.label_told(counts, self.by.label(counts).values)
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +61,13 @@ class Shelf:
         Raises:
             ModelError: the file is missing or altered, or of another architecture than the installed plug-in.
         """
-        key = json.dumps([ref.plugin, ref.tensors_sha256, ref.options], sort_keys=True)
+        key = json.dumps([ref.plugin, *ref.files(), ref.options], sort_keys=True)
         if key not in self._loaded:
-            self._loaded[key] = self._rebuilt(ref)
+            rebuilt = self._rebuilt(ref)
+            self._loaded[key] = rebuilt if ref.told_by is None else Told(rebuilt, self.load(ref.told_by))
         return self._loaded[key]
 
-    def _rebuilt(self, ref: ModelRef) -> object:
+    def _rebuilt(self, ref: ModelRef) -> Any:
         from agd.nets.checkpoint import load_tensors
 
         plugin = registry.load(ref.group, ref.plugin)
@@ -68,4 +94,5 @@ def model_ref(tx: Transaction, model_version_id: int) -> ModelRef:
     row = models.find_model(tx, model_version_id=model_version_id)
     if row is None:
         raise NotFoundError(f"no model version {model_version_id}")
-    return ModelRef(group_of(row.kind), row.plugin, row.architecture_version, row.options, row.tensors_sha256)
+    told_by = None if row.input_model_version_id is None else model_ref(tx, row.input_model_version_id)
+    return ModelRef(group_of(row.kind), row.plugin, row.architecture_version, row.options, row.tensors_sha256, told_by)

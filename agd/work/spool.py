@@ -40,7 +40,7 @@ class Parcel:
     def unpack(self, kind: type[_T]) -> _T:
         """The dataclass again."""
         models = {
-            name: [ModelRef(**one) for one in value] if isinstance(value, list) else ModelRef(**value)
+            name: [ModelRef.of(one) for one in value] if isinstance(value, list) else ModelRef.of(value)
             for name, value in self.values.get("models", {}).items()
         }
         return kind(**self.values["plain"], **models, **self.arrays)
@@ -49,7 +49,7 @@ class Parcel:
         """Hashes of the model files that it names."""
         named = self.values.get("models", {}).values()
         refs = [one for value in named for one in (value if isinstance(value, list) else [value])]
-        return [ref["tensors_sha256"] for ref in refs]
+        return [sha256 for ref in refs for sha256 in ModelRef.of(ref).files()]
 
     @property
     def sha256(self) -> str:

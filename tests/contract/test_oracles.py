@@ -26,6 +26,11 @@ class TestExtraTrees(OracleContract):
     plugin = "extra_trees"
 
 
+class TestInformedTrees(OracleContract):
+    plugin = "informed_trees"
+    options = {"n_trees": 60}  # noqa: RUF012  # the contract says ClassVar
+
+
 class TestHistGradientBoosting(OracleContract):
     plugin = "hist_gradient_boosting"
     options = {"n_rounds": 25, "learning_rate": 0.2, "n_leaves": 15, "n_folds": 3}  # noqa: RUF012  # the contract says ClassVar

@@ -102,6 +102,25 @@ def test_going_back_never_forgets_an_amendment(database: Database) -> None:
         schema.downgrade(tx, "0011")
 
 
+_NEW_IN_0015 = {
+    "methods of your own": "INSERT INTO method VALUES ('gw', 'dft', 350, '', 1)",
+    "methods of datasets": "UPDATE dataset SET property = 'band_gap', method = 'dft-pbe'",
+    "models that take answers of others": "INSERT INTO model_version (kind, plugin, property, architecture_version,"
+    " options, seed, training_set_id, recipe_sha256, tensors_sha256, metrics, activity_id, input_model_version_id)"
+    " VALUES ('oracle', 'informed_trees', 'band_gap', 1, '{}', 0, 1, 'o', 'a', '{}', 1, 1)",
+}
+
+
+@pytest.mark.parametrize("what", _NEW_IN_0015)
+def test_going_back_never_forgets_what_0015_holds(database: Database, what: str) -> None:
+    with database.transaction() as tx:
+        removals.open_removal(tx, "a test")
+        for statement in (*_MODEL, _NEW_IN_0015[what]):
+            tx.execute(text(statement))
+    with pytest.raises(RuntimeError, match=f"no place for {what}"), database.transaction() as tx:
+        schema.downgrade(tx, "0014")
+
+
 @pytest.mark.parametrize(
     ("row", "what"),
     [

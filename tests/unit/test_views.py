@@ -33,7 +33,7 @@ KEYS = {
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id is_known expected expected_sd properties is_on_front"
+        "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front"
     ),
     views.PropertyOfSuggestion: (
         "position property value uncertainty unit is_retracted is_met expected expected_sd label_id"
@@ -41,7 +41,7 @@ KEYS = {
     views.TargetProgress: ("position property unit low high n_met best"),
     views.ModelVersion: (
         "id kind plugin architecture_version options seed metrics tensors_sha256 training_set_id threads n_members "
-        "n_bytes"
+        "n_bytes input_model_version_id"
     ),
     views.RunPlan: (
         "campaign mode target is_open_already is_unchanged dataset initial_rows autoencoder corpus corpus_rows "
@@ -49,16 +49,16 @@ KEYS = {
     ),
     views.Dataset: (
         "name property unit n_compositions n_read n_rejected lowest mean highest source source_sha256 options "
-        "imported_at id"
+        "imported_at id method"
     ),
     views.DatasetWithRefused: (
         "name property unit n_compositions n_read n_rejected lowest mean highest source source_sha256 options "
-        "imported_at id rejects"
+        "imported_at id method rejects"
     ),
     views.RefusedRow: ("dataset_id line kind formula value message"),
     views.Lineage: (
         "formula composition verdicts initial_in datasets generations labels screenings suggestions refusals "
-        "model_versions query_ms"
+        "model_versions query_ms best_labels"
     ),
     views.Refusal: (
         "campaign iteration activity pool generation reason reduced_formula n_refused refused_at agd_version host "
@@ -77,8 +77,10 @@ KEYS = {
     views.Label: (
         "label_id reduced_formula property value unit uncertainty source_kind source source_sha256 source_line "
         "source_formula measured_on replicate note is_retracted retraction_reason retracted_at activity started_at "
-        "agd_version host composition_id dataset_id model_version_id measurement_id activity_id"
+        "agd_version host composition_id dataset_id model_version_id measurement_id activity_id method method_kind "
+        "fidelity"
     ),
+    views.Method: ("name kind fidelity description n_datasets added_at"),
     views.Verdict: ("rule rule_version is_charge_neutral is_electronegativity_balanced"),
     views.GeneratedAs: (
         "generation sample generated_formula n_samples generator generator_sha256 model_version_id seed "
@@ -92,7 +94,8 @@ KEYS = {
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id is_known expected expected_sd properties is_on_front learned_from made_from"
+        "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front"
+        " learned_from made_from"
     ),
     views.MadeFrom: ("depth reduced_formula operator iteration"),
     views.Screening: (

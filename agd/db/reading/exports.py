@@ -61,7 +61,7 @@ WITH used AS (
 SELECT k.name AS campaign, u.origin, u.iteration, u.rank, l.reduced_formula, l.property, l.value, l.unit,
        l.uncertainty, l.source_kind, l.source, l.source_sha256, l.source_line, l.source_formula, l.measured_on,
        l.replicate, l.note, l.is_retracted, l.retraction_reason, l.started_at AS labelled_at, l.agd_version, l.host,
-       l.label_id
+       l.label_id, l.method, l.fidelity
 FROM used u JOIN v_label l ON l.label_id = u.label_id JOIN campaign k ON k.id = :campaign
 ORDER BY u.iteration NULLS FIRST, u.rank, l.reduced_formula COLLATE "C"
 """

@@ -37,9 +37,12 @@ _LABELS = text("SELECT * FROM v_label WHERE label_id IN :ids ORDER BY label_id")
     bindparam("ids", expanding=True)
 )
 
-_SUGGESTIONS = text("SELECT * FROM v_suggestion WHERE suggestion_id IN :ids ORDER BY suggestion_id").bindparams(
-    bindparam("ids", expanding=True)
-)
+_SUGGESTIONS = text("""
+SELECT v.*, n.lower_bound, n.novelty, n.analogue, n.reference
+FROM v_suggestion v
+CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = v.suggestion_id OFFSET 0) n
+WHERE v.suggestion_id IN :ids ORDER BY v.suggestion_id
+""").bindparams(bindparam("ids", expanding=True))
 
 _MODELS = text("""
 SELECT m.id, m.kind, m.plugin, m.architecture_version, m.options, m.seed, m.metrics, m.tensors_sha256,
@@ -164,7 +167,7 @@ def labels(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
 
 
 def suggestions(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
-    """Rows of v_suggestion."""
+    """Rows of v_suggestion, and of v_sureness."""
     return tx.execute(_SUGGESTIONS, {"ids": list(ids)}).all() if ids else []
 
 

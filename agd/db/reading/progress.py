@@ -26,6 +26,18 @@ LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active
                    FROM activity a WHERE a.campaign_id = p.campaign_id) spent ON true
 """
 
+# What is known is looked through for each of those that are shown, and for no other.
+_TOP = text(f"""
+WITH best AS MATERIALIZED (
+    SELECT v.*, row_number() OVER (ORDER BY {BEST_FIRST}) AS place
+    FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id
+    WHERE v.campaign_id = :campaign AND {IS_RESULT} ORDER BY {BEST_FIRST} LIMIT :n
+)
+SELECT b.*, n.lower_bound, n.novelty, n.analogue, n.reference
+FROM best b CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = b.suggestion_id OFFSET 0) n
+ORDER BY b.place
+""")
+
 
 def campaigns(tx: Transaction, name: str | None = None) -> list[dict[str, Any]]:
     """Rows of v_campaign_progress, oldest first, each with its `state` and how its activities ended."""
@@ -60,14 +72,8 @@ def iterations(tx: Transaction, campaign_id: int, last: int | None = None) -> Se
 
 
 def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
-    """The best labelled compositions of a campaign, by the target: rows of v_suggestion."""
-    return tx.execute(
-        text(
-            "SELECT v.* FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id"
-            f" WHERE v.campaign_id = :campaign AND {IS_RESULT} ORDER BY {BEST_FIRST} LIMIT :n"
-        ),
-        {"campaign": campaign_id, "n": n},
-    ).all()
+    """The best labelled compositions of a campaign, by the target: rows of v_suggestion, and of v_sureness."""
+    return tx.execute(_TOP, {"campaign": campaign_id, "n": n}).all()
 
 
 def _state(row: RowMapping, *, is_at_work: bool) -> str:

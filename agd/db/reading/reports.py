@@ -102,13 +102,16 @@ SELECT v.suggestion_id, v.reduced_formula, v.value, v.uncertainty, v.unit, v.ite
        q.is_charge_neutral AND q.is_electronegativity_balanced AS is_valid,
        (SELECT string_agg(d.name, ', ' ORDER BY d.id) FROM dataset_row r JOIN dataset d ON d.id = r.dataset_id
         WHERE r.composition_id = v.composition_id) AS known_in,
-       l.source_kind, l.source, l.source_sha256, v.latent_id
-FROM v_suggestion v
+       l.source_kind, l.source, l.source_sha256, v.latent_id, n.lower_bound, n.novelty, n.analogue, n.reference,
+       l.method
+FROM (SELECT v.*, row_number() OVER (ORDER BY {BEST_FIRST}) AS place
+      FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id
+      WHERE v.campaign_id = :campaign AND {IS_FIND} ORDER BY {BEST_FIRST} LIMIT :n) v
+CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = v.suggestion_id OFFSET 0) n
 JOIN campaign k ON k.id = v.campaign_id
 JOIN v_label l ON l.label_id = v.label_id
 LEFT JOIN verdict q ON q.composition_id = v.composition_id AND q.rule = :rule AND q.rule_version = :rule_version
-WHERE v.campaign_id = :campaign AND {IS_FIND} ORDER BY {BEST_FIRST}
-LIMIT :n
+ORDER BY v.place
 """)
 
 _MODELS = text("""

@@ -131,6 +131,7 @@ def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
             dataset.c.options,
             activity.c.started_at.label("imported_at"),
             dataset.c.id,
+            dataset.c.method,
         )
         .join(activity, activity.c.id == dataset.c.activity_id)
         .outerjoin(property_, property_.c.name == dataset.c.property)

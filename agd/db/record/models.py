@@ -249,6 +249,7 @@ def models(tx: Transaction) -> Sequence[AnyRow]:
             model_version.c.tensors_sha256,
             model_version.c.training_set_id,
             activity.c.threads,
+            model_version.c.input_model_version_id,
             training_set.c.n_members,
             artifact.c.n_bytes,
         )

@@ -23,7 +23,7 @@ from agd.db.tables.datasets import (
     verdict_rule,
 )
 from agd.db.tables.integrity import campaign_hash, dataset_hash, removal
-from agd.db.tables.labels import label, label_replacement, measurement, retraction
+from agd.db.tables.labels import label, label_replacement, measurement, method, retraction
 from agd.db.tables.models import (
     artifact,
     evaluation,
@@ -72,6 +72,7 @@ __all__ = [
     "latent",
     "measurement",
     "metadata",
+    "method",
     "model_version",
     "property_",
     "rejection_sample",

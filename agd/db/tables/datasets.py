@@ -30,6 +30,15 @@ dataset = Table(
     Column("n_read", Integer, nullable=False),
     Column("n_rejected", Integer, nullable=False),
     made_by(),
+    Column(
+        "method",
+        Text,
+        ForeignKey("method.name"),
+        nullable=False,
+        server_default="unstated",
+        comment="by which its values came about",
+    ),
+    CheckConstraint("property IS NOT NULL OR method = 'unstated'", name="formulas_have_no_method"),
     UniqueConstraint("id", "property"),
 )
 
@@ -39,7 +48,7 @@ composition = Table(
     row_id(),
     Column("reduced_formula", Text, nullable=False, unique=True),
     Column("chemical_system", Text, nullable=False, index=True),
-    Column("anonymous_formula", Text, nullable=False),
+    Column("anonymous_formula", Text, nullable=False, index=True),
     Column("n_elements", Integer, nullable=False),
     Column("n_atoms", Integer, nullable=False),
     made_by(),

@@ -18,6 +18,27 @@ from sqlalchemy import (
 
 from agd.db.tables.columns import finite, made_by, metadata, ref, row_id
 
+method = Table(
+    "method",
+    metadata,
+    Column("name", Text, CheckConstraint("name <> ''", name="method_is_named"), primary_key=True),
+    Column(
+        "kind",
+        Text,
+        CheckConstraint("kind IN ('measured', 'dft', 'potential', 'unstated', 'model')", name="kind_is_known"),
+        nullable=False,
+    ),
+    Column(
+        "fidelity",
+        Integer,
+        CheckConstraint("fidelity > 0", name="fidelity_is_positive"),
+        nullable=False,
+        comment="a label of the higher one is shown before the others",
+    ),
+    Column("description", Text, nullable=False),
+    Column("activity_id", BigInteger, ForeignKey("activity.id"), comment="NULL for those that come with the schema"),
+)
+
 measurement = Table(
     "measurement",
     metadata,

@@ -89,6 +89,16 @@ model_version = Table(
     Column("tensors_sha256", Text, ForeignKey("artifact.sha256"), nullable=False),
     Column("metrics", JSONB, nullable=False),
     made_by(),
+    Column(
+        "input_model_version_id",
+        BigInteger,
+        ForeignKey("model_version.id"),
+        comment="the model whose answers it takes beside the composition",
+    ),
+    CheckConstraint(
+        "input_model_version_id IS NULL OR (input_model_version_id <> id AND property IS NOT NULL)",
+        name="input_is_another",
+    ),
     CheckConstraint("kind IN ('autoencoder', 'generator', 'oracle', 'screener')", name="kind_is_known"),
     CheckConstraint("(kind IN ('autoencoder', 'generator')) = (property IS NULL)", name="answer_has_property"),
     UniqueConstraint("id", "property"),

@@ -23,6 +23,8 @@ UNION ALL SELECT 'label', id, 'row of', 'dataset', dataset_id FROM label WHERE d
 UNION ALL SELECT 'label', id, 'answered by', 'model_version', model_version_id
           FROM label WHERE model_version_id IS NOT NULL
 UNION ALL SELECT 'label', id, 'measured in', 'measurement', measurement_id FROM label WHERE measurement_id IS NOT NULL
+UNION ALL SELECT 'model_version', id, 'takes answers of', 'model_version', input_model_version_id
+          FROM model_version WHERE input_model_version_id IS NOT NULL
 UNION ALL SELECT 'model_version', id, 'trained on', 'training_set', training_set_id FROM model_version
 UNION ALL SELECT 'training_set', training_set_id, 'drawn from', 'dataset', dataset_id FROM training_set_source
 UNION ALL SELECT 'training_set', training_set_id, 'drawn from', 'campaign', campaign_id FROM training_set_campaign

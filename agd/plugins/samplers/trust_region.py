@@ -95,7 +95,9 @@ class TrustRegion:
                 return history.latents[known], made.points
             return described(history.counts[known]), described(made.counts)
 
-        weights = weigh(Known(history.objectives[known]), len(made.points), features, self.options, n, seed=seed)
+        trust = None if history.weights is None else history.weights[known]
+        told = Known(history.objectives[known], trust=trust)
+        weights = weigh(told, len(made.points), features, self.options, n, seed=seed)
 
         def chosen(n_of_centre: int) -> Batch:
             caps = [] if made.counts is None else caps_on_systems(made.counts, history, self.options)

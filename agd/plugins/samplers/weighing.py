@@ -142,10 +142,14 @@ def _systems_of(counts: Counts) -> list[int]:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Known:
-    """What labels say of compositions: their objectives `[k]`, and the sought properties of the same."""
+    """What labels say of compositions: their objectives `[k]`, and the sought properties of the same.
+
+    `trust` `[k]` is how much each label of the first property weighs; None where all weigh the same.
+    """
 
     objectives: Floats
     sought: Sequence[Sought] = ()
+    trust: Floats | None = None
 
     @property
     def further(self) -> Mapping[int, Sought]:
@@ -185,12 +189,15 @@ def weigh(
     described_known, candidates = features()
     own_seed = int(np.random.SeedSequence(seed).generate_state(1)[0])
 
-    def believed(values: Floats, n_draws: int = 0) -> Belief:
+    def believed(values: Floats, n_draws: int = 0, trust: Floats | None = None) -> Belief:
         is_told = ~np.isnan(values)
         told = described_known if is_told.all() else described_known[is_told]
-        return believe(options.surrogate, told, values[is_told], candidates, seed=own_seed, n_draws=n_draws)
+        weights = None if trust is None else trust[is_told]
+        return believe(
+            options.surrogate, told, values[is_told], candidates, seed=own_seed, n_draws=n_draws, weights=weights
+        )
 
-    belief = believed(objectives, n if options.acquisition == "thompson" else 0)
+    belief = believed(objectives, n if options.acquisition == "thompson" else 0, known.trust)
     acquired = belief.draws
     if options.acquisition != "thompson":
         acquired = _acquired(options, belief.mean, belief.sd, known.best())[None]
@@ -201,7 +208,7 @@ def weigh(
         probability *= feasibility(further.mean, further.sd, one.low, one.high)
         expected[number] = Prediction(further.mean, further.sd)
     if known.sought and known.sought[0].is_window:
-        first = believed(known.sought[0].values)
+        first = believed(known.sought[0].values, trust=known.trust)
         expected[1] = Prediction(first.mean, first.sd)
     if known.further:
         worst = 0.0 if options.acquisition == "ei" else float(objectives.min())
@@ -221,7 +228,8 @@ def labelled(history: History) -> tuple[Counts, Known]:
     if history.counts is None:
         return np.zeros((0, 103), np.int32), Known(np.zeros(0))
     is_known = ~np.isnan(history.objectives) & history.counts.any(axis=1)
-    known = Known(history.objectives[is_known], [one.of(is_known) for one in history.sought])
+    trust = None if history.weights is None else history.weights[is_known]
+    known = Known(history.objectives[is_known], [one.of(is_known) for one in history.sought], trust)
     return history.counts[is_known], known
 
 

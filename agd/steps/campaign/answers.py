@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agd.db.connection import Transaction
-from agd.db.record import campaigns
+from agd.db.record import campaigns, known_datasets
 from agd.spec import MODEL, Goal
 from agd.steps.campaign.campaigns import Campaign
 from agd.work.shelf import ModelRef, model_ref
@@ -38,7 +38,8 @@ class ModelAnswers:
     def held(self, tx: Transaction, campaign: Campaign, goal: Goal, composition_ids: Sequence[int]) -> dict[int, int]:
         """Whatever this model version has answered, whoever asked.
 
-        Before that, where the campaign uses known labels, those that the model learned from, and was tested on.
+        Before that, where the campaign uses known labels, those that the model learned from, and was tested on; before
+        them those of a higher fidelity, in datasets that it takes for known.
         """
         oracle_id = campaigns.models_of(tx, campaign.id)[goal.role]
         answered = campaigns.labels_by(tx, oracle_id, goal.target.property, composition_ids)
@@ -46,7 +47,9 @@ class ModelAnswers:
             return answered
         known = campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)[goal.role], composition_ids)
         withdrawn = campaigns.retracted(tx, known.values())
-        return answered | {composition: label for composition, label in known.items() if label not in withdrawn}
+        known = {composition: label for composition, label in known.items() if label not in withdrawn}
+        dearer = known_datasets.dearer_labels(tx, campaign.id, goal.target.property, composition_ids)
+        return answered | known | dearer
 
     def silences(
         self, tx: Transaction, campaign: Campaign, goal: Goal, composition_ids: Sequence[int]

@@ -31,8 +31,10 @@ from agd.spec import (
 )
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
 from agd.steps.campaign.extending import keep_up
+from agd.steps.campaign.trust import check_trust
 from agd.steps.data.tabular import read_formulas
 from agd.steps.models import training_sets
+from agd.steps.models.predicting import teller
 from agd.target import Target
 from agd.views import RunPlan
 from agd.work.leases import recorded
@@ -253,6 +255,11 @@ def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     corpus_name = spec.corpus()
     corpus = None if corpus_name is None else _dataset(tx, resolved, ("autoencoder", "corpus"), corpus_name)
     known = [_dataset(tx, resolved, ("data", "known"), name) for name in spec.known()]
+    check_trust(tx, resolved)
+    for goal in spec.goals:
+        if goal.oracle.with_answers_of is not None and goal.oracle.answerer.is_model:
+            place = resolved.place(*goal.section, "with_answers_of")
+            teller(tx, goal.oracle.with_answers_of, goal.oracle.kind, place)
     pool = None if spec.sampler.pool is None else _pool(tx, resolved, spec.sampler.pool)
     answering = [
         (goal, _dataset(tx, resolved, (*goal.section, "dataset"), goal.dataset))

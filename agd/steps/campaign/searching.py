@@ -21,6 +21,7 @@ from agd.steps.campaign.answers import silences
 from agd.steps.campaign.campaigns import Campaign, CampaignStep
 from agd.steps.campaign.candidates import draw
 from agd.steps.campaign.known import further_values, reference
+from agd.steps.campaign.trust import weights_of
 from agd.steps.data.compositions import RULES, counts_of, store_compositions
 from agd.steps.data.known import filter_of
 from agd.types import Counts, Floats, History, Latents, Proposals, Sought
@@ -62,6 +63,7 @@ class Past:
     candidates: Counts | None = None
     reference: Counts | None = None
     further: Floats | None = None
+    weights: Floats | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -154,6 +156,7 @@ def _read_past(tx: Transaction, step: CampaignStep) -> Past:
         candidates=draw(tx, campaign, _suggest_seed(step), seen),
         reference=reference(tx, campaign),
         further=further_values(tx, campaign, number, [row.reduced_formula for row in points]),
+        weights=weights_of(tx, campaign, number, [row.reduced_formula for row in points]),
     )
 
 
@@ -357,6 +360,7 @@ def _history(
                 spec.targets, [past.values, *([] if past.further is None else past.further)], strict=True
             )
         ],
+        weights=past.weights,
     )
 
 

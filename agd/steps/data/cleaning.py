@@ -12,6 +12,7 @@ from agd.chem.doubts import doubts
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import Identities, identify
 from agd.errors import InputError
+from agd.methods import UNSTATED
 from agd.plausible import implausible
 from agd.policies import DuplicatePolicy, NegativePolicy
 from agd.steps.data.cells import shown
@@ -28,7 +29,8 @@ _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", r
 class ImportRules:
     """How to read a table: its columns, the property and unit of its values, and what to do with doubtful ones.
 
-    `where` is what columns must hold, as exact text, in the rows that are read.
+    `where` is what columns must hold, as exact text, in the rows that are read; `method` is by which the values came
+    about.
     """
 
     formula_column: str = "composition"
@@ -38,12 +40,15 @@ class ImportRules:
     negative: NegativePolicy = "reject"
     on_duplicate: DuplicatePolicy = "first"
     where: Mapping[str, str] = field(default_factory=dict)
+    method: str = UNSTATED
 
     def __post_init__(self) -> None:
-        """Refuse half a value column."""
+        """Refuse half a value column, and a method without values."""
         given = [self.value_column, self.property, self.unit]
         if any(item is None for item in given) and any(item is not None for item in given):
             raise InputError("--value-column, --property and --unit go together; without them the file lists formulas")
+        if self.value_column is None and self.method != UNSTATED:
+            raise InputError(f"--method {self.method}: a list of formulas has no values that came about by it")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,13 @@ from agd.chem.enumeration import charge_balanced
 from agd.chem.identity import identify
 from agd.db.record import activities, datasets, hashes, jobs
 from agd.errors import BusyError, InputError
+from agd.methods import UNSTATED
 from agd.registry import suggestion
 from agd.spec import NAME
 from agd.steps.data.cells import normalised
 from agd.steps.data.cleaning import CleanTable, ImportRules, Kept, Reject, clean
 from agd.steps.data.compositions import store_compositions
+from agd.steps.data.methods import check_method
 from agd.steps.data.tabular import Source, SourceRow, read_source
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
@@ -51,8 +53,8 @@ def import_dataset(
     """Import a table under a name: all of its good rows or nothing.
 
     Raises:
-        InputError: the file, a column, the property or the unit is wrong; the name is taken by other content; with
-            `strict`, any row is refused; with `on_duplicate="error"`, values conflict.
+        InputError: the file, a column, the property, the unit or the method is wrong; the name is taken by other
+            content; with `strict`, any row is refused; with `on_duplicate="error"`, values conflict.
     """
     check_name(name)
     source = read_source(path, rules.formula_column, rules.value_column, rules.where)
@@ -147,6 +149,7 @@ def _lower_bound(workspace: Workspace, rules: ImportRules) -> float | None:
     with workspace.database.read() as tx:
         found = datasets.property_of(tx, rules.property)
         known = datasets.property_names(tx)
+        check_method(tx, rules.method)
     if found is None:
         raise InputError(f"--property {rules.property!r} is not known{suggestion(rules.property, known)}")
     if found.unit != rules.unit:
@@ -210,6 +213,7 @@ def _dataset_values(source: Source, rules: ImportRules, summary: ImportSummary) 
         "options": _options(rules),
         "n_read": summary.n_read,
         "n_rejected": len(summary.rejects),
+        "method": rules.method,
     }
 
 
@@ -226,7 +230,8 @@ def _options(rules: ImportRules) -> dict[str, object]:
 
 
 def _recipe_sha256(source: Source, rules: ImportRules) -> str:
-    recipe = json.dumps([source.sha256, rules.property, _options(rules)], sort_keys=True)
+    stated = [] if rules.method == UNSTATED else [rules.method]
+    recipe = json.dumps([source.sha256, rules.property, _options(rules), *stated], sort_keys=True)
     return hashlib.sha256(recipe.encode()).hexdigest()
 
 
@@ -238,6 +243,11 @@ def _is_imported(workspace: Workspace, values: Mapping[str, object]) -> bool:
         same = datasets.find(tx, recipe_sha256=str(values["recipe_sha256"]))
     if named is not None and same is not None and named.id == same.id:
         return True
+    if named is not None and named.source_sha256 == values["source_sha256"] and named.method != values["method"]:
+        raise InputError(
+            f"dataset {name!r} holds this file by method {named.method!r}, which stays as it is: give the one by "
+            f"{values['method']!r} another --name"
+        )
     if named is not None:
         raise InputError(
             f"dataset {name!r} holds other content ({named.source}, sha256 {named.source_sha256[:12]}): "

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from agd import registry
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
@@ -12,6 +13,7 @@ from agd.db.record import datasets, models
 from agd.errors import FormulaError, InputError, NotFoundError
 from agd.nets.threads import limited_threads
 from agd.steps.data.compositions import counts_of
+from agd.steps.models.training import TellingModel, telling
 from agd.types import Counts, Floats
 from agd.views import Predicted
 from agd.work.workspace import Workspace
@@ -67,8 +69,8 @@ def predict(workspace: Workspace, model: str, formulas: Sequence[str], *, thread
     ]
 
 
-def answering(tx: Transaction, model: str) -> AnyRow:
-    """The version of an oracle or screener, by its id or the beginning of its file's hash.
+def answering(tx: Transaction, model: str, flag: str = "--model") -> AnyRow:
+    """The version of an oracle or screener, by its id or the beginning of its file's hash; the flag begins an error.
 
     Raises:
         NotFoundError: there is no such model, or more than one.
@@ -80,15 +82,30 @@ def answering(tx: Transaction, model: str) -> AnyRow:
     ]
     if len(found) != 1:
         raise NotFoundError(
-            f"--model {model}: {len(found)} models have that id, or a hash that begins so: see `agd models`"
+            f"{flag} {model}: {len(found)} models have that id, or a hash that begins so: see `agd models`"
         )
     version = models.find_model(tx, model_version_id=found[0].id)
     assert version is not None  # noqa: S101  it is among them
     if version.property is None:
         raise InputError(
-            f"--model {model}: a model of kind {version.kind} answers no property: take an oracle or a screener"
+            f"{flag} {model}: a model of kind {version.kind} answers no property: take an oracle or a screener"
         )
     return version
+
+
+def teller(tx: Transaction, model: str, kind: str, flag: str = "--with-answers-of") -> TellingModel:
+    """The model by its id or the beginning of its file's hash, whose answers an oracle of a kind shall take.
+
+    Raises:
+        NotFoundError: there is no such model, or more than one.
+        InputError: it answers no property, or oracles of the kind take no answers.
+    """
+    version = answering(tx, model, flag)
+    if not getattr(registry.load("agd.oracles", kind), "takes_answers", False):
+        raise InputError(
+            f"{flag} {model}: an oracle of kind {kind} takes no answers of others, one of kind informed_trees does"
+        )
+    return telling(tx, version.id)
 
 
 def _distances(learned: Counts, asked: Counts) -> tuple[Floats, Floats]:

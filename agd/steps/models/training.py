@@ -21,13 +21,24 @@ from agd.steps.models.plugin_options import completed
 from agd.types import TrainingTable
 from agd.views import TrainedModel
 from agd.work.leases import performed, recorded
-from agd.work.shelf import group_of
+from agd.work.shelf import ModelRef, Shelf, group_of, model_ref
 from agd.work.workspace import Workspace
 
 
 @dataclass(frozen=True, slots=True)
+class TellingModel:
+    """The model version whose answers another one takes."""
+
+    id: int
+    ref: ModelRef
+
+
+@dataclass(frozen=True, slots=True)
 class Recipe:
-    """What a model is made by, its training set aside; `property` is what an oracle or a screener answers."""
+    """What a model is made by, its training set aside; `property` is what an oracle or a screener answers.
+
+    `told_by` is the model whose answers it takes beside the composition, if it does.
+    """
 
     kind: str
     plugin: str
@@ -35,6 +46,7 @@ class Recipe:
     options: Options
     seed: int
     threads: int = 1
+    told_by: TellingModel | None = None
 
     def load_plugin(self) -> Any:
         """The plug-in class."""
@@ -44,6 +56,8 @@ class Recipe:
         """The hash of the whole; the threads are part of it, for they decide the order of sums."""
         parts: list[object] = [self.kind, self.plugin, self.property, architecture_version]
         parts += [self.options.model_dump(mode="json"), self.seed, self.threads, table_sha256]
+        if self.told_by is not None:
+            parts.append(self.told_by.ref.files())
         return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
@@ -189,7 +203,7 @@ def train_by_hand(workspace: Workspace, recipe: Recipe, parts: Sequence[Part], p
     with performed(workspace, new, seed=recipe.seed, threads=recipe.threads) as activity_id:
         if activity_id is None:
             return look_up(workspace, recipe, parts)
-        table = as_table([member for part in parts for member in part.members])
+        table = _table_of(workspace.shelf, recipe, [member for part in parts for member in part.members])
         also = None if found.last_iteration is None else _held_out_initial(parts)
         made = fit(workspace.artifacts, recipe, table, progress, also)
         with workspace.database.transaction() as tx:
@@ -216,11 +230,13 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
             )
         row = found[0]
         members = models.members_of(tx, row.training_set_id)
+        told_by = None if row.input_model_version_id is None else telling(tx, row.input_model_version_id)
     plugin = registry.load(group_of(row.kind), row.plugin)
     options = plugin.options_type.model_validate_json(json.dumps(row.options))
-    recipe = Recipe(row.kind, row.plugin, None, options, row.seed, row.threads)
+    recipe = Recipe(row.kind, row.plugin, None, options, row.seed, row.threads, told_by)
     with recorded(workspace, f"retrain {row.kind}", seed=row.seed) as activity_id:
-        made = fit(workspace.artifacts, recipe, as_table(members), progress).tensors_sha256
+        table = _table_of(workspace.shelf, recipe, members)
+        made = fit(workspace.artifacts, recipe, table, progress).tensors_sha256
         assert made is not None  # noqa: S101  it was fitted just now
         if made != row.tensors_sha256:
             raise ModelError(
@@ -230,6 +246,23 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
         with workspace.database.transaction() as tx:
             activities.finish(tx, activity_id)
     return made
+
+
+def telling(tx: Transaction, model_version_id: int) -> TellingModel:
+    """The model version of that id, to tell another one."""
+    return TellingModel(model_version_id, model_ref(tx, model_version_id))
+
+
+def told(shelf: Shelf, ref: ModelRef, table: TrainingTable, threads: int) -> TrainingTable:
+    """The table with the answers of that model, of each row by models that had not seen it."""
+    with limited_threads(threads):
+        return replace(table, answers=shelf.load(ref).label(table.counts).values)
+
+
+def _table_of(shelf: Shelf, recipe: Recipe, rows: Sequence[AnyRow] | Sequence[Member]) -> TrainingTable:
+    """What the recipe is fitted on: the members, with the answers of the model that it names, if it does."""
+    table = as_table(rows)
+    return table if recipe.told_by is None else told(shelf, recipe.told_by.ref, table, recipe.threads)
 
 
 def _held_out_initial(parts: Sequence[Part]) -> TrainingTable | None:
@@ -253,6 +286,7 @@ def store(
         "training_set_id": training_set_id,
         "recipe_sha256": recipe_sha256,
         "metrics": fitted.metrics,
+        "input_model_version_id": None if recipe.told_by is None else recipe.told_by.id,
     }
     return models.store_model(
         tx, values, tensors_sha256=fitted.tensors_sha256, n_bytes=fitted.n_bytes, activity_id=activity_id

@@ -9,6 +9,7 @@ from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
 from agd.db.reading import lineage
 from agd.errors import NotFoundError
+from agd.methods import best_by_property
 from agd.steps.reading.overviews import of_each_property
 from agd.views import (
     Composition,
@@ -43,6 +44,7 @@ def why(workspace: Workspace, formula: str) -> Lineage:
         if found is None:
             raise NotFoundError(_unheard_of(tx, formula, key))
         ids = lineage.ancestors(tx, found.id)
+        labels = of_rows(Label, lineage.labels(tx, ids.get("label", [])))
         answer = Lineage(
             formula=key,
             composition=of_row(Composition, found),
@@ -50,12 +52,13 @@ def why(workspace: Workspace, formula: str) -> Lineage:
             initial_in=lineage.initial_in(tx, found.id),
             datasets=of_rows(ListedIn, lineage.datasets(tx, ids.get("dataset", []), found.id)),
             generations=of_rows(GeneratedAs, lineage.generations(tx, found.id)),
-            labels=of_rows(Label, lineage.labels(tx, ids.get("label", []))),
+            labels=labels,
             screenings=_with_training(tx, lineage.screenings(tx, found.id)),
             suggestions=_with_knowledge(tx, lineage.suggestions(tx, ids.get("suggestion", []))),
             refusals=of_rows(Refusal, lineage.refusals(tx, key)),
             model_versions=of_rows(ModelOnTheWay, lineage.model_versions(tx, ids.get("model_version", []), found.id)),
             query_ms=0.0,
+            best_labels={name: label.label_id for name, label in best_by_property(labels).items()},
         )
         return replace(answer, query_ms=round(1000 * (time.perf_counter() - started), 1))
 

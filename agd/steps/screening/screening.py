@@ -65,7 +65,8 @@ class Answered:
 class ScreenerChoice:
     """How screeners are made: an oracle's plug-in, its options as `key=value`, seed, share held out.
 
-    With `threads` None they are those of the campaign.
+    With `threads` None they are those of the campaign. `also` names campaigns whose own labels the screener with the
+    campaign's own learns from besides.
     """
 
     kind: str = "random_forest"
@@ -73,11 +74,17 @@ class ScreenerChoice:
     seed: int = 0
     held_out: float = HELD_OUT
     threads: int | None = None
+    also: Sequence[str] = ()
+
+    def as_request(self) -> dict[str, Any]:
+        """The choice in plain values of JSON; what is younger is left out where it asks nothing."""
+        return {key: value for key, value in asdict(self).items() if key != "also" or value}
 
     @classmethod
     def of_request(cls, request: Mapping[str, Any]) -> Self:
         """The choice that plain values of JSON stand for."""
-        return cls(**{**request, "options": tuple(request.get("options", ()))})
+        lists = {key: tuple(request.get(key, ())) for key in ("options", "also")}
+        return cls(**{**request, **lists})
 
     def recipe(self, campaign: Campaign) -> Recipe:
         """The recipe of the campaign's screeners; they know the same least value as the campaign's oracle."""
@@ -131,6 +138,7 @@ class ScreeningPlan:
         """The plan in plain values of JSON; what is younger than the others is left out where it asks nothing."""
         younger = {"filter": self.filter.given(), "model": self.model}
         asked = {key: value for key, value in asdict(self).items() if key not in younger}
+        asked["choice"] = self.choice.as_request()
         return asked | {key: value for key, value in younger.items() if value}
 
     @classmethod
@@ -168,7 +176,7 @@ def train_screener(
     """The screener of a campaign that learned from these labels, trained where it is not there yet."""
     recipe = choice.recipe(campaign)
     with workspace.database.read() as tx:
-        parts = of_campaign(tx, campaign, labels, share=choice.held_out, seed=choice.seed)
+        parts = of_campaign(tx, campaign, labels, share=choice.held_out, seed=choice.seed, also=choice.also)
     return look_up(workspace, recipe, parts) if dry_run else train_by_hand(workspace, recipe, parts, progress)
 
 
