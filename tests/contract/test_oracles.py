@@ -28,7 +28,7 @@ class TestExtraTrees(OracleContract):
 
 class TestInformedTrees(OracleContract):
     plugin = "informed_trees"
-    options = {"n_trees": 60}  # noqa: RUF012  # the contract says ClassVar
+    options = {"n_trees": 200}  # noqa: RUF012  # the contract says ClassVar
 
 
 class TestHistGradientBoosting(OracleContract):
@@ -103,6 +103,7 @@ class TestMedianForest(OracleContract):
 CONTRACTS = (
     TestRandomForest,
     TestExtraTrees,
+    TestInformedTrees,
     TestHistGradientBoosting,
     TestLightGbm,
     TestRoost,

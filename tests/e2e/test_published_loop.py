@@ -106,7 +106,7 @@ def test_an_undecodable_point_counts_as_zero_in_the_history_alone(starter: Works
     assert history.counts is not None
     assert history.n_initial == 30
     assert (history.counts.sum(axis=1) > 0).all()
-    window = campaign.spec.model_copy(update={"target": Target.parse("2 eV < band_gap < 4 eV")})
+    window = campaign.spec.model_copy(update={"targets": (Target.parse("2 eV < band_gap < 4 eV"),)})
     assert searching._history(past, window, lambda _: []).undecodable_objective == pytest.approx(-2.0)
     ordinary = campaign.spec.model_copy(update={"mode": "default"})
     assert searching._history(past, ordinary, lambda _: []).undecodable_objective is None

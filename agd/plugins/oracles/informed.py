@@ -130,8 +130,8 @@ class InformedTrees:
 
 def _features(counts: Counts, answers: Floats | None) -> NDArray[np.float32]:
     """`[n, 235]`, or `[n, 236]` with the other model's answers."""
-    fractions = counts / counts.sum(axis=1, keepdims=True)
-    columns = [magpie(counts, np.float32), fractions.astype(np.float32)]
+    descriptors = magpie(counts, np.float32)  # which refuses a row without atoms
+    columns = [descriptors, (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)]
     if answers is not None:
         columns.append(answers[:, None].astype(np.float32))
     return np.concatenate(columns, axis=1, dtype=np.float32)
