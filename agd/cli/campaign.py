@@ -9,7 +9,7 @@ import typer
 
 from agd.cli import show, status_view
 from agd.cli.show import Force, Json, console
-from agd.cli.top_view import top_table
+from agd.cli.top_view import footnote, top_table
 from agd.errors import InputError
 from agd.streams import is_output_lost
 from agd.waiting import waiting
@@ -180,8 +180,8 @@ def top(
         show.print_json(rows)
         return
     console.print(top_table(f"{name}: {campaign.spec.sought()}", campaign.spec.targets, rows))
-    if rows and rows[0].reference is not None:
-        show.say(f"known: what {rows[0].reference} lists; like: a known formula one substitution away")
+    if (note := footnote(rows)) is not None:
+        show.say(note)
 
 
 def models(json: Json = False) -> None:

@@ -11,7 +11,16 @@ import pytest
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_whoever_is_killed() -> None:
     script = Path(__file__).parents[1] / "soak" / "kill_workers.py"
-    command = [sys.executable, str(script), "--kills", "20", "--standstill", "600"]  # other tests run here, too
+    command = [
+        sys.executable,
+        str(script),
+        "--kills",
+        "20",
+        "--budget",
+        "240",
+        "--standstill",
+        "600",
+    ]  # other tests run here, too
     ran = subprocess.run(command, capture_output=True, text=True, check=False, timeout=880)
     assert ran.returncode == 0, ran.stdout + ran.stderr
     assert "20 kills" in ran.stdout

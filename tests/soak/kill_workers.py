@@ -1,6 +1,6 @@
 """Kill workers, their supervisor and the database server at random moments; nothing may be lost, doubled or misplaced.
 
-    python tests/soak/kill_workers.py [--kills 200] [--workers 4] [--budget 240] [--seed 0] [--thread-variable N]
+    python tests/soak/kill_workers.py [--kills 200] [--workers 4] [--budget 900] [--seed 0] [--thread-variable N]
                                       [--data FOLDER]
 
 Campaigns go through the queue one after another, each with a seed of its own, beside a generation of formulas and a
@@ -230,9 +230,9 @@ def campaign_in_the_storm(beside: Beside, seed: int, budget: int, strikes: int) 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=200)
-    parser.add_argument("--per-campaign", type=int, default=20)
+    parser.add_argument("--per-campaign", type=int, default=67)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--budget", type=int, default=240)
+    parser.add_argument("--budget", type=int, default=900)
     parser.add_argument("--samples", type=int, default=60_000, help="of each generation beside a campaign")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--standstill", type=float, default=60.0, help="seconds that may go by with nothing recorded")
