@@ -14,21 +14,20 @@ if TYPE_CHECKING:
 
 def top_table(title: str, targets: "Sequence[Target]", rows: "Sequence[Suggested]") -> Table:
     """The best of a campaign by its targets; what the sampler expected is in the unit of the property, too."""
-    values = [column for target in targets for column in (f"{target.property} ({target.unit})", "+-")]
     if len(targets) == 1:
-        columns = ["formula", *values, "at least", "find", "novelty", "at", "predicted"]
+        value = f"{targets[0].property} ({targets[0].unit})"
+        columns = ["formula", value, "+-", "at least", "find", "novelty", "at", "predicted"]
         return show.table(columns, _of_one(rows), title=title)
-    predicted = [f"predicted {target.property}" for target in targets]
-    return show.table(
-        ["formula", *values, "find", "front", "novelty", "at", *predicted], _of_several(rows), title=title
-    )
+    columns = ["formula", *(f"{target.property} ({target.unit})" for target in targets), "find", "novelty", "at"]
+    return show.table(columns, _of_several(rows), title=title)
 
 
 def footnote(rows: "Sequence[Suggested]") -> str | None:
     """What the words of the table mean; None where it has none of them."""
     reference = rows[0].reference if rows else None
     known = None if reference is None else f"known: what {reference} lists; like: one element away from such a formula"
-    return None if not rows else "; ".join(filter(None, (known, "at: iteration.rank")))
+    front = "front: a find that no other exceeds throughout" if any(row.is_on_front for row in rows) else None
+    return "; ".join(filter(None, (known, front, "at: iteration.rank"))) if rows else None
 
 
 def _of_one(rows: "Sequence[Suggested]") -> Iterator[list[object]]:
@@ -38,10 +37,15 @@ def _of_one(rows: "Sequence[Suggested]") -> Iterator[list[object]]:
 
 
 def _of_several(rows: "Sequence[Suggested]") -> Iterator[list[object]]:
+    """What is on the front says so in the place of a plain find; what was expected is told by `agd why`."""
     for row in rows:
-        values = [cell for one in row.properties for cell in (one.value, one.uncertainty)]
-        judged = [row.is_find, row.is_on_front, _novelty(row), _place(row)]
-        yield [row.reduced_formula, *values, *judged, *(one.expected for one in row.properties)]
+        values = [_with_error(one.value, one.uncertainty) for one in row.properties]
+        judged = "front" if row.is_on_front and row.is_find else row.is_find
+        yield [row.reduced_formula, *values, judged, _novelty(row), _place(row)]
+
+
+def _with_error(value: float | None, uncertainty: float | None) -> str:
+    return show.text(value) if uncertainty is None else f"{show.text(value)} +- {show.text(uncertainty)}"
 
 
 def _novelty(row: "Suggested") -> str | None:

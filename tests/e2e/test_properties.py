@@ -208,7 +208,7 @@ def test_what_is_shown_is_each_property_in_its_unit(
         return done.stdout
 
     top = agd("top", "two", "-n", "3")
-    for words in ("band_gap (eV)", "(eV/atom)", "front", "predicted band_gap"):
+    for words in ("band_gap (eV)", "formation_energy (eV/atom)", "front", "iteration.rank"):
         assert words in top
     assert "formation_energy < -1.5 eV/atom: " in agd("status", "two")
     shown = json.loads(agd("top", "two", "-n", "3", "--json"))
