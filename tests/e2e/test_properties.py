@@ -261,3 +261,20 @@ def test_what_is_expected_is_the_property_whatever_the_target(two: Workspace, tm
     assert told.expected == found[0].expected
     assert (told.properties, told.is_on_front) == ([], None)
     assert "distance" not in report_page(two, "one")
+
+
+def test_a_further_label_is_dearer_only_than_what_its_own_oracle_learned_from(
+    two: Workspace, sought: MakeSpec, tmp_path: Path
+) -> None:
+    rules = ImportRules("formula", "e", "formation_energy", "eV/atom", method="dft-pbe")
+    import_dataset(two, tmp_path / "energies.csv", "learned", rules)
+    (tmp_path / "again.csv").write_text((tmp_path / "energies.csv").read_text().replace(",-", ",-1"))
+    import_dataset(two, tmp_path / "again.csv", "again", rules)
+    sought(more=RETRIEVAL)
+    words = (tmp_path / "two.toml").read_text().replace('dataset = "energies"', 'dataset = "learned"')
+    words = words.replace('dataset = "starter"\n', 'dataset = "starter"\nknown = ["again"]\n', 1)
+    run(two, spec.parse(words, tmp_path / "two.toml"))
+    query = "SELECT l.source, l.source_kind FROM suggestion_label f JOIN v_label l ON l.label_id = f.label_id"
+    sources = {(row.source_kind, row.source) for row in rows(two, query)}
+    assert ("dataset", "learned") in sources
+    assert ("dataset", "again") not in sources

@@ -11,7 +11,7 @@ from agd.db.tables import campaign_known, composition, dataset, dataset_row, tra
 # Compared with the datasets that the oracle learned from, and with the word of a model for what these do not hold.
 _DEARER = text(f"""
 WITH own AS (SELECT s.dataset_id FROM campaign_set q JOIN training_set_source s USING (training_set_id)
-             WHERE q.campaign_id = :campaign AND q.role = 'oracle')
+             WHERE q.campaign_id = :campaign AND q.role = :role)
 SELECT DISTINCT ON (l.composition_id) l.composition_id, l.id
 FROM campaign_known k JOIN dataset d ON d.id = k.dataset_id JOIN method m ON m.name = d.method
 JOIN label l ON l.dataset_id = d.id
@@ -77,12 +77,14 @@ def size_of(tx: Transaction, dataset_id: int) -> tuple[str, int]:
 
 
 def dearer_labels(
-    tx: Transaction, campaign_id: int, property_name: str, composition_ids: Sequence[int]
+    tx: Transaction, campaign_id: int, role: str, property_name: str, composition_ids: Sequence[int]
 ) -> dict[int, int]:
     """Label id by composition id, of datasets that the campaign takes for known and that state their method.
+
+    `role` is that of the oracle of the property.
 
     Only where its fidelity is above that of what the oracle learned from, or else of the oracle's own word: the highest
     one, the newest of these.
     """
-    values = {"campaign": campaign_id, "property": property_name, "compositions": list(composition_ids)}
+    values = {"campaign": campaign_id, "role": role, "property": property_name, "compositions": list(composition_ids)}
     return dict(tx.execute(_DEARER, values).all())

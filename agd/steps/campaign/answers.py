@@ -48,7 +48,7 @@ class ModelAnswers:
         known = campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)[goal.role], composition_ids)
         withdrawn = campaigns.retracted(tx, known.values())
         known = {composition: label for composition, label in known.items() if label not in withdrawn}
-        dearer = known_datasets.dearer_labels(tx, campaign.id, goal.target.property, composition_ids)
+        dearer = known_datasets.dearer_labels(tx, campaign.id, goal.role, goal.target.property, composition_ids)
         return answered | known | dearer
 
     def silences(
