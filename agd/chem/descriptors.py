@@ -35,6 +35,16 @@ def magpie(counts: Counts, dtype: DTypeLike = np.float64) -> NDArray[np.floating
     return features.reshape(len(counts), len(MAGPIE_FEATURES))
 
 
+def magpie_and_fractions(counts: Counts) -> NDArray[np.float32]:
+    """Magpie descriptors and the fraction of each element `[n, 235]` of compositions `[n, 103]`.
+
+    Raises InputError for a row without atoms.
+    """
+    descriptors = magpie(counts, np.float32)
+    fractions = (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)
+    return np.concatenate([descriptors, fractions], axis=1, dtype=np.float32)
+
+
 @cache
 def _imputed() -> Floats:
     table = magpie_properties()

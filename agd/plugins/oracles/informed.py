@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from agd.chem.descriptors import MAGPIE_FEATURES, magpie
+from agd.chem.descriptors import MAGPIE_FEATURES, magpie_and_fractions
 from agd.chem.elements import N_ELEMENTS
 from agd.errors import InputError, ModelError
 from agd.nets.arrays import checked
@@ -130,8 +130,5 @@ class InformedTrees:
 
 def _features(counts: Counts, answers: Floats | None) -> NDArray[np.float32]:
     """`[n, 235]`, or `[n, 236]` with the other model's answers."""
-    descriptors = magpie(counts, np.float32)  # which refuses a row without atoms
-    columns = [descriptors, (counts / counts.sum(axis=1, keepdims=True)).astype(np.float32)]
-    if answers is not None:
-        columns.append(answers[:, None].astype(np.float32))
-    return np.concatenate(columns, axis=1, dtype=np.float32)
+    features = magpie_and_fractions(counts)
+    return features if answers is None else np.column_stack([features, answers.astype(np.float32)])

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from agd.chem.descriptors import MAGPIE_FEATURES, magpie
+from agd.chem.descriptors import MAGPIE_FEATURES, magpie_and_fractions
 from agd.chem.elements import N_ELEMENTS
 from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, DescriptorOracle, own
 from agd.plugins.oracles.training_answers import SeenRows
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
     from agd.nets.calibration import OutOfFold
     from agd.nets.descriptor_networks import CrossFittedNetworks
 
-_N_MAGPIE: Final = len(MAGPIE_FEATURES)
-_N_FEATURES: Final = _N_MAGPIE + 2 * N_ELEMENTS
+_N_FEATURES: Final = len(MAGPIE_FEATURES) + 2 * N_ELEMENTS
 
 
 class NetworksOptions(CompositionOracleOptions):
@@ -84,8 +83,4 @@ class Networks(DescriptorOracle):
     @staticmethod
     def describe(counts: Counts) -> NDArray[np.floating]:
         """The 132 Magpie descriptors, the share of each of the 103 elements, and whether it is there."""
-        features = np.empty((len(counts), _N_FEATURES), dtype=np.float32)
-        features[:, :_N_MAGPIE] = magpie(counts)
-        features[:, _N_MAGPIE:-N_ELEMENTS] = counts / counts.sum(axis=1, keepdims=True)
-        features[:, -N_ELEMENTS:] = counts > 0
-        return features
+        return np.column_stack([magpie_and_fractions(counts), (counts > 0).astype(np.float32)])

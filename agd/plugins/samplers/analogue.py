@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agd.chem.analogues import keys_of, opened_of
+from agd.chem.descriptors import magpie_and_fractions
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import identify
 from agd.errors import ExhaustedError, InputError
@@ -20,7 +21,6 @@ from agd.plugins.samplers.weighing import (
     WeighingOptions,
     admitted,
     caps_on_systems,
-    described,
     distinct,
     labelled,
     unseen,
@@ -104,7 +104,7 @@ class Analogue:
         weights = weigh(
             known,
             len(made.counts),
-            lambda: (described(counts), described(made.counts)),
+            lambda: (magpie_and_fractions(counts), magpie_and_fractions(made.counts)),
             self.options,
             n,
             seed=seed,

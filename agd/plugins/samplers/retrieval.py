@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
+from agd.chem.descriptors import magpie_and_fractions
 from agd.errors import ExhaustedError, InputError
 from agd.plugins.samplers.uniform import checked_box
 from agd.plugins.samplers.weighing import (
@@ -13,7 +14,6 @@ from agd.plugins.samplers.weighing import (
     WeighingOptions,
     admitted,
     caps_on_systems,
-    described,
     distinct,
     labelled,
     unseen,
@@ -62,7 +62,7 @@ class Retrieval:
         rows = np.flatnonzero(is_open)
         counts, known = labelled(history)
         weights = weigh(
-            known, len(rows), lambda: (described(counts), listed.features[rows]), self.options, n, seed=seed
+            known, len(rows), lambda: (magpie_and_fractions(counts), listed.features[rows]), self.options, n, seed=seed
         )
         candidates = listed.counts[rows]
         batch = weights.batch(n, caps_on_systems(candidates, history, self.options))

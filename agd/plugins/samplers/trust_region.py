@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agd.chem.analogues import keys_of
+from agd.chem.descriptors import magpie_and_fractions
 from agd.chem.formula import parse_formulas
 from agd.plugins.samplers.box import Box, are_apart
 from agd.plugins.samplers.uniform import Uniform, UniformOptions, checked_box
-from agd.plugins.samplers.weighing import Batch, Cap, Known, WeighingOptions, caps_on_systems, described, weigh
+from agd.plugins.samplers.weighing import Batch, Cap, Known, WeighingOptions, caps_on_systems, weigh
 from agd.protocols import Options, Space
 from agd.types import Counts, Floats, History, Proposals
 
@@ -93,7 +94,7 @@ class TrustRegion:
         def features() -> tuple[NDArray[np.floating], NDArray[np.floating]]:
             if self.options.features == "latent" or made.counts is None or history.counts is None:
                 return history.latents[known], made.points
-            return described(history.counts[known]), described(made.counts)
+            return magpie_and_fractions(history.counts[known]), magpie_and_fractions(made.counts)
 
         trust = None if history.weights is None else history.weights[known]
         told = Known(history.objectives[known], trust=trust)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from agd.chem.analogues import keys_of
-from agd.chem.descriptors import magpie
+from agd.chem.descriptors import magpie_and_fractions
 from agd.chem.identity import reduce_counts
 from agd.nets.surrogates import Surrogate
 from agd.plugins.samplers.acquisition import Improvement, feasibility, feasible_share
@@ -233,12 +233,6 @@ def labelled(history: History) -> tuple[Counts, Known]:
     return history.counts[is_known], known
 
 
-def described(counts: Counts) -> NDArray[np.float32]:
-    """Magpie descriptors and the fraction of each element, `[n, 235]`."""
-    fractions = counts / counts.sum(axis=1, keepdims=True)
-    return np.concatenate([magpie(counts, np.float32), fractions.astype(np.float32)], axis=1, dtype=np.float32)
-
-
 class Table:
     """Compositions `[n, 103]`, equal to others of the same content: what is worked out of them is kept by it."""
 
@@ -251,7 +245,7 @@ class Table:
     @cached_property
     def features(self) -> NDArray[np.float32]:
         """Their descriptors."""
-        return described(self.counts)
+        return magpie_and_fractions(self.counts)
 
     def __hash__(self) -> int:
         return hash(self._digest)
