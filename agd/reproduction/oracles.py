@@ -1,7 +1,5 @@
 """Oracles judged where they were blind: wide gaps without fluorine, sigma in the tail, and metals. Not in the paper."""
 
-import csv
-import gzip
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,8 +13,8 @@ from agd.chem.elements import SYMBOLS
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.db.record.models import Part
-from agd.errors import InputError
 from agd.nets.threads import limited_threads
+from agd.reproduction.entries import entries
 from agd.reproduction.generated import index
 from agd.reproduction.outcome import Compared, Figure, Line, Outcome, Words
 from agd.reproduction.study import PROPERTY, Study, Wish, facts_of
@@ -31,8 +29,6 @@ WIDE_EV: Final = 5.0
 _HELD_OUT: Final = 0.1
 _OF_SYSTEMS: Final = 0.2
 _FLUORINE: Final = SYMBOLS.index("F")
-_UNCERTAIN_SOURCE: Final = "cell"
-"""Entries matched by their cell's formula alone: of doubtful gap."""
 
 R2: Final = "R2"
 MAE: Final = "MAE, eV"
@@ -158,19 +154,9 @@ def lowest_gaps(study: Study) -> str:
 
 
 def _lowest(path: Path) -> dict[str, float]:
-    lowest: dict[str, tuple[float, float]] = {}
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        try:
-            for row in reader:
-                if row["label_src"] == _UNCERTAIN_SOURCE or not row["e_form_eV_atom"] or not row["band_gap_eV"]:
-                    continue
-                energy, gap = float(row["e_form_eV_atom"]), float(row["band_gap_eV"])
-                lowest[row["formula"]] = min((energy, gap), lowest.get(row["formula"], (energy, gap)))
-        except (KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}:{reader.line_num}: not a row of formula, label_src, e_form_eV_atom, band_gap_eV ({error})"
-            ) from error
+    lowest: dict[str, tuple[float, ...]] = {}
+    for formula, values in entries(path, ("e_form_eV_atom", "band_gap_eV")):
+        lowest[formula] = min(values, lowest.get(formula, values))
     return {formula: gap for formula, (_, gap) in lowest.items()}
 
 

@@ -1,7 +1,5 @@
 """A judge of stability that no search asks: extra trees on the lowest energy above the hull of each formula."""
 
-import csv
-import gzip
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -12,8 +10,8 @@ from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.db.record import datasets
 from agd.db.record.models import FromDataset, Member, Part
-from agd.errors import InputError
 from agd.nets.threads import limited_threads
+from agd.reproduction.entries import entries
 from agd.reproduction.generated import index
 from agd.reproduction.study import UNBOUNDED_EV, Study
 from agd.steps.data.cleaning import ImportRules
@@ -29,8 +27,6 @@ _PROPERTY: Final = "e_above_hull"
 _UNIT: Final = "eV/atom"
 _N_RANDOM: Final = 30
 _KIND: Final = "extra_trees"
-_UNCERTAIN_SOURCE: Final = "cell"
-"""Entries matched by their cell's formula alone: of doubtful energy."""
 
 
 def above_hull(study: Study, asked: Mapping[str, Sequence[str]]) -> dict[str, list[float]]:
@@ -61,26 +57,11 @@ def _lowest(path: Path) -> dict[str, float]:
     Raises:
         InputError: it has no such columns, or a value is no number.
     """
-    with (
-        gzip.open(path, "rt", encoding="utf-8", newline="")
-        if path.suffix == ".gz"
-        else path.open(encoding="utf-8", newline="") as file
-    ):
-        reader = csv.DictReader(file)
-        try:
-            rows = [
-                (row["formula"], float(row["e_hull_eV_atom"]))
-                for row in reader
-                if row["e_hull_eV_atom"] and row["label_src"] != _UNCERTAIN_SOURCE
-            ]
-        except (KeyError, ValueError) as error:
-            raise InputError(
-                f"{path}:{reader.line_num}: not a row of formula, label_src, e_hull_eV_atom ({error})"
-            ) from error
+    rows = entries(path, ("e_hull_eV_atom",))
     counts, problems = parse_formulas([formula for formula, _ in rows])
     broken = {problem.index for problem in problems}
     lowest: dict[str, float] = {}
-    for i, (formula, (_, value)) in enumerate(zip(identify(counts).reduced_formula, rows, strict=True)):
+    for i, (formula, (_, (value,))) in enumerate(zip(identify(counts).reduced_formula, rows, strict=True)):
         if i not in broken:
             lowest[formula] = min(value, lowest.get(formula, value))
     return lowest
