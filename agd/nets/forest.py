@@ -30,7 +30,7 @@ _KINDS: Final = {**TREE_ARRAYS, "calibration": np.float64}
 _GROWERS: Final = {"random_forest": RandomForestRegressor, "extra_trees": ExtraTreesRegressor}
 _TREES_PER_REPORT = 10
 _MOST_ANSWERS = 4_000_000
-"""Answers of trees that are sorted at once."""
+"""Answers of trees that are held at once."""
 _N_SEEDS = 2**32
 """scikit-learn takes no larger ones."""
 
@@ -86,11 +86,8 @@ class Forest:
         trees = [estimator.tree_ for estimator in regressor.estimators_]
         groups = np.arange(len(values)) if groups is None else groups
         is_out = _left_out(regressor.estimators_samples_, groups)
-        tally = _out_of_bag(trees, is_out, features)
-        is_judged, is_seen_by_all = tally.n > 1.0, tally.n == 0.0
-        said, spread = tally.mean_and_spread()
-        if answer == "median":
-            said = _medians(trees, features, is_out)
+        said, spread, n_asked = _asked(trees, features, answer, is_out)
+        is_judged, is_seen_by_all = n_asked > 1.0, n_asked == 0.0
         calibration = calibrate(
             [spread[is_judged], np.abs(said[is_judged])],
             np.abs(values[is_judged] - said[is_judged]),
@@ -104,13 +101,7 @@ class Forest:
     def predict(self, features: NDArray[np.floating]) -> tuple[Floats, Floats]:
         """Answer and uncertainty, both `[n]`, of `features` `[n, n_features]`; bitwise the same in any batch."""
         features = np.ascontiguousarray(features, dtype=np.float32)
-        tally = _Tally(len(features))
-        if len(features):
-            for tree in self.trees:
-                tally.add(slice(None), tree.predict(features)[:, 0])
-        said, spread = tally.mean_and_spread()
-        if self.answer == "median":
-            said = _medians(self.trees, features)
+        said, spread, _ = _asked(self.trees, features, self.answer)
         return said, uncertainties(self.calibration, [spread, np.abs(said)])
 
     def to_tensors(self) -> Tensors:
@@ -154,26 +145,34 @@ def _left_out(samples: "Sequence[NDArray[np.intp]]", groups: NDArray[np.intp]) -
     return is_out
 
 
-def _out_of_bag(trees: "Sequence[Tree]", is_out: NDArray[np.bool_], features: NDArray[np.float32]) -> _Tally:
-    """Each row as the trees see it that have left it out."""
-    tally = _Tally(len(features))
-    for tree, rows in zip(trees, is_out, strict=True):
-        if rows.any():
-            tally.add(rows, tree.predict(features[rows])[:, 0])
-    return tally
+def _asked(
+    trees: "Sequence[Tree]", features: NDArray[np.float32], answer: Answer, is_out: NDArray[np.bool_] | None = None
+) -> tuple[Floats, Floats, Floats]:
+    """Answer, spread and number of the trees that are asked, `[n]` each.
 
-
-def _medians(trees: "Sequence[Tree]", features: NDArray[np.float32], is_out: NDArray[np.bool_] | None = None) -> Floats:
-    """Median `[n]` over the trees, or over those that have left the row out `[n_trees, n]`; infinite where none has."""
-    medians = np.empty(len(features))
+    All are, or those alone that have left the row out `[n_trees, n]`.
+    """
+    said, spread, n_asked = (np.empty(len(features)) for _ in range(3))
     n_rows = max(1, _MOST_ANSWERS // len(trees))
     for start in range(0, len(features), n_rows):
         rows = slice(start, start + n_rows)
-        answers = np.stack([tree.predict(features[rows])[:, 0] for tree in trees])
-        if is_out is not None:
-            answers[~is_out[:, rows]] = np.inf
-        answers.sort(axis=0)
-        n = np.isfinite(answers).sum(axis=0)
-        column = np.arange(answers.shape[1])
-        medians[rows] = 0.5 * (answers[np.maximum(n - 1, 0) // 2, column] + answers[n // 2, column])
-    return medians
+        block = features[rows]
+        tally, answers = _Tally(len(block)), np.full((len(trees), len(block)), np.inf)
+        for i, tree in enumerate(trees):
+            asked = slice(None) if is_out is None else is_out[i, rows]
+            if len(of_tree := block[asked]):
+                answers[i, asked] = tree.predict(of_tree)[:, 0]
+                tally.add(asked, answers[i, asked])
+        n_asked[rows] = tally.n
+        said[rows], spread[rows] = tally.mean_and_spread()
+        if answer == "median":
+            said[rows] = _medians(answers)
+    return said, spread, n_asked
+
+
+def _medians(answers: Floats) -> Floats:
+    """Median `[n]` of the answers `[n_trees, n]` of trees, infinite where one was not asked, or nobody was."""
+    answers.sort(axis=0)
+    n = np.isfinite(answers).sum(axis=0)
+    column = np.arange(answers.shape[1])
+    return np.asarray(0.5 * (answers[np.maximum(n - 1, 0) // 2, column] + answers[n // 2, column]))
