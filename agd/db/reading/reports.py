@@ -108,7 +108,6 @@ FROM (SELECT v.*, row_number() OVER (ORDER BY {BEST_FIRST}) AS place
       FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id
       WHERE v.campaign_id = :campaign AND {IS_FIND} ORDER BY {BEST_FIRST} LIMIT :n) v
 CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = v.suggestion_id OFFSET 0) n
-JOIN campaign k ON k.id = v.campaign_id
 JOIN v_label l ON l.label_id = v.label_id
 LEFT JOIN verdict q ON q.composition_id = v.composition_id AND q.rule = :rule AND q.rule_version = :rule_version
 ORDER BY v.place

@@ -141,8 +141,8 @@ def _read_past(tx: Transaction, step: CampaignStep) -> Past:
     initial = campaigns.initial_points(tx, campaign.id)
     points = [*initial, *campaigns.suggested_points(tx, campaign.id, number)]
     counts = np.zeros((len(points), N_ELEMENTS), dtype=np.int32)
-    is_decoded = [row.reduced_formula is not None for row in points]
-    counts[is_decoded] = counts_of([row.reduced_formula for row in points if row.reduced_formula is not None])
+    formulas = [row.reduced_formula for row in points]
+    counts[[formula is not None for formula in formulas]] = counts_of([one for one in formulas if one is not None])
     seen = campaigns.seen_formulas(tx, campaign.id, number)
     generator = _generator_of(tx, campaign)
     vectors = [row.vector for row in points if generator is not None]
@@ -155,8 +155,8 @@ def _read_past(tx: Transaction, step: CampaignStep) -> Past:
         seen=sorted(seen),
         candidates=draw(tx, campaign, _suggest_seed(step), seen),
         reference=reference(tx, campaign),
-        further=further_values(tx, campaign, number, [row.reduced_formula for row in points]),
-        weights=weights_of(tx, campaign, number, [row.reduced_formula for row in points]),
+        further=further_values(tx, campaign, number, formulas),
+        weights=weights_of(tx, campaign, number, formulas),
     )
 
 
@@ -238,8 +238,7 @@ def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _p
         parent_ids = store_compositions(tx, named, activity_id, RULES).tolist()
         rows = [(rank, i, operator) for i, (rank, _, operator) in zip(parent_ids, batch.parents, strict=True)]
         campaigns.store_parents(tx, activity_id, iteration_id, rows)
-    expected = [(rank, number, mean, sd) for rank, number, mean, sd in batch.expected]
-    properties.store_expectations(tx, activity_id, iteration_id, expected)
+    properties.store_expectations(tx, activity_id, iteration_id, batch.expected)
     if batch.left:
         stages.store(tx, activity_id, [(name, n_left) for name, n_left in batch.left])
         stages.store_refused(tx, activity_id, [(reason, formula) for reason, formula in batch.refused])
