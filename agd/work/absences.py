@@ -1,14 +1,10 @@
 """Outlasting a database server that goes away and comes back: what was computed meanwhile is not lost."""
 
-import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from agd.errors import AbsentError
-from agd.waiting import waiting
+from agd.db import absences
 from agd.work.workspace import Workspace
-
-_LOOK_S = 0.2
 
 _T = TypeVar("_T")
 
@@ -22,21 +18,6 @@ def outlasting(workspace: Workspace, attempt: Callable[[], _T]) -> _T:
     Raises:
         DatabaseError: the server did not come back.
     """
-    is_ours = workspace.launch is not None
-    try:
-        return attempt()
-    except AbsentError as error:
-        if workspace.database.is_embedded and not is_ours:
-            raise
-        said = f"agd: {error}; waiting for it"
-    end = time.monotonic() + workspace.pace.lease_s
-    with waiting(lambda: said):
-        while True:
-            time.sleep(_LOOK_S)
-            if is_ours:
-                workspace.database.revive()
-            try:
-                return attempt()
-            except AbsentError:
-                if time.monotonic() >= end:
-                    raise
+    database, is_ours = workspace.database, workspace.launch is not None
+    seconds = 0.0 if database.is_embedded and not is_ours else workspace.pace.lease_s
+    return absences.outlasting(attempt, seconds, database.revive)

@@ -3,7 +3,6 @@
 import os
 import select
 import threading
-import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
@@ -14,10 +13,11 @@ import psycopg
 from psycopg import errors, pq
 
 from agd.db import causes
+from agd.db.absences import outlasting
 from agd.db.address import resolve
 from agd.db.blockers import BLOCKER, blocked_by
 from agd.db.session import Session, connect
-from agd.errors import AbsentError, InputError, SchemaError
+from agd.errors import InputError, SchemaError
 from agd.waiting import waiting
 
 __all__ = ["QueuePool", "Session"]
@@ -31,9 +31,6 @@ _SETTINGS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "
 _NAME = "the URL of the queue (AGD_LAUNCHPAD_URL)"
 _ATTEMPTS = 6
 _UNDONE = (errors.DeadlockDetected, errors.SerializationFailure)
-_LOOK_S = 0.2
-"""How often whoever waits for a server that went away looks whether it is back."""
-
 _PATIENCE = {"lock_timeout": "1s"}
 """Of what is done aside: as long as a server waits, unless told otherwise, before it looks for a deadlock."""
 
@@ -68,7 +65,7 @@ class QueuePool:
         self.era = object()
         """Another one whenever a transaction was undone: what was learnt in it may be wrong."""
         self._outlasted_s = 0.0
-        self._revive: Callable[[], None] | None = None
+        self._revive: Callable[[], None] = _leave_alone
         self._idle = _none()
         self._inherited: list[_Idle] = []
         self._pid = os.getpid()
@@ -216,16 +213,15 @@ class QueuePool:
         return idle, self._connected(more)
 
     def _connected(self, more: Mapping[str, str]) -> Session:
-        end = time.monotonic() + self._outlasted_s
-        while True:
-            try:
+        def attempt() -> Session:
+            with _explained(self.where):
                 return connect(self._address, application_name="agd queue", more=more, prepare_threshold=1)
-            except psycopg.OperationalError as error:
-                is_away = isinstance(causes.explained(error, self.where, _NAME), AbsentError)
-                if self._revive is None or not is_away or time.monotonic() >= end:
-                    raise
-            self._revive()
-            time.sleep(_LOOK_S)
+
+        return outlasting(attempt, self._outlasted_s, self._revive)
+
+
+def _leave_alone() -> None:
+    """What is done for a server that is away, unless somebody says otherwise."""
 
 
 def _lies_behind(error: BaseException | None, *kinds: type[BaseException]) -> bool:
