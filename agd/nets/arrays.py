@@ -1,6 +1,6 @@
 """The first look at the arrays of a stored model: their names, types and numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,30 @@ def checked(tensors: Tensors, kinds: Mapping[str, DTypeLike], what: str) -> dict
         if not np.isfinite(tensors[name]).all():
             raise ModelError(f"array {name} of {what} has been altered: it holds a number that is not finite")
     return dict(tensors)
+
+
+def n_stacked(
+    tensors: Tensors, shapes: Mapping[str, tuple[int, ...]], others: Collection[str], what: str, *, counted_by: str
+) -> int:
+    """How many networks have their parameters of these shapes in `what`, stacked as float32 `[n, ...]`.
+
+    Raises ModelError unless these and the `others` are all there is, each of that type and shape, all numbers finite;
+    the array `counted_by` says how many there are.
+    """
+    unlike = tensors.keys() ^ {*shapes, *others}
+    if unlike:
+        raise ModelError(f"{what} has been altered: missing or unknown arrays {', '.join(sorted(unlike))}")
+    n = len(np.atleast_1d(tensors[counted_by]))
+    for name, shape in shapes.items():
+        array = tensors[name]
+        if not n or array.shape != (n, *shape) or array.dtype != np.float32:
+            raise ModelError(
+                f"array {name!r} of {what} is {array.dtype} {list(array.shape)}, not float32 {[n, *shape]}: load the "
+                "model with the options it was trained with"
+            )
+        if not np.isfinite(array).all():
+            raise ModelError(f"array {name!r} of {what} has been altered: it holds a number that is not finite")
+    return n
 
 
 def prefixed(prefix: str, tensors: Tensors) -> dict[str, NDArray[np.generic]]:

@@ -16,13 +16,14 @@ from torch import nn
 from torch.nn import functional
 
 from agd.errors import ModelError
+from agd.nets.arrays import n_stacked
 from agd.nets.calibration import OutOfFold, calibrate, is_calibration, uncertainties
 from agd.nets.folds import Folds
 from agd.nets.training import Schedule, train
 from agd.protocols import Progress, Share, silent
 from agd.types import Floats, Tensors
 
-_WHAT: Final = "the networks"
+_WHAT: Final = "the ensemble of networks"
 _CALIBRATION: Final = "calibration"
 _N_BLOCK: Final = 64
 """Rows answered at once, padded: matrix products of one shape, so that a row never depends on others."""
@@ -117,22 +118,10 @@ class CrossFittedNetworks:
     def from_tensors(cls, tensors: Tensors, *, n_features: int, widths: Sequence[int]) -> Self:
         """Rebuild the networks; raises ModelError where the arrays are not theirs."""
         shapes = {name: tuple(tensor.shape) for name, tensor in Network(n_features, widths).state_dict().items()}
-        unlike = tensors.keys() ^ {*shapes, _CALIBRATION}
-        if unlike:
-            raise ModelError(f"{_WHAT} have been altered: missing or unknown arrays {', '.join(sorted(unlike))}")
-        n = len(np.atleast_1d(tensors["centre"]))
-        for name, shape in shapes.items():
-            array = tensors[name]
-            if not n or array.shape != (n, *shape) or array.dtype != np.float32:
-                raise ModelError(
-                    f"array {name!r} of {_WHAT} is {array.dtype} {list(array.shape)}, not float32 {[n, *shape]}: load "
-                    "the model with the options it was trained with"
-                )
-            if not np.isfinite(array).all():
-                raise ModelError(f"array {name!r} of {_WHAT} has been altered: it holds a number that is not finite")
+        n = n_stacked(tensors, shapes, (_CALIBRATION,), _WHAT, counted_by="centre")
         calibration = tensors[_CALIBRATION]
         if calibration.dtype != np.float64 or not is_calibration(calibration.astype(np.float64), n_columns=2):
-            raise ModelError(f"{_WHAT} have been altered: their calibration")
+            raise ModelError(f"{_WHAT} has been altered: its calibration")
         networks = [Network(n_features, widths) for _ in range(n)]
         for i, network in enumerate(networks):
             network.load_state_dict({name: torch.from_numpy(np.array(tensors[name][i])) for name in shapes})

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from agd.errors import InputError, ModelError
+from agd.nets.arrays import n_stacked
 from agd.nets.error_measures import measure_errors
 from agd.plugins.oracles.composition_oracle import (
     CompositionOracleOptions,
@@ -141,19 +142,12 @@ class Roost:
         answers, rest = TrainingAnswers.split(tensors)
         scale, rest = stored_scale(rest, options)
         shapes = Network(_sizes(options)).shapes()
-        unlike = rest.keys() ^ {*shapes, _CALIBRATION}
-        if unlike:
-            raise ModelError(f"not a model of roost: missing or unknown arrays {', '.join(sorted(unlike))}")
-        n = len(np.atleast_1d(rest["scale"]))
-        for name, shape in shapes.items():
-            array = rest[name]
-            if array.shape != (n, *shape) or array.dtype != np.float32 or not n or n % options.n_members:
-                raise ModelError(
-                    f"array {name!r} of roost is {array.dtype} {list(array.shape)}, not float32 {[n, *shape]} of a "
-                    f"multiple of {options.n_members}: load the model with the options it was trained with"
-                )
-            if not np.isfinite(array).all():
-                raise ModelError(f"array {name!r} of roost holds numbers that are not finite: retrain the model")
+        n = n_stacked(rest, shapes, (_CALIBRATION,), "the model of roost", counted_by="scale")
+        if n % options.n_members:
+            raise ModelError(
+                f"the model of roost has {n} networks, no multiple of {options.n_members}: load it with the options it "
+                "was trained with"
+            )
         calibration = rest[_CALIBRATION]
         if calibration.dtype != np.float64 or not is_calibration(calibration.astype(np.float64), _n_columns(options)):
             raise ModelError("the model of roost has been altered: its calibration")
