@@ -16,11 +16,11 @@ from agd.db.record import activities, datasets, hashes, jobs
 from agd.errors import BusyError, InputError
 from agd.methods import UNSTATED
 from agd.registry import suggestion
-from agd.spec import NAME
 from agd.steps.data.cells import normalised
 from agd.steps.data.cleaning import CleanTable, ImportRules, Kept, Reject, clean
 from agd.steps.data.compositions import store_compositions
 from agd.steps.data.methods import check_method
+from agd.steps.data.names import check_name
 from agd.steps.data.tabular import Source, SourceRow, read_source
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
@@ -135,12 +135,6 @@ def _as_csv(rejects: Iterable[Reject]) -> bytes:
     writer.writerow(["line", "kind", "formula", "value", "message"])
     writer.writerows([r.line, r.kind, r.formula, r.value, r.message] for r in rejects)
     return text.getvalue().encode(errors="backslashreplace")
-
-
-def check_name(name: str) -> None:
-    """Raise InputError where a dataset cannot be called that."""
-    if not NAME.fullmatch(name):
-        raise InputError(f"name {name!r}: use letters, digits, '.', '_' and '-', 63 at most, a letter or digit first")
 
 
 def _lower_bound(workspace: Workspace, rules: ImportRules) -> float | None:

@@ -5,7 +5,7 @@ from agd import registry
 from agd.db.connection import Transaction
 from agd.db.record import activities, methods
 from agd.errors import InputError
-from agd.spec import NAME
+from agd.steps.data.names import check_name
 from agd.views import Method, of_rows
 from agd.work.leases import recorded
 from agd.work.workspace import Workspace
@@ -30,8 +30,7 @@ def add_method(workspace: Workspace, name: str, kind: kinds.Kind, fidelity: int 
     Raises:
         InputError: the name cannot be one, or is that of a method that says something else.
     """
-    if not NAME.fullmatch(name):
-        raise InputError(f"name {name!r}: use letters, digits, '.', '_' and '-', 63 at most, a letter or digit first")
+    check_name(name)
     values = {
         "name": name,
         "kind": kind,

@@ -21,8 +21,8 @@ from agd.filters import Filter
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, silent
 from agd.steps.data.compositions import counts_of
-from agd.steps.data.importing import check_name
 from agd.steps.data.known import filter_among
+from agd.steps.data.names import check_name
 from agd.steps.generation.tallying import Gathering, Keeping
 from agd.views import ExpectedGeneration, FoundGeneration, Generation, NewGeneration, as_json, of_row
 from agd.work.leases import performed
