@@ -23,8 +23,8 @@ def reproduce(
         typer.Argument(
             help="table1, fig4, fig5 (kappa), fig8 (t-SNE), recovery, direct, screen24, exp1, exp2, exp3, exp4, "
             "matgan, or all; not the paper's: retrieval (real compounds found where true labels answer), search "
-            "(what the default search proposes, and how much of it is true) and oracles (how well each kind of oracle "
-            "answers, and where it is blind)."
+            "(what the default search proposes, and how much of it is true), oracles (how well each kind of oracle "
+            "answers, and where it is blind) and screeners (what they are worth by where their labels come from)."
         ),
     ],
     data: Annotated[

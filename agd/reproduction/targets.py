@@ -30,13 +30,14 @@ _MODULES: Final = MappingProxyType(
         "retrieval": "retrieval",
         "search": "proposals",
         "oracles": "oracles",
+        "screeners": "screeners",
     }
 )
 """Each target is the function of its own name in one of these."""
 
 ALL: Final = "all"
 
-_OURS: Final = ("retrieval", "search", "oracles")
+_OURS: Final = ("retrieval", "search", "oracles", "screeners")
 """What the paper has nothing of."""
 
 _WITH_LISTS: Final = ("recovery", "direct")
@@ -125,6 +126,7 @@ _SECONDS: Final[Mapping[str, Callable[[Protocol], float]]] = {
     "retrieval": lambda p: p.al_seeds * 3 * 150.0 * p.calls / 1000,
     "own proposals": lambda p: 300.0 + p.al_seeds * 4 * 110.0 * p.calls / 1000,
     "blind spots": lambda p: p.oracle_repeats * (2300.0 if p.oracle_repeats == 1 else 6000.0),
+    "sources of labels": lambda p: 300.0 + p.al_seeds * 3 * _CAMPAIGN_S * p.calls / 1000,
     "two searches": lambda p: (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
 }
 
@@ -160,4 +162,5 @@ _NEEDS: Final[Mapping[str, Callable[[Wish], Collection[str]]]] = {
     "retrieval": _own("retrieval"),
     "search": _own("own proposals"),
     "oracles": _own("blind spots"),
+    "screeners": _own("sources of labels"),
 }
