@@ -11,7 +11,7 @@ from sqlalchemy import select, text
 from support import alternate, copy_back, copy_out, empty_record, wall_seconds
 
 from agd.db.connection import Database, Transaction
-from agd.db.record import campaigns
+from agd.db.record import suggestions
 from agd.db.removals import open_removal
 from agd.db.tables import latent
 from agd.types import Latents
@@ -28,7 +28,7 @@ INSERT INTO model_version (kind, plugin, architecture_version, options, seed, tr
 
 
 def store(tx: Transaction, vectors: Latents) -> None:
-    campaigns.store_latents(tx, 1, 1, [(None, vector.tolist()) for vector in vectors])
+    suggestions.store_latents(tx, 1, 1, [(None, vector.tolist()) for vector in vectors])
 
 
 def read(tx: Transaction) -> Latents:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from agd.db import schema
 from agd.db.connection import Database, Transaction
 from agd.db.reading import progress
-from agd.db.record import activities, campaigns, jobs
+from agd.db.record import activities, campaigns, jobs, suggestions
 from agd.db.removals import open_removal
 from agd.db.tables import metadata
 from agd.db.upkeep import inventory
@@ -257,12 +257,12 @@ def test_what_came_after_a_suggestion(tx: Transaction) -> None:
 
 
 def test_giving_up(tx: Transaction) -> None:
-    assert campaigns.give_up(tx, 1, 2, "no crucible") is True
-    assert campaigns.give_up(tx, 1, 2, "again") is False
-    assert campaigns.give_up(tx, 1, 1, "it has its label") is False
+    assert suggestions.give_up(tx, 1, 2, "no crucible") is True
+    assert suggestions.give_up(tx, 1, 2, "again") is False
+    assert suggestions.give_up(tx, 1, 1, "it has its label") is False
     assert state(tx, 2) == ("unanswered", "no crucible", None)
-    assert campaigns.has_asked(tx, 1, "KCl")
-    assert [row.id for row in campaigns.waiting(tx, 1)] == []
+    assert suggestions.has_asked(tx, 1, "KCl")
+    assert [row.id for row in suggestions.waiting(tx, 1)] == []
     refused(tx, "INSERT INTO given_up VALUES (1, 'x', 1)", "suggestion 1: only what waits")
     refused(tx, "INSERT INTO given_up VALUES (3, 'x', 1)", "suggestion 3: only what waits")
     refused(tx, "INSERT INTO given_up VALUES (2, '', 1)", "pk_given_up|reason_is_given")
@@ -275,14 +275,14 @@ def test_giving_up(tx: Transaction) -> None:
 
 
 def test_a_label_told_anew_and_anew(tx: Transaction) -> None:
-    assert campaigns.to_replace(tx, 1, 3) == []  # the one that holds was not retracted
+    assert suggestions.to_replace(tx, 1, 3) == []  # the one that holds was not retracted
     tx.execute(text("INSERT INTO retraction VALUES (2, 'wrong sample, too', 1)"))
-    assert campaigns.to_replace(tx, 1, 1) == []  # retracted itself
-    assert campaigns.to_replace(tx, 1, 3) == [1]
-    campaigns.replace_labels(tx, 1, [1], 3)
+    assert suggestions.to_replace(tx, 1, 1) == []  # retracted itself
+    assert suggestions.to_replace(tx, 1, 3) == [1]
+    suggestions.replace_labels(tx, 1, [1], 3)
     assert state(tx, 1) == ("new", None, 3)
-    assert campaigns.to_replace(tx, 1, 3) == []
-    assert campaigns.decoded_before(tx, 1, 2) == {1: 3, 2: None, 3: None}
+    assert suggestions.to_replace(tx, 1, 3) == []
+    assert suggestions.decoded_before(tx, 1, 2) == {1: 3, 2: None, 3: None}
     refused(tx, "INSERT INTO label_replacement VALUES (1, 4, 3, 1, 1)", "uq_label_replacement")
     refused(tx, "INSERT INTO label_replacement VALUES (2, 1, 3, 2, 1)", "fk_label_replacement_label_id")
     refused(tx, "INSERT INTO label_replacement VALUES (2, 1, 3, 1, 1)", "fk_label_replacement_suggestion_id")
@@ -366,7 +366,7 @@ def test_the_steps_write_as_before(tx: Transaction) -> None:
     assert taken is not None
     assert activities.renew(tx, taken, 60.0)
     outcome = {"id": 4, "outcome": "undecodable", "reason": None, "composition_id": None}
-    campaigns.store_outcomes(tx, taken, [outcome], [(4, "no counts")])
+    suggestions.store_outcomes(tx, taken, [outcome], [(4, "no counts")])
     activities.computed_by(tx, taken, {"pid": 4, "host": "node", "cpu": "x", "git_commit": None, "agd_version": "1"})
     activities.finish(tx, taken)
     with pytest.raises(DBAPIError, match="stays as it is"), tx.begin_nested():

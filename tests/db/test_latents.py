@@ -8,7 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from agd.db.connection import Database, Transaction
-from agd.db.record import campaigns
+from agd.db.record import suggestions
 
 SETUP = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);
@@ -37,7 +37,7 @@ def stored(tx: Transaction) -> dict[int, tuple[int, int | None, list[float]]]:
 
 def test_ids_come_back_in_the_order_of_the_rows(tx: Transaction) -> None:
     rows = [(3, [0.0, 3.0]), (None, [1.0, -1.0]), (1, [0.0, 1.0]), (None, [2.0, -2.0]), (None, [1.0, -1.0])]
-    ids = campaigns.store_latents(tx, 1, 1, rows)
+    ids = suggestions.store_latents(tx, 1, 1, rows)
     assert len(set(ids)) == 5
     assert all(type(i) is int for i in ids)
     found = stored(tx)
@@ -45,11 +45,11 @@ def test_ids_come_back_in_the_order_of_the_rows(tx: Transaction) -> None:
 
 
 def test_an_encoded_composition_has_one_row_per_model_version(tx: Transaction) -> None:
-    first = campaigns.store_latents(tx, 1, 1, [(1, [1.0]), (2, [2.0]), (1, [9.0])])
+    first = suggestions.store_latents(tx, 1, 1, [(1, [1.0]), (2, [2.0]), (1, [9.0])])
     assert first[0] == first[2] != first[1]
-    again = campaigns.store_latents(tx, 1, 1, [(3, [3.0]), (None, [0.0]), (2, [9.0])])
+    again = suggestions.store_latents(tx, 1, 1, [(3, [3.0]), (None, [0.0]), (2, [9.0])])
     assert again[2] == first[1]
-    other = campaigns.store_latents(tx, 2, 1, [(2, [9.0])])
+    other = suggestions.store_latents(tx, 2, 1, [(2, [9.0])])
     assert other[0] not in first
     found = stored(tx)
     assert [found[i] for i in (*first, *again, *other)] == [
@@ -64,17 +64,17 @@ def test_vectors_come_back_bit_for_bit(tx: Transaction) -> None:
     rng = np.random.default_rng(0)
     vectors = rng.standard_normal((9000, 7)).astype(np.float32)
     vectors[0] = [0.1, -0.0, 3.4028235e38, 1e-45, 1.17549435e-38, -1.0, 16777217.0]
-    ids = campaigns.store_latents(tx, 1, 1, [(None, vector.tolist()) for vector in vectors])
+    ids = suggestions.store_latents(tx, 1, 1, [(None, vector.tolist()) for vector in vectors])
     found = stored(tx)
     assert np.array([found[i][2] for i in ids], np.float32).tobytes() == vectors.tobytes()
 
 
 def test_nothing_is_stored_for_no_rows(tx: Transaction) -> None:
-    assert campaigns.store_latents(tx, 1, 1, []) == []
+    assert suggestions.store_latents(tx, 1, 1, []) == []
     assert stored(tx) == {}
 
 
 def test_a_composition_that_is_not_in_the_record_is_refused(tx: Transaction) -> None:
     with pytest.raises(IntegrityError, match="fk_latent_composition_id"), tx.begin_nested():
-        campaigns.store_latents(tx, 1, 1, [(None, [0.0]), (99, [0.0])])
+        suggestions.store_latents(tx, 1, 1, [(None, [0.0]), (99, [0.0])])
     assert stored(tx) == {}

@@ -19,7 +19,7 @@ from agd.accounting import CHARGED, LABELLED
 from agd.db.connection import AnyRow, Database, Transaction
 from agd.db.reading import progress, reports
 from agd.db.reading import properties as reading
-from agd.db.record import campaigns, models, properties
+from agd.db.record import campaigns, models, properties, suggestions
 from agd.plausible import ANY, RANGES, SMALLEST, plausible_range
 from agd.report.comparison import RULE
 from agd.report.traces import Trace, trace_of
@@ -175,9 +175,9 @@ class Writer:
             label_activity_id=None if first is None else 1,
         )
         for label_id in label_ids[1:]:
-            campaigns.replace_labels(self.tx, 1, [suggestion_id], label_id)
+            suggestions.replace_labels(self.tx, 1, [suggestion_id], label_id)
         if row.is_given_up:
-            assert campaigns.give_up(self.tx, 1, suggestion_id, "it melts")
+            assert suggestions.give_up(self.tx, 1, suggestion_id, "it melts")
         if composition_id is not None:
             self._beside(composition_id, row.beside)
             if any(not label.is_retracted for label in row.labels) or row.beside == "measured":
@@ -295,7 +295,7 @@ def in_order(is_chosen: NDArray[np.bool_], objectives: Floats) -> list[int]:
 
 def agree_on_who_waits(tx: Transaction, made: Written, told: Told) -> None:
     expected = [made.suggestion_ids[i] for i in range(len(made.rows)) if is_awaited(made, i)]
-    assert [row.id for row in campaigns.waiting(tx, made.campaign_id)] == expected
+    assert [row.id for row in suggestions.waiting(tx, made.campaign_id)] == expected
     assert told.merits["n_waiting"] == len(expected)
     assert told.standing["is_waiting"] is (made.oracle in AWAITED and bool(expected))
     assert (told.standing["state"] == "waiting for labels") is told.standing["is_waiting"]
@@ -305,7 +305,7 @@ def agree_on_what_teaches(tx: Transaction, made: Written, told: Told) -> None:
     learned = models.learned_labels(tx, made.campaign_id, N_ITERATIONS)
     results = {made.composition_ids[i] for i in np.flatnonzero(told.trace.is_labelled)}
     assert {row.composition_id for row in learned} == results
-    known = campaigns.suggested_points(tx, made.campaign_id, N_ITERATIONS + 1)
+    known = suggestions.suggested_points(tx, made.campaign_id, N_ITERATIONS + 1)
     stand = [row.label.value if row.label and not row.label.is_retracted else None for row in made.rows]
     assert [row.value for row in known] == [value if value in plausible_range("band_gap") else None for value in stand]
 

@@ -17,7 +17,7 @@ from sqlalchemy import text
 import agd.api
 from agd import Campaign
 from agd.db.reading import progress
-from agd.db.record import campaigns
+from agd.db.record import suggestions
 from agd.errors import InputError, NotFoundError, SpecError, StepError
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
@@ -339,8 +339,8 @@ def test_what_was_over_budget_may_be_asked_for_when_a_call_comes_free(
     assert len(second) == 2
     over = scalar(starter, "SELECT min(reduced_formula) FROM v_suggestion WHERE reason = 'the budget was spent'")
     with starter.database.read() as tx:
-        assert over not in campaigns.seen_formulas(tx, campaign._stored.id, 3)
-        assert second[0].formula in campaigns.seen_formulas(tx, campaign._stored.id, 3)
+        assert over not in suggestions.seen_formulas(tx, campaign._stored.id, 3)
+        assert second[0].formula in suggestions.seen_formulas(tx, campaign._stored.id, 3)
     campaign.give_up(second[0].formula, reason="it melts")
     assert len(drive(campaign)) == 2
     assert campaign.status["n_charged"] == 6

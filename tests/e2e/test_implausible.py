@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from agd.cli.app import app
 from agd.db.connection import Transaction
-from agd.db.record import campaigns, datasets, models
+from agd.db.record import datasets, models, suggestions
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps.campaign.opening import open_campaign
@@ -80,7 +80,7 @@ def test_nothing_learns_from_them(spoilt: Workspace, make_spec: MakeSpec) -> Non
         assert all(abs(value) < 100 for (value,) in tx.execute(text("SELECT value FROM v_training_label")))
         spoil(tx, "model_version_id IS NOT NULL")
     with spoilt.database.read() as tx:
-        known = [row.value for row in campaigns.suggested_points(tx, campaign.id, 10)]
+        known = [row.value for row in suggestions.suggested_points(tx, campaign.id, 10)]
         learned = models.learned_labels(tx, campaign.id, 10)
     assert known.count(None) >= len(HUGE)
     assert all(value is None or abs(value) < 100 for value in known)

@@ -7,7 +7,7 @@ import numpy as np
 
 from agd.accounting import ASKED, LABELLED, end_of_search
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import amendments, campaigns, properties
+from agd.db.record import amendments, campaigns, properties, suggestions
 from agd.errors import StepError, is_transient
 from agd.plausible import Range, plausible_range
 from agd.protocols import Oracle, Progress
@@ -51,7 +51,7 @@ class Nothing:
 
 def _read_asked(tx: Transaction, step: CampaignStep) -> Asked:
     campaign = step.campaign
-    charged = _charged(campaign, campaigns.suggestions_of(tx, campaign.id, step.number))
+    charged = _charged(campaign, suggestions.suggestions_of(tx, campaign.id, step.number))
     asked = Asked([], [], [], [], [])
     for goal in campaign.spec.goals:
         answers = answers_of(goal)
@@ -125,7 +125,7 @@ def _write_labels(tx: Transaction, step: CampaignStep, activity_id: int, asked: 
     campaign, number = step.campaign, step.number
     is_published = campaign.spec.mode == "paper"
     silent = {asked.composition_ids[i]: why for i, why in zip(answers.failed_positions, answers.failures, strict=True)}
-    rows = campaigns.suggestions_of(tx, campaign.id, number)
+    rows = suggestions.suggestions_of(tx, campaign.id, number)
     charged = _charged(campaign, rows)
     _store_answers(tx, campaign, activity_id, asked, answers)
     ids = [row.composition_id for row in charged]
@@ -133,21 +133,21 @@ def _write_labels(tx: Transaction, step: CampaignStep, activity_id: int, asked: 
     if campaign.spec.oracle.answerer.is_awaited and set(ids) - held[1].keys() - silent.keys():
         raise StepError(f"a label was retracted meanwhile: see `agd ask {campaign.name}`")
     is_answered = set(ids).intersection(*(of_one.keys() for of_one in held.values())) - silent.keys()
-    labels = {} if is_published else campaigns.initial_labels(tx, campaign.id)
+    labels = {} if is_published else suggestions.initial_labels(tx, campaign.id)
     labels |= {
         composition: label_id
-        for composition, label_id in campaigns.decoded_before(tx, campaign.id, number).items()
+        for composition, label_id in suggestions.decoded_before(tx, campaign.id, number).items()
         if label_id is not None
     }
     labels |= {composition: label_id for composition, label_id in held[1].items() if composition in is_answered}
     for row in charged:
         if row.composition_id in silent:
-            campaigns.give_up(tx, activity_id, row.id, silent[row.composition_id])
+            suggestions.give_up(tx, activity_id, row.id, silent[row.composition_id])
     attached = [
         (row.id, labels[row.composition_id]) for row in rows if row.outcome in LABELLED and row.composition_id in labels
     ]
     if attached:
-        campaigns.attach_labels(tx, activity_id, attached)
+        suggestions.attach_labels(tx, activity_id, attached)
     further = [
         (row.id, position, of_one[row.composition_id], row.composition_id)
         for position, of_one in held.items()
@@ -175,7 +175,7 @@ def _store_answers(tx: Transaction, campaign: Campaign, activity_id: int, asked:
         if position == goal.position and i not in failed
     ]
     if fresh:
-        campaigns.store_oracle_labels(tx, fresh)
+        suggestions.store_oracle_labels(tx, fresh)
 
 
 def _close(tx: Transaction, step: CampaignStep, _activity_id: int, _inputs: Nothing, _outputs: Nothing) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from agd.db.connection import Transaction
-from agd.db.record import campaigns, known_datasets
+from agd.db.record import campaigns, known_datasets, suggestions
 from agd.spec import MODEL, Goal
 from agd.steps.campaign.campaigns import Campaign
 from agd.work.shelf import ModelRef, model_ref
@@ -42,11 +42,11 @@ class ModelAnswers:
         them those of a higher fidelity, in datasets that it takes for known.
         """
         oracle_id = campaigns.models_of(tx, campaign.id)[goal.role]
-        answered = campaigns.labels_by(tx, oracle_id, goal.target.property, composition_ids)
+        answered = suggestions.labels_by(tx, oracle_id, goal.target.property, composition_ids)
         if not goal.oracle.uses_known_labels:
             return answered
-        known = campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)[goal.role], composition_ids)
-        withdrawn = campaigns.retracted(tx, known.values())
+        known = suggestions.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)[goal.role], composition_ids)
+        withdrawn = suggestions.retracted(tx, known.values())
         known = {composition: label for composition, label in known.items() if label not in withdrawn}
         dearer = known_datasets.dearer_labels(tx, campaign.id, goal.role, goal.target.property, composition_ids)
         return answered | known | dearer
@@ -67,7 +67,7 @@ class TableAnswers:
 
     def held(self, tx: Transaction, campaign: Campaign, goal: Goal, composition_ids: Sequence[int]) -> dict[int, int]:
         """The rows of the campaign's oracle set."""
-        return campaigns.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)[goal.role], composition_ids)
+        return suggestions.labels_in_set(tx, campaigns.sets_of(tx, campaign.id)[goal.role], composition_ids)
 
     def silences(
         self, tx: Transaction, campaign: Campaign, goal: Goal, composition_ids: Sequence[int]
@@ -94,7 +94,7 @@ class OutsideAnswers:
         composition_ids: Sequence[int],
     ) -> dict[int, int]:
         """The first measurement of each composition that stands, whoever it was made for."""
-        return campaigns.measured(tx, goal.target.property, composition_ids)
+        return suggestions.measured(tx, goal.target.property, composition_ids)
 
     def silences(
         self,
@@ -125,7 +125,7 @@ def silences(tx: Transaction, campaign: Campaign, composition_ids: Sequence[int]
 
 
 def _withdrawn(tx: Transaction, held: Mapping[int, int]) -> dict[int | None, str]:
-    withdrawn = campaigns.retracted(tx, held.values())
+    withdrawn = suggestions.retracted(tx, held.values())
     return {
         composition_id: "the oracle's label of it was retracted"
         for composition_id, label_id in held.items()

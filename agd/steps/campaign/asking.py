@@ -6,7 +6,7 @@ from datetime import date
 from agd.chem.formula import parse_formula
 from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import activities, campaigns
+from agd.db.record import activities, suggestions
 from agd.errors import InputError
 from agd.spec import ANSWERERS
 from agd.steps.campaign.campaigns import Campaign
@@ -16,8 +16,8 @@ from agd.work.workspace import Workspace
 
 
 def awaited(tx: Transaction, campaign: Campaign) -> Sequence[AnyRow]:
-    """The suggestions that wait for an answer, in order: rows of `campaigns.waiting`."""
-    return campaigns.waiting(tx, campaign.id)
+    """The suggestions that wait for an answer, in order: rows of `suggestions.waiting`."""
+    return suggestions.waiting(tx, campaign.id)
 
 
 def tell(
@@ -33,10 +33,10 @@ def tell(
     _find(workspace, campaign, formula)
     added = add_label(workspace, formula, campaign.spec.target.property, measurement, measured_on=measured_on)
     with workspace.database.transaction() as tx:
-        withdrawn = campaigns.to_replace(tx, campaign.id, added.label_id)
+        withdrawn = suggestions.to_replace(tx, campaign.id, added.label_id)
         if withdrawn:
             activity_id = activities.start(tx, "replace label", threads=campaign.spec.threads, campaign_id=campaign.id)
-            campaigns.replace_labels(tx, activity_id, withdrawn, added.label_id)
+            suggestions.replace_labels(tx, activity_id, withdrawn, added.label_id)
             activities.finish(tx, activity_id)
     return added
 
@@ -56,7 +56,7 @@ def give_up(workspace: Workspace, campaign: Campaign, formula: str, reason: str)
         )
     own = {"campaign_id": campaign.id, "threads": campaign.spec.threads}
     with recorded(workspace, "give up", **own) as activity_id, workspace.database.transaction() as tx:
-        if not campaigns.give_up(tx, activity_id, waiting.id, reason.strip()):
+        if not suggestions.give_up(tx, activity_id, waiting.id, reason.strip()):
             raise InputError(f"campaign {campaign.name!r} has got an answer for {formula} meanwhile")
         activities.finish(tx, activity_id)
 
@@ -72,7 +72,7 @@ def _find(workspace: Workspace, campaign: Campaign, formula: str) -> AnyRow | No
         )
     with workspace.database.read() as tx:
         owed = awaited(tx, campaign)
-        is_known = campaigns.has_asked(tx, campaign.id, key)
+        is_known = suggestions.has_asked(tx, campaign.id, key)
     found = next((row for row in owed if row.reduced_formula == key), None)
     if found is None and not is_known:
         listed = ", ".join(row.reduced_formula for row in owed[:5]) or "nothing"

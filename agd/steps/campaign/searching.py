@@ -11,7 +11,7 @@ from agd.accounting import CHARGED, STALLED
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.identity import identify
 from agd.db.connection import Transaction
-from agd.db.record import amendments, campaigns, models, properties, stages
+from agd.db.record import amendments, campaigns, models, properties, stages, suggestions
 from agd.errors import ExhaustedError, StepError
 from agd.filters import Filter, Sieve
 from agd.protocols import Generator, Progress, Sampler
@@ -133,17 +133,17 @@ def _write_latents(
     version_id = campaigns.models_of(tx, step.campaign.id)["autoencoder"]
     ids = [rows.composition_ids[i] for i in encoded.positions]
     vectors = [(i, latent.tolist()) for i, latent in zip(ids, encoded.latents, strict=True)]
-    campaigns.store_latents(tx, version_id, activity_id, vectors)
+    suggestions.store_latents(tx, version_id, activity_id, vectors)
 
 
 def _read_past(tx: Transaction, step: CampaignStep) -> Past:
     campaign, number = step.campaign, step.number
-    initial = campaigns.initial_points(tx, campaign.id)
-    points = [*initial, *campaigns.suggested_points(tx, campaign.id, number)]
+    initial = suggestions.initial_points(tx, campaign.id)
+    points = [*initial, *suggestions.suggested_points(tx, campaign.id, number)]
     counts = np.zeros((len(points), N_ELEMENTS), dtype=np.int32)
     formulas = [row.reduced_formula for row in points]
     counts[[formula is not None for formula in formulas]] = counts_of([one for one in formulas if one is not None])
-    seen = campaigns.seen_formulas(tx, campaign.id, number)
+    seen = suggestions.seen_formulas(tx, campaign.id, number)
     generator = _generator_of(tx, campaign)
     vectors = [row.vector for row in points if generator is not None]
     return Past(
@@ -213,9 +213,9 @@ def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _p
     if batch.latents is not None:
         vectors = [(i, latent.tolist()) for i, latent in zip(ids, batch.latents, strict=True)]
         version_id = campaigns.models_of(tx, campaign.id)["autoencoder"]
-        latent_ids = campaigns.store_latents(tx, version_id, activity_id, vectors)
+        latent_ids = suggestions.store_latents(tx, version_id, activity_id, vectors)
     iteration_id = campaigns.open_iteration(tx, campaign.id, step.number)
-    campaigns.store_suggestions(
+    suggestions.store_suggestions(
         tx,
         [
             {
@@ -237,7 +237,7 @@ def _write_suggestions(tx: Transaction, step: CampaignStep, activity_id: int, _p
         named = identify(counts_of([formula for _, formula, _ in batch.parents]))
         parent_ids = store_compositions(tx, named, activity_id, RULES).tolist()
         rows = [(rank, i, operator) for i, (rank, _, operator) in zip(parent_ids, batch.parents, strict=True)]
-        campaigns.store_parents(tx, activity_id, iteration_id, rows)
+        suggestions.store_parents(tx, activity_id, iteration_id, rows)
     properties.store_expectations(tx, activity_id, iteration_id, batch.expected)
     if batch.left:
         stages.store(tx, activity_id, [(name, n_left) for name, n_left in batch.left])
@@ -258,7 +258,7 @@ def _suggest_seed(step: CampaignStep) -> int:
 
 
 def _read_batch(tx: Transaction, step: CampaignStep) -> Points:
-    rows = campaigns.suggestions_of(tx, step.campaign.id, step.number)
+    rows = suggestions.suggestions_of(tx, step.campaign.id, step.number)
     points = [p for p, row in enumerate(rows) if row.proposed == "latent"]
     named = [p for p, row in enumerate(rows) if row.proposed == "composition"]
     return Points(
@@ -297,9 +297,9 @@ def _decode(shelf: Shelf, step: CampaignStep, batch: Points, _progress: Progress
 def _write_outcomes(tx: Transaction, step: CampaignStep, activity_id: int, _batch: Points, read: Read) -> None:
     """Tell new compositions from the rest, and what is charged."""
     campaign, number = step.campaign, step.number
-    rows = campaigns.suggestions_of(tx, campaign.id, number)
-    initial = campaigns.initial_labels(tx, campaign.id).keys()
-    asked = set(campaigns.decoded_before(tx, campaign.id, number))
+    rows = suggestions.suggestions_of(tx, campaign.id, number)
+    initial = suggestions.initial_labels(tx, campaign.id).keys()
+    asked = set(suggestions.decoded_before(tx, campaign.id, number))
     n_left = amendments.held_budget(tx, campaign.id) - campaigns.n_calls(tx, campaign.id)
     ids = store_compositions(tx, identify(read.counts), activity_id, RULES).tolist() if read.positions else []
     composition_ids = dict(zip(read.positions, ids, strict=True))
@@ -313,14 +313,14 @@ def _write_outcomes(tx: Transaction, step: CampaignStep, activity_id: int, _batc
             if composition_id in silent:
                 outcome, reason = "unanswered", silent[composition_id]
             elif n_left == 0:
-                outcome, reason = "rejected", campaigns.OVER_BUDGET
+                outcome, reason = "rejected", suggestions.OVER_BUDGET
             else:
                 n_left -= 1
         outcomes.append({"id": row.id, "outcome": outcome, "reason": reason, "composition_id": composition_id})
         if composition_id is not None:
             asked.add(composition_id)
     failures = [(rows[p].id, why) for p, why in zip(read.failed_positions, read.failures, strict=True)]
-    campaigns.store_outcomes(tx, activity_id, outcomes, failures)
+    suggestions.store_outcomes(tx, activity_id, outcomes, failures)
 
 
 ENCODE = Work(InitialRows, EncodedRows, _read_initial, _encode, _write_latents)
