@@ -12,7 +12,7 @@ from agd.reproduction.authors import ORACLE_ROWS, SETS, TEST_ROWS, reduced
 from agd.reproduction.outcome import Compared, Figure, Line, Outcome, Words
 from agd.reproduction.study import HIGH, Study, Wish, facts_of
 from agd.steps.campaign.campaigns import Campaign
-from agd.steps.campaign.training_sets import of_campaign
+from agd.steps.campaign.training_sets import Labels, of_campaign
 from agd.steps.models.training import Trained
 
 N_UNSEEN: Final = 2000
@@ -132,7 +132,7 @@ def _screener(study: Study, arm: Arm, seed: int) -> Trained:
     calls = study.protocol.calls // max(1, len(arm.searches))
     campaigns = [_campaign(study, one, calls, seed) for one in arm.searches or (ANALOGUE,)]
     with study.workspace.database.read() as tx:
-        labels = "al" if arm.searches else "initial"
+        labels: Labels = "al" if arm.searches else "initial"
         also = [campaign.name for campaign in campaigns[1:]]
         parts = of_campaign(tx, campaigns[0], labels, share=0.0, seed=seed, also=also)
     unseen = frozenset(reduced([formula for formula, _ in unseen_rows(study)], study.files.path(ORACLE_ROWS)))
