@@ -189,6 +189,11 @@ def _show(found: "Screened", *, n_top: int) -> None:
         else f"{found.campaign} screens {pool} for {wanted}"
     )
     show.say(title)
+    if found.unasked:
+        show.say_aside(
+            f"no screener is asked about {' and '.join(found.unasked)}, which the campaign seeks too: "
+            "`agd screen --pool POOL --model MODEL --target ...` screens by any model"
+        )
     for role, model in found.screeners.items():
         _say_screener(role, model, is_there=found.was_there[role], dry_run=found.dry_run)
     told = found.screenings

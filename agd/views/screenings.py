@@ -58,7 +58,10 @@ class ScreeningWithHits(Screening):
 
 @dataclass(frozen=True, slots=True)
 class Screened:
-    """What a pool came to by the screener of each role; nothing was read where all was there before."""
+    """What a pool came to by the screener of each role; nothing was read where all was there before.
+
+    `unasked` are targets of the campaign that no screener was asked about.
+    """
 
     campaign: str | None
     pool: str
@@ -66,6 +69,7 @@ class Screened:
     criteria: Mapping[str, Any]
     property: str
     unit: str
+    unasked: Sequence[str]
     screeners: Mapping[str, TrainedModel]
     was_there: Mapping[str, bool]
     screenings: Sequence[ScreeningWithHits]

@@ -278,3 +278,17 @@ def test_a_further_label_is_dearer_only_than_what_its_own_oracle_learned_from(
     sources = {(row.source_kind, row.source) for row in rows(two, query)}
     assert ("dataset", "learned") in sources
     assert ("dataset", "again") not in sources
+
+
+def test_a_screening_says_what_it_does_not_ask(
+    two: Workspace, sought: MakeSpec, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(two, sought())
+    monkeypatch.setenv("AGD_HOME", str(two.artifacts.parent))
+    monkeypatch.setenv("AGD_DATABASE_URL", two.database.url)
+    words = ["screen", "two", "--pool", "starter", "-o", "n_trees=5"]
+    told = CliRunner().invoke(app, words)
+    assert told.exit_code == 0, told.output
+    assert "no screener is asked about formation_energy < -1.5 eV/atom" in " ".join(told.stderr.split())
+    told = CliRunner().invoke(app, [*words, "--json"])
+    assert json.loads(told.stdout)["unasked"] == ["formation_energy < -1.5 eV/atom"]

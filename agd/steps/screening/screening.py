@@ -261,6 +261,7 @@ def screen(
         criteria=criteria.as_json(pool.formula_column),
         property=criteria.target.property,
         unit=criteria.target.unit,
+        unasked=[] if campaign is None else _unasked(campaign, criteria.target),
         screeners={role: screener.view() for role, screener in screeners.items()},
         was_there={role: there[role] for role in plan.roles},
         screenings=found,
@@ -285,6 +286,11 @@ def _models(
         known = datasets.property_of(tx, version.property)
         unit = "" if known is None else known.unit
         return {"model": of_record(tx, version)}, Answered(version.property, unit, f"model {plan.model} answers")
+
+
+def _unasked(campaign: Campaign, asked: Target) -> list[str]:
+    """Targets of the campaign of other properties than what screeners are asked about."""
+    return [one.text for one in campaign.spec.targets if one.property != asked.property]
 
 
 def _screener(
