@@ -48,7 +48,9 @@ CHECKS = {
     "labels on the wrong composition": "SELECT count(*) FROM suggestion s JOIN label l ON l.id = s.label_id"
     " WHERE l.composition_id <> s.composition_id",
     "steps done twice": "SELECT count(*) FROM (SELECT FROM activity WHERE outcome = 'done' AND lease_expires_at IS NOT"
-    " NULL GROUP BY campaign_id, kind, iteration_id HAVING count(*) > 1) x",
+    " NULL AND campaign_id IS NOT NULL GROUP BY campaign_id, kind, iteration_id HAVING count(*) > 1) x",
+    "requests done twice": "SELECT count(*) FROM (SELECT FROM activity WHERE outcome = 'done' AND campaign_id IS NULL"
+    " AND job_id IS NOT NULL GROUP BY job_id HAVING count(*) > 1) x",
     "leases stuck": "SELECT count(*) FROM v_lease",
 }
 
