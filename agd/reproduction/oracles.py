@@ -153,15 +153,20 @@ def lowest_gaps(study: Study) -> str:
     Raises:
         InputError: the table is not there, has no such columns, or a value is no number.
     """
-    path = study.write_csv("agd-mp-gaps.csv", ("composition", "Eg"), sorted(_lowest(index(study)).items()))
+    path = study.write_csv("agd-mp-gaps.csv", ("composition", "Eg"), sorted(lowest(index(study)).items()))
     return import_once(study.workspace, path, "agd-mp-gaps", ImportRules("composition", "Eg", PROPERTY, "eV"))
 
 
-def _lowest(path: Path) -> dict[str, float]:
-    lowest: dict[str, tuple[float, ...]] = {}
+def lowest(path: Path) -> dict[str, float]:
+    """The band gap, eV, of the lowest entry of each formula of a table of the Materials Project.
+
+    Raises:
+        InputError: the table has no such columns, or a value is no number.
+    """
+    found: dict[str, tuple[float, ...]] = {}
     for formula, values in entries(path, ("e_form_eV_atom", "band_gap_eV")):
-        lowest[formula] = min(values, lowest.get(formula, values))
-    return {formula: gap for formula, (_, gap) in lowest.items()}
+        found[formula] = min(values, found.get(formula, values))
+    return {formula: gap for formula, (_, gap) in found.items()}
 
 
 def _chosen(study: Study, arms: Sequence[Arm]) -> list[Arm]:
