@@ -94,11 +94,14 @@ class RangeScale:
 
     @classmethod
     def fit(cls, out_of_fold: OutOfFold, values: Floats) -> Self:
-        """Let 68.27 % of the residuals of `values` `[n]` be within one sigma in every range of answers, and overall."""
+        """Let 68.27 % of the residuals of `values` `[n]` be within one sigma in every range of answers, and overall.
+
+        Where nothing is judged, the factor is 1.
+        """
         is_judged = out_of_fold.is_judged
         order = np.flatnonzero(is_judged)[np.argsort(out_of_fold.values[is_judged], kind="stable")]
         if not len(order):
-            return cls.none()
+            return cls(np.zeros(1), np.ones(1))
         answers = out_of_fold.values[order]
         misses = np.abs(values[order] - answers) / out_of_fold.uncertainties[order]
         cuts = range_cuts(len(answers))

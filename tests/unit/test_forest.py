@@ -69,7 +69,14 @@ def test_the_median_of_the_trees_that_left_a_row_out(
 def test_the_median_of_leaves_of_one_row_is_what_was_seen(table: tuple[Floats, Floats]) -> None:
     features, values = table
     ours, out_of_bag = Forest.fit(
-        features, values, n_trees=60, max_features=0.5, min_samples_leaf=1, seed=3, grower="extra_trees", answer="median"
+        features,
+        values,
+        n_trees=60,
+        max_features=0.5,
+        min_samples_leaf=1,
+        seed=3,
+        grower="extra_trees",
+        answer="median",
     )
     said, _ = ours.predict(features)
     assert np.abs(said - values).mean() < 0.05 * np.abs(out_of_bag.values - values).mean()
