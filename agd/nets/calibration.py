@@ -67,6 +67,16 @@ _FEWEST: Final = 60
 _LEAST_FACTOR: Final = 1e-3
 
 
+def range_cuts(n: int) -> list[int]:
+    """Where `n` answers in their order are cut into ranges; few answers are one."""
+    cuts = [0]
+    for share in _CUTS:
+        cut = round(share * n)
+        if min(cut - cuts[-1], n - cut) >= _FEWEST:
+            cuts.append(cut)
+    return cuts[1:]
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class RangeScale:
     """Factors of an uncertainty by what is answered: `factor` `[m]` at answers `at` `[m]`, interpolated between.
@@ -84,20 +94,19 @@ class RangeScale:
 
     @classmethod
     def fit(cls, out_of_fold: OutOfFold, values: Floats) -> Self:
-        """Let 68.27 % of the residuals of `values` `[n]` be within one sigma in every range of answers, and overall."""
+        """Let 68.27 % of the residuals of `values` `[n]` be within one sigma in every range of answers, and overall.
+
+        Where nothing is judged, the factor is 1.
+        """
         is_judged = out_of_fold.is_judged
         order = np.flatnonzero(is_judged)[np.argsort(out_of_fold.values[is_judged], kind="stable")]
         if not len(order):
-            return cls.none()
+            return cls(np.zeros(1), np.ones(1))
         answers = out_of_fold.values[order]
         misses = np.abs(values[order] - answers) / out_of_fold.uncertainties[order]
-        cuts = [0]
-        for share in _CUTS:
-            cut = round(share * len(answers))
-            if min(cut - cuts[-1], len(answers) - cut) >= _FEWEST:
-                cuts.append(cut)
-        at = [float(np.median(rows)) for rows in np.split(answers, cuts[1:])]
-        factor = [max(float(np.quantile(rows, _ONE_SIGMA)), _LEAST_FACTOR) for rows in np.split(misses, cuts[1:])]
+        cuts = range_cuts(len(answers))
+        at = [float(np.median(rows)) for rows in np.split(answers, cuts)]
+        factor = [max(float(np.quantile(rows, _ONE_SIGMA)), _LEAST_FACTOR) for rows in np.split(misses, cuts)]
         places, first = np.unique(at, return_index=True)
         scale = cls(places, np.array(factor)[first])
         overall = float(np.quantile(misses / scale._factors(answers), _ONE_SIGMA))

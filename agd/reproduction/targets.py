@@ -125,7 +125,7 @@ _SECONDS: Final[Mapping[str, Callable[[Protocol], float]]] = {
     "two searches of Exp3": lambda p: p.al_seeds * (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
     "retrieval": lambda p: p.al_seeds * 3 * 150.0 * p.calls / 1000,
     "own proposals": lambda p: 300.0 + p.al_seeds * 4 * 110.0 * p.calls / 1000,
-    "blind spots": lambda p: p.oracle_repeats * (2300.0 if p.oracle_repeats == 1 else 6000.0),
+    "blind spots": lambda p: p.oracle_repeats * (2300.0 if p.oracle_repeats == 1 else 6600.0),
     "sources of labels": lambda p: 300.0 + p.al_seeds * 3 * _CAMPAIGN_S * p.calls / 1000,
     "two searches": lambda p: (_CAMPAIGN_S + _PAPER_CAMPAIGN_S) * p.calls / 1000,
 }

@@ -80,6 +80,16 @@ class TestEnsemble(OracleContract):
     options = {"members": ("extra_trees", "random_forest")}  # noqa: RUF012  # same
 
 
+class TestMappedEnsemble(OracleContract):
+    plugin = "ensemble"
+    options = {  # noqa: RUF012  # same
+        "members": ("extra_trees", "random_forest"),
+        "weights": "fitted",
+        "quantile_mapping": 0.7,
+        "calibration": "by_range",
+    }
+
+
 class TestHurdle(OracleContract):
     plugin = "hurdle"
     options = {  # noqa: RUF012  # same
@@ -109,6 +119,7 @@ CONTRACTS = (
     TestRoost,
     TestNetworks,
     TestEnsemble,
+    TestMappedEnsemble,
     TestHurdle,
     TestMedianForest,
 )
@@ -133,7 +144,7 @@ def contract(request: pytest.FixtureRequest) -> type[OracleContract]:
 )
 def test_options_that_came_later_leave_no_trace_at_their_defaults(kind: str) -> None:
     kept = registry.load("agd.oracles", kind).options_type().model_dump(mode="json")
-    assert not kept.keys() & {"answer", "calibration", "weights"}
+    assert not kept.keys() & {"answer", "calibration", "weights", "quantile_mapping"}
 
 
 def test_a_forest_measures_both_ways_to_answer() -> None:

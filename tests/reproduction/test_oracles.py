@@ -90,10 +90,10 @@ def test_a_formula_has_the_gap_of_its_lowest_entry(tmp_path: Path) -> None:
         ("CaO", "id", "-3.1", ""),
         ("NaN", "id", "1.0", "0.0"),
     ]
-    assert oracles._lowest(write_index(tmp_path / "some.csv.gz", rows)) == {"MgO": 4.5, "NaN": 0.0}
+    assert oracles.lowest(write_index(tmp_path / "some.csv.gz", rows)) == {"MgO": 4.5, "NaN": 0.0}
     broken = write_index(tmp_path / "broken.csv.gz", [*rows, ("SrO", "id", "-3.1", "wide")])
     with pytest.raises(InputError, match=r"broken\.csv\.gz:7: not a row of formula"):
-        oracles._lowest(broken)
+        oracles.lowest(broken)
 
 
 def test_a_share_of_nothing_is_left_out() -> None:

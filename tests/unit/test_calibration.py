@@ -3,8 +3,11 @@
 import numpy as np
 import pytest
 
+from agd.chem.formula import parse_formula
 from agd.errors import ModelError
 from agd.nets.calibration import OutOfFold, RangeScale
+from agd.plugins.oracles.forests import ExtraTrees, ExtraTreesOptions
+from agd.types import TrainingTable
 
 
 def judged(n: int, seed: int = 0) -> tuple[OutOfFold, np.ndarray]:
@@ -48,6 +51,13 @@ def test_answers_that_are_all_alike_have_one_factor() -> None:
     assert coverage(scale.applied(alike), values, -1.0) == pytest.approx(0.6827, abs=0.01)
     exact = RangeScale.fit(OutOfFold(values, np.full(400, 0.1), np.ones(400, np.bool_)), values)
     assert (exact.factor > 0.0).all()
+
+
+def test_a_model_of_one_composition_is_loaded_again() -> None:
+    options = ExtraTreesOptions(n_trees=3, calibration="by_range")
+    counts = parse_formula("NaCl")
+    fitted = ExtraTrees.fit(TrainingTable(counts, np.array([5.0]), np.array([False])), options, seed=0)
+    assert ExtraTrees.load(fitted.tensors, options).label(counts).values.tolist() == [5.0]
 
 
 def test_it_is_kept_as_arrays_which_are_checked() -> None:

@@ -76,6 +76,23 @@ def test_fitted_weights_follow_the_out_of_fold_answers(fitted: FittedModel, tabl
             Ensemble.load(kept.tensors, asked)
 
 
+def test_mapped_by_quantiles_answers_are_farther_apart(table: TrainingTable) -> None:
+    common = {"members": PAIR.members, "weights": "fitted", "calibration": "by_range", "minimum": -99.0}
+    plain, mapped = (EnsembleOptions(**common, quantile_mapping=share) for share in (0.0, 0.7))
+    before, after = (Ensemble.fit(table, options, seed=1) for options in (plain, mapped))
+    assert after.tensors.keys() - before.tensors.keys() == {"quantiles.at", "quantiles.shift"}
+    at, shift = (after.tensors[f"quantiles.{name}"] for name in ("at", "shift"))
+    counts = charge_balanced(400, seed=9)
+    counts = counts[~(counts[:, None] == table.counts[None]).all(axis=2).any(axis=1)]
+    drawn = Ensemble.load(before.tensors, plain).label(counts).values
+    said = Ensemble.load(after.tensors, mapped).label(counts)
+    np.testing.assert_allclose(said.values, drawn + np.interp(drawn, at, shift))
+    assert after.metrics["out_of_fold_coverage_1_sigma"] == pytest.approx(0.6827, abs=0.02)
+    for kept, asked in ((before, mapped), (after, plain)):
+        with pytest.raises(ModelError, match="mapped otherwise"):
+            Ensemble.load(kept.tensors, asked)
+
+
 def test_members_do_not_depend_on_each_other_nor_on_held_out_rows(fitted: FittedModel, table: TrainingTable) -> None:
     assert table.values is not None
     other = Ensemble.fit(table, EnsembleOptions(members=("random_forest", "extra_trees")), seed=1)

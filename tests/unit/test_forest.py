@@ -66,6 +66,22 @@ def test_the_median_of_the_trees_that_left_a_row_out(
     assert np.mean(errors <= out_of_bag.uncertainties) == pytest.approx(0.6827, abs=0.02)
 
 
+def test_the_median_of_leaves_of_one_row_is_what_was_seen(table: tuple[Floats, Floats]) -> None:
+    features, values = table
+    ours, out_of_bag = Forest.fit(
+        features,
+        values,
+        n_trees=60,
+        max_features=0.5,
+        min_samples_leaf=1,
+        seed=3,
+        grower="extra_trees",
+        answer="median",
+    )
+    said, _ = ours.predict(features)
+    assert np.abs(said - values).mean() < 0.05 * np.abs(out_of_bag.values - values).mean()
+
+
 def test_a_row_no_tree_left_out_is_answered_by_all_trees() -> None:
     rng = np.random.default_rng(0)
     features, values = rng.standard_normal((40, 3)), rng.standard_normal(40)

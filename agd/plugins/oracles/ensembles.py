@@ -26,6 +26,7 @@ from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, Training
 
 if TYPE_CHECKING:
     from agd.nets.calibration import OutOfFold, RangeScale
+    from agd.nets.quantile_mapping import QuantileMap
 
 _GROUP: Final = "agd.oracles"
 _KIND: Final = "ensemble"
@@ -45,6 +46,13 @@ class EnsembleOptions(CompositionOracleOptions):
         "equal",
         exclude_if=lambda weights: weights == "equal",
         description="Weights of the members: all the same, or by how well their out-of-fold answers tell the values.",
+    )
+    quantile_mapping: float = Field(
+        0.0,
+        ge=0.0,
+        le=1.0,
+        exclude_if=lambda share: share == 0.0,
+        description="How far answers, drawn to the middle, are brought to the distribution of the values.",
     )
 
     @field_validator("members")
@@ -70,9 +78,11 @@ class Ensemble:
     """Mean of its members, each fitted with default options and a seed of its own.
 
     Fitted weights are those of stacked regressions (Breiman 1996, doi:10.1007/BF00117832), not below zero, of sum 1.
+    A mean is too seldom far from the middle: mapped by quantiles it finds more of the widest gaps, at a little more
+    squared error.
 
     The uncertainty is calibrated on the members' out-of-fold answers: a positive linear fit of 1, their mean sigma,
-    their disagreement and |mean|.
+    their disagreement and |answer|.
     """
 
     options_type: ClassVar[type[Options]] = EnsembleOptions
@@ -117,9 +127,14 @@ class Ensemble:
     @classmethod
     def load(cls, tensors: Tensors, options: Options) -> Self:
         """Rebuild the members; raises ModelError where arrays have been altered or members are not these."""
+        from agd.nets.quantile_mapping import QuantileMap
+
         options = own(options, EnsembleOptions, _KIND)
         answers, rest = TrainingAnswers.split(tensors)
         scale, rest = stored_scale(rest, options)
+        quantiles, rest = QuantileMap.split(rest)
+        if bool(quantiles.to_tensors()) != (options.quantile_mapping > 0.0):
+            raise ModelError("the ensemble was mapped otherwise: load it with the options it was trained with")
         parts = {kind: part(_prefix(kind), rest) for kind in options.members}
         named = {name for kind, arrays in parts.items() for name in prefixed(_prefix(kind), arrays)}
         kinds = {**_OWN_ARRAYS, **({} if options.weights == "equal" else {"weights": np.float64})}
@@ -127,7 +142,7 @@ class Ensemble:
         plugins = [_plugin(kind) for kind in options.members]
         if arrays["architecture_version"].tolist() != [plugin.architecture_version for plugin in plugins]:
             raise ModelError("the ensemble has been altered, or its members are of another architecture")
-        rule = _Rule.of(arrays, scale, len(plugins))
+        rule = _Rule.of(arrays, quantiles, scale, len(plugins))
         members = [
             plugin.load(tensors, _member_options(plugin))
             for plugin, tensors in zip(plugins, parts.values(), strict=True)
@@ -162,6 +177,7 @@ class _Rule:
     """How the members' answers become one: their weights `[m]`, or None where all count alike, and the uncertainty."""
 
     weights: Floats | None
+    quantiles: "QuantileMap"
     calibration: Floats
     scale: "RangeScale"
 
@@ -169,17 +185,24 @@ class _Rule:
     def fit(cls, said: Sequence[Prediction], rows: SeenRows, options: EnsembleOptions) -> "tuple[_Rule, OutOfFold]":
         """Judge the members' out-of-fold answers of the distinct compositions on all rows `[n]`."""
         from agd.nets.calibration import OutOfFold, calibrate, uncertainties
+        from agd.nets.quantile_mapping import QuantileMap
 
         by_row = [Prediction(one.values[rows.groups], one.uncertainties[rows.groups]) for one in said]
         weights = None if options.weights == "equal" else _stacked(by_row, rows.values)
-        mean, columns = _together(by_row, weights)
+        quantiles = QuantileMap.none()
+        if options.quantile_mapping > 0.0:
+            mean, _ = _together(by_row, weights, quantiles)
+            quantiles = QuantileMap.fit(mean, rows.values, options.quantile_mapping)
+        mean, columns = _together(by_row, weights, quantiles)
         calibration = calibrate(columns, np.abs(rows.values - mean), float(rows.values.std()))
         out_of_fold = OutOfFold(mean, uncertainties(calibration, columns), np.ones(len(mean), dtype=np.bool_))
         scale, out_of_fold = rescaled(out_of_fold, rows, options)
-        return cls(weights, calibration, scale), out_of_fold
+        return cls(weights, quantiles, calibration, scale), out_of_fold
 
     @classmethod
-    def of(cls, arrays: Mapping[str, NDArray[Any]], scale: "RangeScale", n_members: int) -> "_Rule":
+    def of(
+        cls, arrays: Mapping[str, NDArray[Any]], quantiles: "QuantileMap", scale: "RangeScale", n_members: int
+    ) -> "_Rule":
         """Rebuild it; raises ModelError where arrays have been altered."""
         from agd.nets.calibration import is_calibration
 
@@ -188,19 +211,19 @@ class _Rule:
             raise ModelError("the ensemble has been altered: its weights")
         if not is_calibration(arrays["calibration"], n_columns=3):
             raise ModelError("the ensemble has been altered: its calibration")
-        return cls(weights, arrays["calibration"], scale)
+        return cls(weights, quantiles, arrays["calibration"], scale)
 
     def together(self, said: Sequence[Prediction]) -> Prediction:
         """One answer of the members' `[n]`."""
         from agd.nets.calibration import uncertainties
 
-        mean, columns = _together(said, self.weights)
+        mean, columns = _together(said, self.weights, self.quantiles)
         return Prediction(mean, self.scale.scaled(mean, uncertainties(self.calibration, columns)))
 
     def to_tensors(self) -> Tensors:
         """Its arrays."""
         own_arrays = {"calibration": self.calibration, **({} if self.weights is None else {"weights": self.weights})}
-        return {**own_arrays, **self.scale.to_tensors()}
+        return {**own_arrays, **self.quantiles.to_tensors(), **self.scale.to_tensors()}
 
 
 def _stacked(said: Sequence[Prediction], values: Floats) -> Floats:
@@ -212,12 +235,15 @@ def _stacked(said: Sequence[Prediction], values: Floats) -> Floats:
     return np.asarray(weights / total) if total > 0.0 else np.full(len(said), 1.0 / len(said))
 
 
-def _together(said: Sequence[Prediction], weights: Floats | None) -> tuple[Floats, list[Floats]]:
-    """Mean `[n]`, and what the uncertainty depends on: mean sigma, disagreement and |mean|, `[n]` each."""
+def _together(
+    said: Sequence[Prediction], weights: Floats | None, quantiles: "QuantileMap"
+) -> tuple[Floats, list[Floats]]:
+    """Answer `[n]`, and what the uncertainty depends on: mean sigma, disagreement and |answer|, `[n]` each."""
     mean = _mean([one.values for one in said], weights)
     sigma = _mean([one.uncertainties for one in said], weights)
     squares = _mean([(one.values - mean) ** 2 for one in said], weights)
-    return mean, [sigma, np.sqrt(squares), np.abs(mean)]
+    answers = quantiles.mapped(mean)
+    return answers, [sigma, np.sqrt(squares), np.abs(answers)]
 
 
 def _mean(rows: Sequence[Floats], weights: Floats | None) -> Floats:
