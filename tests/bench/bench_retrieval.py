@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 from sklearn.gaussian_process import GaussianProcessRegressor
 from sklearn.gaussian_process.kernels import Matern
 
+from agd.chem.descriptors import magpie_and_fractions
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.nets.threads import limited_threads
 from agd.plugins.samplers.retrieval import Retrieval, RetrievalOptions
-from agd.plugins.samplers.weighing import described
 from agd.reproduction.authors import ORACLE_ROWS, SETS, AuthorsFiles
 from agd.target import Target
 from agd.types import Counts, Floats, History
@@ -80,7 +80,7 @@ def ours(pool: Pool) -> Pick:
 
 
 def peer(pool: Pool) -> Pick:
-    features = described(pool.counts).astype(np.float64)
+    features = magpie_and_fractions(pool.counts).astype(np.float64)
     spread = features.std(axis=0)
     features = (features - features.mean(axis=0))[:, spread > 0] / spread[spread > 0]
     acquisition = UpperConfidenceBound(kappa=2.576)
