@@ -103,8 +103,8 @@ KEYS = {
         "screener screener_sha256 metrics n_members started_at duration agd_version host n_read n_hits"
     ),
     views.Screened: (
-        "campaign pool pool_sha256 criteria property unit screeners was_there screenings n_shared n_read seconds "
-        "formulas_per_s dry_run"
+        "campaign pool pool_sha256 criteria property unit unasked screeners was_there screenings n_shared n_read "
+        "seconds formulas_per_s dry_run"
     ),
     views.ScreeningWithHits: (
         "screening_id campaign role pool pool_sha256 dataset criteria recipe_sha256 property unit model_version_id "
