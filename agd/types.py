@@ -166,3 +166,21 @@ class Proposals:
         if len(self.parents) not in {0, 0 if self.counts is None else len(self.counts)}:
             msg = "a proposal carries parents of each composition, or of none"
             raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Structure:
+    """A crystal: `lattice` is `[3, 3]`, its vectors in Å as rows; `species` are `[n]` symbols of elements, one a site.
+
+    `frac` is `[n, 3]`, where the sites are, in fractions of the lattice vectors.
+    """
+
+    lattice: Floats
+    species: tuple[str, ...]
+    frac: Floats
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of another shape."""
+        if self.lattice.shape != (3, 3) or self.frac.shape != (len(self.species), 3):
+            msg = f"a structure is [3, 3] and [n, 3] with n species, not {self.lattice.shape} and {self.frac.shape}"
+            raise ValueError(msg)
