@@ -18,7 +18,7 @@ from agd.views.campaigns import (
     TargetProgress,
     budget_in_words,
 )
-from agd.views.datasets import Dataset, DatasetWithRefused, Method, RefusedRow
+from agd.views.datasets import Dataset, DatasetWithRefused, ImportedStructure, Method, RefusedRow, StructureRow
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
 from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
 from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
@@ -51,6 +51,7 @@ __all__ = [
     "GeneratedAs",
     "Generation",
     "Hit",
+    "ImportedStructure",
     "IterationProgress",
     "Job",
     "JobAttempt",
@@ -80,6 +81,7 @@ __all__ = [
     "ScreeningWithHits",
     "Status",
     "StepAtWork",
+    "StructureRow",
     "Suggested",
     "SuggestedKnowing",
     "TargetProgress",
