@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
+from numpy.typing import NDArray
 
 from agd.chem.elements import SYMBOLS
 from agd.types import Structure
@@ -54,12 +55,38 @@ def type_of(structure: Structure, precision_a: float = TYPE_PRECISION_A) -> Stru
 
 def symmetrised(structure: Structure, precision_a: float = TYPE_PRECISION_A) -> Structure:
     """The primitive cell in spglib's standard setting, its sites where symmetry puts them; as it is where none is."""
+    return _standardised(structure, precision_a, is_primitive=True)
+
+
+def conventional(structure: Structure, precision_a: float = TYPE_PRECISION_A) -> Structure:
+    """The conventional cell, made symmetric in the same way."""
+    return _standardised(structure, precision_a, is_primitive=False)
+
+
+def site_permutations(
+    structure: Structure, sites: Sequence[int], precision_a: float = TYPE_PRECISION_A
+) -> NDArray[np.intp]:
+    """Where each operation of the space group carries some sites of one element `[g, k]`, as positions among them."""
+    dataset = _dataset(structure, precision_a)
+    if dataset is None:
+        return np.arange(len(sites))[None, :]
+    frac = structure.frac[list(sites)]
+    moved = np.einsum("gij,kj->gki", dataset.rotations, frac) + dataset.translations[:, None]
+    apart = moved[:, :, None] - frac
+    apart -= np.rint(apart)
+    distances = np.linalg.norm(apart @ structure.lattice, axis=-1)
+    found = distances.argmin(axis=2)
+    is_whole = np.sort(found, axis=1) == np.arange(len(sites))
+    return np.asarray(found[is_whole.all(axis=1)], dtype=np.intp)
+
+
+def _standardised(structure: Structure, precision_a: float, *, is_primitive: bool) -> Structure:
     import spglib
 
     for share in _FINER:
         with _quiet():
             found = spglib.standardize_cell(
-                _cell(structure), to_primitive=True, no_idealize=False, symprec=precision_a * share
+                _cell(structure), to_primitive=is_primitive, no_idealize=False, symprec=precision_a * share
             )
         if found is not None and len(found[2]):
             lattice, frac, numbers = found

@@ -89,8 +89,13 @@ def mapping_of(template: Counts, candidate: Counts) -> dict[str, str]:
 def substituted(template: Structure, mapping: Mapping[str, str]) -> Structure:
     """A template whose elements are replaced at once, its cell scaled by what room they take, and made symmetric."""
     species = tuple(mapping[symbol] for symbol in template.species)
-    ratio = _room(species) / _room(template.species)
-    return symmetrised(Structure(template.lattice * np.cbrt(ratio), species, template.frac))
+    return symmetrised(rescaled(Structure(template.lattice, species, template.frac), template))
+
+
+def rescaled(structure: Structure, template: Structure) -> Structure:
+    """A structure with other elements than its template, its cell scaled by the ratio of the room that they take."""
+    of_atom = [_room(one.species) / len(one.species) for one in (structure, template)]
+    return Structure(structure.lattice * np.cbrt(of_atom[0] / of_atom[1]), structure.species, structure.frac)
 
 
 def _room(species: Sequence[str]) -> float:

@@ -3,7 +3,8 @@
 import random
 import warnings
 from abc import ABC, abstractmethod
-from contextlib import redirect_stdout
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -60,15 +61,18 @@ class AsePotential(ABC):
 
     def energy(self, structure: Structure) -> float:
         """The potential's own energy in eV/atom; raises InputError for an element that it does not know."""
-        return float(self._atoms(structure).get_potential_energy()) / len(structure.species)
+        with _unwarned():
+            return float(self._atoms(structure).get_potential_energy()) / len(structure.species)
 
     def forces(self, structure: Structure) -> Floats:
         """Forces `[n, 3]` on the sites in eV/Å; raises as `energy`."""
-        return np.asarray(self._atoms(structure).get_forces(), dtype=np.float64)
+        with _unwarned():
+            return np.asarray(self._atoms(structure).get_forces(), dtype=np.float64)
 
     def stress(self, structure: Structure) -> Floats:
         """The stress `[6]` in GPa, tension positive: xx, yy, zz, yz, xz, xy; raises as `energy`."""
-        stress = self._atoms(structure).get_stress(voigt=True)
+        with _unwarned():
+            stress = self._atoms(structure).get_stress(voigt=True)
         return np.asarray(stress, dtype=np.float64) * _GPA_PER_EV_PER_CUBIC_ANGSTROM
 
     def relax(self, start: Structure, *, checkpoint: Path | None = None, progress: Progress = silent) -> Relaxed:
@@ -82,7 +86,7 @@ class AsePotential(ABC):
         options = self.options
         if unknown := self._unknown(start):
             return Relaxed(start, np.nan, np.nan, 1.0, 0, unknown)
-        with Checkpoint.at(checkpoint) as kept:
+        with _unwarned(), Checkpoint.at(checkpoint) as kept:
             atoms = self._atoms(start)
             cell = FrechetCellFilter(atoms)  # before a checkpoint is read: its origin is the cell at the start
             n_done = kept.restore(atoms)
@@ -133,12 +137,19 @@ def _calculator(kind: type[AsePotential]) -> Any:
     """Loaded once, without a word, and without a trace in anybody's random numbers."""
     before = np.random.get_state(), random.getstate()  # noqa: NPY002  # the very thing that is to be left alone
     try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()):
-            warnings.simplefilter("ignore")
+        with _unwarned(), redirect_stdout(StringIO()):
             return kind.make_calculator()
     finally:
         np.random.set_state(before[0])  # noqa: NPY002
         random.setstate(before[1])
+
+
+@contextmanager
+def _unwarned() -> Iterator[None]:
+    """Keep to themselves what libraries say of their own affairs, such as what torch will do otherwise one day."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _structure(atoms: "Atoms") -> Structure:
