@@ -18,11 +18,9 @@ def _rutile(cation: str, anion: str) -> Structure:
     return Structure(np.diag([4.6, 4.6, 2.95]), (cation, cation, anion, anion, anion, anion), np.array(frac))
 
 
-def _proposed(
-    formula: str, known: Sequence[Structure], formulas: Sequence[str], n: int = 20
-) -> Sequence[TemplateProposal]:
-    library = Library(parse_formulas(formulas)[0], np.full(len(known), np.nan), known)
-    return Ordering(OrderingOptions()).propose(parse_formula(formula)[0], library, n)
+def _proposed(formula: str, known: Structure, known_formula: str) -> Sequence[TemplateProposal]:
+    library = Library(parse_formulas([known_formula])[0], np.full(1, np.nan), [known])
+    return Ordering(OrderingOptions()).propose(parse_formula(formula)[0], library, 20)
 
 
 @pytest.mark.parametrize(
