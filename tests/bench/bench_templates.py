@@ -9,11 +9,12 @@ import json
 import lzma
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from support import DATA, PEERS, Peer
+from support import DATA, PEERS, Peer, cpu_seconds
 
 from agd.chem import templates
 from agd.chem.formula import parse_formulas
@@ -135,12 +136,8 @@ def _without(counts: Counts, is_own: NDArray[np.bool_]) -> Counts:
 def measure_distances(pool: Pool, rows: NDArray[np.intp], python: Path) -> None:
     prepared = FormulaDistances.of(pool.counts)
     prepared.to(pool.counts[rows[0]])
-    walls = []
-    for row in rows[:20]:
-        start = time.perf_counter()
-        prepared.to(pool.counts[row])
-        walls.append(time.perf_counter() - start)
-    print(f"one formula against {len(pool.counts)}: {1e3 * np.median(walls):.1f} ms")
+    of_all = min(cpu_seconds(partial(prepared.to, pool.counts[row])) for row in rows[:20])
+    print(f"one formula against {len(pool.counts)}: {1e3 * of_all:.1f} ms")
     with Peer(python) as peer:
         names, _ = peer.ask("versions")
         formulas = [
@@ -148,7 +145,7 @@ def measure_distances(pool: Pool, rows: NDArray[np.intp], python: Path) -> None:
         ]
         theirs, seconds = peer.ask("elmd", formulas)
     ours = FormulaDistances.of(parse_formulas(formulas)[0]).to(parse_formulas(formulas[:1])[0][0])
-    of_pair, of_one = seconds / len(formulas), np.median(walls) / len(pool.counts)
+    of_pair, of_one = seconds / len(formulas), of_all / len(pool.counts)
     print(f"{names[0]}: {1e3 * of_pair:.2f} ms a pair, {of_pair / of_one:.0f} times as long")
     print(f"  largest difference of {len(formulas)} distances: {np.abs(ours - theirs).max():.1e}")
 
