@@ -2,9 +2,12 @@
 
 A plug-in is a class. Its instance is a strategy without memory: everything it needs comes in as an argument, so that a
 resumed campaign repeats it exactly. Entry-point groups: `agd.generators`, `agd.formula_generators`, `agd.oracles`,
-`agd.samplers`; and `agd.engines`, whose protocol stands in `agd/engines.py`, for it speaks of campaigns.
+`agd.samplers`, `agd.templates`, `agd.potentials`; and `agd.engines`, whose protocol stands in `agd/engines.py`, for it
+speaks of campaigns.
 """
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import ClassVar, Literal, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -20,6 +23,9 @@ from agd.types import (
     Latents,
     Prediction,
     Proposals,
+    Relaxed,
+    Structure,
+    TemplateProposal,
     Tensors,
     TrainingTable,
 )
@@ -169,3 +175,71 @@ class Sampler(Protocol):
 
     def suggest(self, history: History, n: int, *, seed: int) -> Proposals:
         """Propose `n` distinct points inside the bounds, best first."""
+
+
+class TemplateLibrary(Protocol):
+    """Known structures, to take templates from; a structure is read when it is asked for.
+
+    They stand in an order that does not depend on how they came in: of equals, the first are taken.
+    """
+
+    @property
+    def counts(self) -> Counts:
+        """Their reduced compositions `[m, 103]`."""
+
+    @property
+    def e_form_ev_per_atom(self) -> Floats:
+        """Their formation energies `[m]`, NaN where none is known; those of one formula are of one method."""
+
+    def structures(self, rows: Sequence[int]) -> Sequence[Structure]:
+        """The structures of some rows, in that order."""
+
+
+@runtime_checkable
+class Templates(Protocol):
+    """Proposes structures for a composition by what is known of others: a pure function, without chance.
+
+    `version` says which of its rules it is, and goes on when they change.
+    """
+
+    options_type: ClassVar[type[Options]]
+    version: ClassVar[str]
+
+    def __init__(self, options: Options) -> None:
+        """Keep the options."""
+
+    def propose(self, counts: Counts, library: TemplateLibrary, n: int) -> Sequence[TemplateProposal]:
+        """At most `n` structures for a composition `[103]`, best first; none where nothing known is an analogue."""
+
+
+@runtime_checkable
+class Potential(Protocol):
+    """An interatomic potential: energies of structures, and where they relax to; the same bits for the same start.
+
+    It is loaded by the first call that needs it, once in a process, and takes as many threads as are held.
+    """
+
+    options_type: ClassVar[type[Options]]
+    version: str
+    """The model and the package that brought it, with their versions."""
+    weights_sha256: str
+    """The hash of its weights."""
+
+    def __init__(self, options: Options) -> None:
+        """Keep the options: where a relaxation stops, and what is refused."""
+
+    def relax(self, start: Structure, *, checkpoint: Path | None = None, progress: Progress = silent) -> Relaxed:
+        """Relax cell and sites. What fails by the structure's fault, as one that flies apart, has its reason told.
+
+        Each step leaves `checkpoint` behind, whole or not at all: all that it takes to go on to the same bits. Where
+        the file is there already, the relaxation goes on from it.
+        """
+
+    def energy(self, structure: Structure) -> float:
+        """The potential's own energy in eV/atom; raises InputError for an element that it does not know."""
+
+    def forces(self, structure: Structure) -> Floats:
+        """Forces `[n, 3]` on the sites in eV/Å; raises as `energy`."""
+
+    def stress(self, structure: Structure) -> Floats:
+        """The stress `[6]` in GPa, tension positive: xx, yy, zz, yz, xz, xy; raises as `energy`."""

@@ -140,6 +140,37 @@ class Parent:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Relaxed:
+    """What a potential made of a structure: where it ended after `n_steps`, and why that is not to be trusted, if so.
+
+    `reason` is None where forces and stress came below the threshold and every guard held; energy and force are then
+    finite. `max_force_ev_per_angstrom` is the largest that is left, of atoms and cell; `volume_ratio` is after to
+    before.
+    """
+
+    structure: "Structure"
+    energy_ev_per_atom: float
+    max_force_ev_per_angstrom: float
+    volume_ratio: float
+    n_steps: int
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class TemplateProposal:
+    """A structure made of a template: which row of the library that was, and what stands for each of its elements.
+
+    `mapping` is from an element of the template to those of the candidate that take its sites, one unless they are
+    split among several. `distance` is that of the two formulas, smaller is more alike.
+    """
+
+    structure: "Structure"
+    row: int
+    mapping: Mapping[str, tuple[str, ...]]
+    distance: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Proposals:
     """What a sampler suggests, best first: latent points, or compositions, never both.
 
@@ -165,4 +196,22 @@ class Proposals:
             raise ValueError(msg)
         if len(self.parents) not in {0, 0 if self.counts is None else len(self.counts)}:
             msg = "a proposal carries parents of each composition, or of none"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Structure:
+    """A crystal: `lattice` is `[3, 3]`, its vectors in Å as rows; `species` are `[n]` symbols of elements, one a site.
+
+    `frac` is `[n, 3]`, where the sites are, in fractions of the lattice vectors.
+    """
+
+    lattice: Floats
+    species: tuple[str, ...]
+    frac: Floats
+
+    def __post_init__(self) -> None:
+        """Refuse arrays of another shape."""
+        if self.lattice.shape != (3, 3) or self.frac.shape != (len(self.species), 3):
+            msg = f"a structure is [3, 3] and [n, 3] with n species, not {self.lattice.shape} and {self.frac.shape}"
             raise ValueError(msg)

@@ -1,0 +1,1 @@
+"""Potentials: energies of structures, and where they relax to."""
