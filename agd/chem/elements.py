@@ -102,6 +102,12 @@ def production_hhi() -> Floats:
 
 
 @cache
+def fitted_volumes() -> Floats:
+    """Return the volumes `[103]` in Å³ per atom that were fitted to known crystals, NaN where no crystal told."""
+    return _column_of_numbers("fitted_volume")
+
+
+@cache
 def common_states() -> tuple[tuple[int, ...], ...]:
     """Return the common oxidation states of each of the 103 elements, ascending."""
     return _column_of_states("common")

@@ -1,0 +1,106 @@
+"""Symmetry of crystals by spglib (10.1080/27660400.2024.2384822): types of structure, and cells made symmetric."""
+
+import os
+import warnings
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
+
+import numpy as np
+
+from agd.chem.elements import SYMBOLS
+from agd.types import Structure
+
+if TYPE_CHECKING:
+    from spglib import SpglibDataset
+
+TYPE_PRECISION_A: Final = 0.1
+"""Within that, in Å, sites are where symmetry puts them when types are told apart."""
+
+_NUMBERS: Final = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
+
+_FINER: Final = (1.0, 0.3, 0.1)
+"""Shares of a precision that are tried in turn: with the larger ones spglib may find sites on top of each other."""
+
+_WARNINGS: Final = "SPGLIB_WARNING"
+
+Orbits: TypeAlias = tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StructureType:
+    """What crystals of one type share: the space group's number, and of each orbit its element and atoms.
+
+    Atoms are counted for as many formula units as make the least whole numbers, so that no cell is preferred.
+    """
+
+    space_group: int
+    orbits: Orbits
+
+    def named(self, mapping: Mapping[str, str]) -> "StructureType":
+        """The type after every element of it gave its sites to another."""
+        return StructureType(self.space_group, tuple(sorted((mapping[symbol], n) for symbol, n in self.orbits)))
+
+
+def type_of(structure: Structure, precision_a: float = TYPE_PRECISION_A) -> StructureType:
+    """The type of a crystal; one in which spglib finds no symmetry has each of its sites for itself, in P1."""
+    dataset = _dataset(structure, precision_a)
+    if dataset is None:
+        return StructureType(1, _orbits(structure.species, range(len(structure.species))))
+    return StructureType(int(dataset.number), _orbits(structure.species, dataset.crystallographic_orbits.tolist()))
+
+
+def symmetrised(structure: Structure, precision_a: float = TYPE_PRECISION_A) -> Structure:
+    """The primitive cell in spglib's standard setting, its sites where symmetry puts them; as it is where none is."""
+    import spglib
+
+    for share in _FINER:
+        with _quiet():
+            found = spglib.standardize_cell(
+                _cell(structure), to_primitive=True, no_idealize=False, symprec=precision_a * share
+            )
+        if found is not None and len(found[2]):
+            lattice, frac, numbers = found
+            return Structure(np.array(lattice), tuple(SYMBOLS[number - 1] for number in numbers), np.array(frac) % 1.0)
+    return structure
+
+
+def _dataset(structure: Structure, precision_a: float) -> "SpglibDataset | None":
+    import spglib
+
+    for share in _FINER:
+        with _quiet():
+            dataset = spglib.get_symmetry_dataset(_cell(structure), symprec=precision_a * share)
+        if dataset is not None:
+            return dataset
+    return None
+
+
+def _cell(structure: Structure) -> Any:
+    """The crystal as spglib takes it, which says that it takes lists."""
+    return structure.lattice, structure.frac, [_NUMBERS[symbol] for symbol in structure.species]
+
+
+def _orbits(species: Sequence[str], orbits: Sequence[int]) -> Orbits:
+    """Element and size of each orbit, sorted; sizes in lowest terms."""
+    sizes = Counter(int(orbit) for orbit in orbits)
+    unit = int(np.gcd.reduce(list(sizes.values())))
+    return tuple(sorted((species[orbit], size // unit) for orbit, size in sizes.items()))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Let spglib keep its warnings of a precision that does not work, for another is tried; and of its own plans."""
+    before = os.environ.get(_WARNINGS)
+    os.environ[_WARNINGS] = "OFF"
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            yield
+    finally:
+        if before is None:
+            del os.environ[_WARNINGS]
+        else:
+            os.environ[_WARNINGS] = before

@@ -1,0 +1,1 @@
+"""Templates: known structures whose sites a candidate's elements take."""

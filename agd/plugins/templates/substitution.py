@@ -1,0 +1,63 @@
+"""Substitution: every near analogue votes for its type of structure, and a type is proposed by its nearest."""
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from agd.chem import templates
+from agd.chem.symmetry import type_of
+from agd.protocols import Options, TemplateLibrary
+from agd.types import Counts, Floats, TemplateProposal
+
+
+class SubstitutionOptions(Options):
+    """Options of the templates `substitution`."""
+
+    n_nearest: int = Field(200, ge=1, le=10_000, description="Analogues that are looked at, the nearest formulas.")
+    vote_range: float = Field(
+        1.0,
+        gt=0.0,
+        description="A formula votes e times less for each such distance, in places of the modified Pettifor scale.",
+    )
+    polymorph_range: float = Field(
+        0.05, gt=0.0, description="A polymorph votes e times less for each such energy above the best one, in eV/atom."
+    )
+
+
+class Substitution:
+    """Templates of the same amounts by Earth Mover's Distance; elements are assigned by the same scale, all at once.
+
+    The nearest formula is often right; where it is not, what several near ones have in common is.
+    """
+
+    options_type: ClassVar[type[Options]] = SubstitutionOptions
+    version: ClassVar[str] = "1"
+
+    def __init__(self, options: SubstitutionOptions) -> None:
+        self.options = options
+
+    def propose(self, counts: Counts, library: TemplateLibrary, n: int) -> Sequence[TemplateProposal]:
+        """At most `n` distinct types for a composition `[103]`; none where no other formula has its amounts."""
+        found = templates.analogues(counts, library.counts, library.e_form_ev_per_atom, n=self.options.n_nearest)
+        structures = library.structures(found.rows.tolist())
+        mappings = [templates.mapping_of(library.counts[row], counts) for row in found.rows]
+        types = [type_of(one).named(mapping) for one, mapping in zip(structures, mappings, strict=True)]
+        chosen = templates.voted(types, self._weights(found))[:n]
+        return [
+            TemplateProposal(
+                templates.substituted(structures[position], mappings[position]),
+                int(found.rows[position]),
+                {old: (new,) for old, new in mappings[position].items()},
+                float(found.distances[position]),
+            )
+            for position in chosen
+        ]
+
+    def _weights(self, found: templates.Analogues) -> Floats:
+        """How much each analogue's vote counts `[k]`; one of unknown energy is taken for one range above the best."""
+        options = self.options
+        farther = found.distances - found.distances.min(initial=np.inf)
+        energies = np.nan_to_num(found.above_best_ev_per_atom, nan=options.polymorph_range)
+        return np.asarray(np.exp(-farther / options.vote_range - energies / options.polymorph_range))
