@@ -70,6 +70,11 @@ INSERT INTO rejection_sample VALUES (1, 'holds F', 'KF');
 INSERT INTO removal (reason) VALUES ('once');
 INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id) VALUES (1, 'f', 0, 'h', 1);
 INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id) VALUES (1, 'f', 'h', 1);
+INSERT INTO structure (composition_id, cell_sha256, n_sites, space_group, lattice, atomic_numbers, frac, activity_id)
+    VALUES (1, 'c', 1, 221, '{4,0,0,0,4,0,0,0,4}', '{11}', '{0,0,0}', 1);
+INSERT INTO structure_row (dataset_id, entry, line, structure_id, composition_id) VALUES (1, 'mp-1', 1, 1, 1);
+INSERT INTO label (composition_id, property, value, structure_row_id, structure_id, activity_id)
+    VALUES (1, 'band_gap', 5, 1, 1, 1);
 INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at)
     VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now());
 INSERT INTO job (kind, title, key_sha256, campaign_id, iteration, programs, hours)
@@ -117,6 +122,7 @@ def test_every_value_stays(tx: Transaction, table: str) -> None:
         {"table": table},
     ).all()
     other = {"text": "{0} || '!'", "boolean": "NOT {0}", "jsonb": "{0} || '{{\"x\": 1}}'", "real[]": "{0} || 1.0::real"}
+    other |= {"smallint[]": "{0} || 1::smallint"}
     other |= {"timestamp with time zone": "{0} + interval '1 s'"}
     free = {"campaign": {"stop_requested_at", "engine", "retries_from", "parked_reason"}, "job": set(FREE.split())}
     where = "outcome <> 'running'" if table == "activity" else "true"
@@ -292,7 +298,8 @@ def test_a_label_told_anew_and_anew(tx: Transaction) -> None:
 def test_rows_hash_as_changed_values_did(tx: Transaction, function: str) -> None:
     """What 0005 held by changing values and 0006 holds by rows is the same to the hash functions of before."""
     open_removal(tx, "as it was held before")
-    tx.execute(text("DELETE FROM campaign_amendment"))  # which 0005 does not know
+    for table in ("campaign_amendment", "label WHERE structure_id IS NOT NULL", "structure_row", "structure"):
+        tx.execute(text(f"DELETE FROM {table}"))  # which 0005 does not know
     now = inventory.content_hashes(tx, function)
     tx.execute(text("UPDATE suggestion SET label_id = 2 WHERE id = 1"))
     tx.execute(text("UPDATE suggestion SET outcome = 'unanswered', reason = 'it decomposes' WHERE id = 5"))
@@ -344,6 +351,9 @@ def test_bulk_rows_meet_no_trigger(tx: Transaction) -> None:
 def test_going_back_never_forgets_what_came_after(database: Database, tx: Transaction) -> None:
     tx.commit()
     for table, what in (
+        ("label WHERE structure_id IS NOT NULL", "labels of structures"),
+        ("structure_row", "rows of datasets with structures"),
+        ("structure", "structures"),
         ("campaign_target", "further targets of campaigns"),
         ("suggestion_expectation", "what samplers expected"),
         ("rejection_sample", "samples of what was refused"),

@@ -34,6 +34,7 @@ from agd.db.tables.models import (
     training_set_source,
 )
 from agd.db.tables.screenings import screening, screening_hit
+from agd.db.tables.structures import correction_scheme, structure, structure_row
 from agd.db.tables.suggestions import (
     decode_failure,
     given_up,
@@ -56,6 +57,7 @@ __all__ = [
     "campaign_set",
     "campaign_target",
     "composition",
+    "correction_scheme",
     "dataset",
     "dataset_hash",
     "dataset_reject",
@@ -81,6 +83,8 @@ __all__ = [
     "screening",
     "screening_hit",
     "stage",
+    "structure",
+    "structure_row",
     "suggestion",
     "suggestion_expectation",
     "suggestion_label",

@@ -38,7 +38,18 @@ dataset = Table(
         server_default="unstated",
         comment="by which its values came about",
     ),
-    CheckConstraint("property IS NOT NULL OR method = 'unstated'", name="formulas_have_no_method"),
+    Column(
+        "correction_scheme",
+        Text,
+        ForeignKey("correction_scheme.name"),
+        nullable=False,
+        server_default="unstated",
+        comment="how its energies were corrected",
+    ),
+    CheckConstraint(
+        "property IS NOT NULL OR method = 'unstated' OR options ? 'files'",  # of structures, which have files
+        name="formulas_have_no_method",
+    ),
     UniqueConstraint("id", "property"),
 )
 

@@ -59,13 +59,26 @@ label = Table(
     metadata,
     row_id(),
     ref("composition_id", "composition.id"),
-    Column("property", Text, nullable=False, comment="the one that the source speaks of"),
+    Column(
+        "property",
+        Text,
+        ForeignKey("property.name"),
+        nullable=False,
+        comment="the one that the source speaks of",
+    ),
     Column("value", Double, nullable=False),
     Column("uncertainty", Double, comment="one standard deviation, NULL where the source states none"),
     Column("dataset_id", BigInteger),
     Column("model_version_id", BigInteger),
     Column("measurement_id", BigInteger),
     made_by(),
+    Column("structure_row_id", BigInteger, comment="the row of a dataset of structures"),
+    Column("structure_id", BigInteger, comment="what it is of; NULL: of the composition"),
+    ForeignKeyConstraint(
+        ["structure_row_id", "structure_id", "composition_id"],
+        ["structure_row.id", "structure_row.structure_id", "structure_row.composition_id"],
+    ),
+    CheckConstraint("(structure_row_id IS NULL) = (structure_id IS NULL)", name="structure_has_its_row"),
     ForeignKeyConstraint(
         ["measurement_id", "composition_id", "property"],
         ["measurement.id", "measurement.composition_id", "measurement.property"],
@@ -74,7 +87,9 @@ label = Table(
     ForeignKeyConstraint(["model_version_id", "property"], ["model_version.id", "model_version.property"]),
     finite("value"),
     CheckConstraint("uncertainty >= 0 AND uncertainty < 'Infinity'", name="uncertainty_is_finite"),
-    CheckConstraint("num_nonnulls(dataset_id, model_version_id, measurement_id) = 1", name="has_one_source"),
+    CheckConstraint(
+        "num_nonnulls(dataset_id, model_version_id, measurement_id, structure_row_id) = 1", name="has_one_source"
+    ),
     UniqueConstraint("id", "composition_id"),
     # One label per source: each index holds the labels of its own kind of source only.
     Index(
@@ -93,6 +108,14 @@ label = Table(
         unique=True,
         postgresql_where=text("model_version_id IS NOT NULL"),
     ),
+    Index(
+        "uq_label_structure_row",
+        "structure_row_id",
+        "property",
+        unique=True,
+        postgresql_where=text("structure_row_id IS NOT NULL"),
+    ),
+    Index("ix_label_structure", "structure_id", postgresql_where=text("structure_id IS NOT NULL")),
     Index("uq_label_measurement", "measurement_id", unique=True, postgresql_where=text("measurement_id IS NOT NULL")),
 )
 

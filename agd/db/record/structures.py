@@ -1,0 +1,160 @@
+"""Structures: bulk rows in by COPY, each cell once, and read back as values."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from sqlalchemy import text
+
+from agd.chem.elements import SYMBOLS
+from agd.db.connection import AnyRow, Transaction
+from agd.db.record.datasets import Ids, copy_in, fill_temporary
+from agd.types import Structure
+
+_SELECT: Final = (
+    "SELECT s.id, s.composition_id, c.reduced_formula, s.cell_sha256, s.space_group, s.lattice, s.atomic_numbers,"
+    " s.frac"
+    " FROM structure s JOIN composition c ON c.id = s.composition_id"
+)
+
+_INCOMING: Final = (
+    "position integer, cell_sha256 text, n_sites integer, space_group smallint, lattice real[],"
+    " atomic_numbers smallint[], frac real[], composition_id bigint"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StoredStructure:
+    """A structure of the record."""
+
+    id: int
+    composition_id: int
+    reduced_formula: str
+    cell_sha256: str
+    space_group: int
+    structure: Structure
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class NewStructure:
+    """A canonical cell to be stored, with the id of its composition."""
+
+    composition_id: int
+    cell_sha256: str
+    space_group: int
+    structure: Structure
+    atomic_numbers: Sequence[int]
+
+
+def store(tx: Transaction, structures: Sequence[NewStructure], activity_id: int) -> Ids:
+    """Insert the cells that are new; ids `[n]` in the order of `structures`, which may repeat a cell."""
+    fill_temporary(tx, "incoming_structure", _INCOMING, (_row(i, new) for i, new in enumerate(structures)))
+    tx.execute(
+        text(
+            "INSERT INTO structure (composition_id, cell_sha256, n_sites, space_group, lattice, atomic_numbers, frac,"
+            " activity_id) SELECT DISTINCT ON (cell_sha256) composition_id, cell_sha256, n_sites, space_group, lattice,"
+            " atomic_numbers, frac, :activity FROM incoming_structure ORDER BY cell_sha256"
+            " ON CONFLICT (cell_sha256) DO NOTHING"
+        ),
+        {"activity": activity_id},
+    )
+    found = tx.scalar(
+        text("SELECT array_agg(s.id ORDER BY position) FROM incoming_structure JOIN structure s USING (cell_sha256)")
+    )
+    return np.array(found or [], dtype=np.int64)
+
+
+def store_rows(
+    tx: Transaction, dataset_id: int, rows: Iterable[tuple[str, int, int, int, bool | None]]
+) -> Mapping[str, int]:
+    """Insert (entry, line, structure id, composition id, whether it was ever made); ids by entry."""
+    columns = ("dataset_id", "entry", "line", "structure_id", "composition_id", "is_experimental")
+    copy_in(tx, "structure_row", columns, ((dataset_id, *row) for row in rows))
+    found = tx.execute(text("SELECT entry, id FROM structure_row WHERE dataset_id = :dataset"), {"dataset": dataset_id})
+    return {row.entry: row.id for row in found}
+
+
+def store_labels(
+    tx: Transaction, property_name: str, activity_id: int, values: Iterable[tuple[int, int, int, float]]
+) -> None:
+    """Insert labels of structures: (composition id, row id, structure id, value)."""
+    columns = ("property", "activity_id", "composition_id", "structure_row_id", "structure_id", "value")
+    copy_in(tx, "label", columns, ((property_name, activity_id, *row) for row in values))
+
+
+def some(tx: Transaction, ids: Iterable[int]) -> dict[int, StoredStructure]:
+    """The structures of these ids."""
+    found = tx.execute(text(f"{_SELECT} WHERE s.id = ANY (:ids)"), {"ids": list(ids)})
+    return {row.id: _stored(row) for row in found}
+
+
+def library(tx: Transaction, anonymous_formula: str) -> list[StoredStructure]:
+    """The structures of datasets whose compositions have this anonymous formula, by the hash of their cells."""
+    where = (
+        " WHERE c.anonymous_formula = :anonymous AND EXISTS (SELECT FROM structure_row r WHERE r.structure_id = s.id)"
+        ' ORDER BY s.cell_sha256 COLLATE "C"'
+    )
+    found = tx.execute(text(_SELECT + where), {"anonymous": anonymous_formula})
+    return [_stored(row) for row in found]
+
+
+def datasets_with(tx: Transaction) -> Sequence[AnyRow]:
+    """Datasets of structures: (id, name, n_structures), oldest first."""
+    return tx.execute(
+        text(
+            "SELECT d.id, d.name, count(*) AS n_structures FROM structure_row r JOIN dataset d ON d.id = r.dataset_id"
+            " GROUP BY d.id, d.name ORDER BY d.id"
+        )
+    ).all()
+
+
+def overview(tx: Transaction, dataset_id: int) -> AnyRow:
+    """(n_rows, n_structures, n_formation_energies, n_band_gaps) of a dataset of structures."""
+    return tx.execute(
+        text(
+            "SELECT count(*) AS n_rows, count(DISTINCT structure_id) AS n_structures,"
+            " count(formation_energy) AS n_formation_energies, count(band_gap) AS n_band_gaps"
+            " FROM v_structure WHERE dataset_id = :dataset"
+        ),
+        {"dataset": dataset_id},
+    ).one()
+
+
+def of_formula(tx: Transaction, reduced_formula: str) -> Sequence[AnyRow]:
+    """The rows of v_structure of one composition, the lowest formation energy first."""
+    return tx.execute(
+        text(
+            "SELECT * FROM v_structure WHERE reduced_formula = :formula"
+            " ORDER BY formation_energy NULLS LAST, structure_row_id"
+        ),
+        {"formula": reduced_formula},
+    ).all()
+
+
+def _row(position: int, new: NewStructure) -> tuple[object, ...]:
+    return (
+        position,
+        new.cell_sha256,
+        len(new.atomic_numbers),
+        new.space_group,
+        new.structure.lattice.ravel().tolist(),
+        list(new.atomic_numbers),
+        new.structure.frac.ravel().tolist(),
+        new.composition_id,
+    )
+
+
+def _stored(row: AnyRow) -> StoredStructure:
+    return StoredStructure(
+        row.id,
+        row.composition_id,
+        row.reduced_formula,
+        row.cell_sha256,
+        row.space_group,
+        Structure(
+            np.array(row.lattice, dtype=np.float64).reshape(3, 3),
+            tuple(SYMBOLS[number - 1] for number in row.atomic_numbers),
+            np.array(row.frac, dtype=np.float64).reshape(-1, 3),
+        ),
+    )
