@@ -67,6 +67,21 @@ INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha25
 INSERT INTO stage VALUES (1, 'al', 1, 'read', 1, 1);
 INSERT INTO screening_hit VALUES (1, 1, 1, 1, 'NaCl', 5, 0.1);
 INSERT INTO rejection_sample VALUES (1, 'holds F', 'KF');
+INSERT INTO template_search (composition_id, plugin, plugin_version, options, n_searched, n_proposed, recipe_sha256,
+    activity_id) VALUES (1, 'substitution', '1', '{}', 1, 1, 'r', 1);
+INSERT INTO template_search_source VALUES (1, 1);
+INSERT INTO structure_candidate VALUES (1, 1, 1, 1, '{}', 0);
+INSERT INTO potential (plugin, version, weights_sha256, activity_id) VALUES ('chgnet', '1', 'w', 1);
+INSERT INTO relaxation (from_id, potential_id, settings, settings_sha256, outcome, structure_id, energy_ev_per_atom,
+    max_force_ev_per_angstrom, volume_ratio, n_steps, reason, activity_id)
+    VALUES (1, 1, '{}', 's', 'relaxed', 1, -3, 0.01, 1.01, 9, NULL, 1),
+           (1, 1, '{}', 't', 'refused', NULL, NULL, NULL, 7.9, 9, 'it flew apart', 1);
+INSERT INTO phase_set (chemical_system, potential_id, method, correction_scheme, sha256, activity_id)
+    VALUES ('Cl-Na', 1, NULL, NULL, 'p', 1), ('Cl-Na', NULL, 'dft-pbe', 'none', 'q', 1);
+INSERT INTO phase_set_member VALUES (1, 1, 1, -2, 1, NULL), (2, 1, 1, -2, NULL, 2);
+INSERT INTO hull_distance (phase_set_id, composition_id, relaxation_id, label_id, potential_id, e_form_ev_per_atom,
+    hull_ev_per_atom, activity_id) VALUES (1, 1, 1, NULL, 1, -2, -2, 1), (2, 1, NULL, 2, NULL, -2, -2, 1);
+INSERT INTO decomposition VALUES (1, 1, 1, 1);
 INSERT INTO removal (reason) VALUES ('once');
 INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id) VALUES (1, 'f', 0, 'h', 1);
 INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id) VALUES (1, 'f', 'h', 1);
