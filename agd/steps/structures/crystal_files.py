@@ -1,0 +1,44 @@
+"""Crystal files: candidates of a composition as CIF, a file each."""
+
+import warnings
+from pathlib import Path
+
+from agd.chem.structures import SYMMETRY_PRECISION_A
+from agd.db.record import structures
+from agd.types import Structure
+from agd.views import Structured
+from agd.work.workspace import Workspace
+from agd.writing import check_outputs, write_text
+
+
+def cif_files(workspace: Workspace, found: Structured, folder: Path, *, force: bool = False) -> list[Path]:
+    """Write a file for each candidate into a folder, relaxed where a potential did so, and say which.
+
+    Named are they by formula, rank, template and potential: `SrYF5-01-BaYF5-sevennet.cif`.
+
+    Raises:
+        InputError: a file of that name is there and `force` is not given; then none is written.
+    """
+    of_file: dict[Path, int] = {}
+    for row in found.candidates:
+        by = "" if row.relaxed_id is None else f"-{row.potential}"
+        name = f"{found.formula}-{row.rank:02d}-{row.template}{by}.cif"
+        of_file[folder / name] = row.structure_id if row.relaxed_id is None else row.relaxed_id
+    with workspace.database.read() as tx:
+        there = structures.some(tx, list(of_file.values()))
+    folder.mkdir(parents=True, exist_ok=True)
+    check_outputs(list(of_file), force=force)
+    for path, structure_id in of_file.items():
+        write_text(path, cif(there[structure_id].structure), force=force)
+    return list(of_file)
+
+
+def cif(structure: Structure) -> str:
+    """A structure with its symmetry, as a CIF file has it."""
+    from pymatgen.core.structure import Structure as Crystal
+    from pymatgen.io.cif import CifWriter
+
+    crystal = Crystal(structure.lattice, structure.species, structure.frac)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # pymatgen asks spglib in the way of before
+        return str(CifWriter(crystal, symprec=SYMMETRY_PRECISION_A))
