@@ -31,14 +31,10 @@ class Library:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Analogues:
-    """Rows `[k]` of a library that have a candidate's amounts, nearest first, and their distances `[k]` from it.
-
-    `above_best_ev_per_atom` `[k]` is how far each is above the best polymorph of its own formula, NaN where unknown.
-    """
+    """Rows `[k]` of a library that have a candidate's amounts, nearest first, and their distances `[k]` from it."""
 
     rows: NDArray[np.intp]
     distances: Floats
-    above_best_ev_per_atom: Floats
 
 
 def in_lowest_terms(counts: Counts) -> Counts:
@@ -70,19 +66,11 @@ def analogues(counts: Counts, table: Counts, e_form_ev_per_atom: Floats, *, n: i
     is_other = (others != itself).any(axis=1)
     rows, others = rows[is_other], others[is_other]
     if not len(rows):
-        return Analogues(rows, np.zeros(0), np.zeros(0))
+        return Analogues(rows, np.zeros(0))
     distances = np.round(FormulaDistances.of(others).to(counts), _TIE)
-    above_best = _above_best(others, e_form_ev_per_atom[rows])
-    order = np.lexsort((rows, above_best, distances))[:n]
-    return Analogues(rows[order], distances[order], above_best[order])
-
-
-def _above_best(counts: Counts, e_form_ev_per_atom: Floats) -> Floats:
-    """How far each of `[m, 103]` is above the lowest of its formula `[m]`, NaN where its energy is not known."""
-    _, of_formula = np.unique(counts, axis=0, return_inverse=True)
-    lowest = np.full(of_formula.max() + 1, np.inf)
-    np.fmin.at(lowest, of_formula, e_form_ev_per_atom)
-    return np.asarray(e_form_ev_per_atom - lowest[of_formula], dtype=np.float64)
+    _, formulas = np.unique(others, axis=0, return_inverse=True)
+    order = np.lexsort((rows, e_form_ev_per_atom[rows], formulas, distances))[:n]
+    return Analogues(rows[order], distances[order])
 
 
 def mapping_of(template: Counts, candidate: Counts) -> dict[str, str]:
@@ -113,11 +101,14 @@ def _room(species: Sequence[str]) -> float:
 _COLUMNS = {symbol: column for column, symbol in enumerate(SYMBOLS)}
 
 
-def voted(types: Sequence[StructureType], weights: Floats) -> list[int]:
-    """The position of the first of each type, those first whose weights `[k]` sum to most; of equals the earlier."""
+def voted(types: Sequence[StructureType], log_weights: Floats) -> list[int]:
+    """The position of the first of each type, those first whose weights sum to most; of equals the earlier.
+
+    `log_weights` are the logarithms `[k]` of the weights, so that none is too small to count.
+    """
     first: dict[StructureType, int] = {}
     votes: dict[StructureType, float] = {}
-    for position, (one, weight) in enumerate(zip(types, weights.tolist(), strict=True)):
+    for position, (one, weight) in enumerate(zip(types, log_weights.tolist(), strict=True)):
         first.setdefault(one, position)
-        votes[one] = votes.get(one, 0.0) + weight
-    return sorted(first.values(), key=lambda position: (-votes[types[position]], position))
+        votes[one] = float(np.logaddexp(votes.get(one, -np.inf), weight))
+    return sorted(first.values(), key=lambda position: (-round(votes[types[position]], _TIE), position))

@@ -9,7 +9,7 @@ from pydantic import Field
 from agd.chem import templates
 from agd.chem.symmetry import type_of
 from agd.protocols import Options, TemplateLibrary
-from agd.types import Counts, Floats, TemplateProposal
+from agd.types import Counts, TemplateProposal
 
 
 class SubstitutionOptions(Options):
@@ -17,19 +17,20 @@ class SubstitutionOptions(Options):
 
     n_nearest: int = Field(200, ge=1, le=10_000, description="Analogues that are looked at, the nearest formulas.")
     vote_range: float = Field(
-        1.0,
+        0.4,
         gt=0.0,
         description="A formula votes e times less for each such distance, in places of the modified Pettifor scale.",
     )
-    polymorph_range: float = Field(
-        0.05, gt=0.0, description="A polymorph votes e times less for each such energy above the best one, in eV/atom."
+    size_range: float = Field(
+        20.0, gt=0.0, description="A template votes e times less for so many atoms more in its cell."
     )
 
 
 class Substitution:
     """Templates of the same amounts by Earth Mover's Distance; elements are assigned by the same scale, all at once.
 
-    The nearest formula is often right; where it is not, what several near ones have in common is.
+    The nearest formula is often right; where it is not, what several near ones have in common is. Small cells are
+    preferred a little: of what is known, they are the more frequent.
     """
 
     options_type: ClassVar[type[Options]] = SubstitutionOptions
@@ -44,7 +45,9 @@ class Substitution:
         structures = library.structures(found.rows.tolist())
         mappings = [templates.mapping_of(library.counts[row], counts) for row in found.rows]
         types = [type_of(one).named(mapping) for one, mapping in zip(structures, mappings, strict=True)]
-        chosen = templates.voted(types, self._weights(found))[:n]
+        n_atoms = np.array([len(one.species) for one in structures], dtype=np.float64)
+        weights = -found.distances / self.options.vote_range - n_atoms / self.options.size_range
+        chosen = templates.voted(types, weights)[:n]
         return [
             TemplateProposal(
                 templates.substituted(structures[position], mappings[position]),
@@ -54,10 +57,3 @@ class Substitution:
             )
             for position in chosen
         ]
-
-    def _weights(self, found: templates.Analogues) -> Floats:
-        """How much each analogue's vote counts `[k]`; one of unknown energy is taken for one range above the best."""
-        options = self.options
-        farther = found.distances - found.distances.min(initial=np.inf)
-        energies = np.nan_to_num(found.above_best_ev_per_atom, nan=options.polymorph_range)
-        return np.asarray(np.exp(-farther / options.vote_range - energies / options.polymorph_range))
