@@ -67,6 +67,12 @@ INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha25
 INSERT INTO stage VALUES (1, 'al', 1, 'read', 1, 1);
 INSERT INTO screening_hit VALUES (1, 1, 1, 1, 'NaCl', 5, 0.1);
 INSERT INTO rejection_sample VALUES (1, 'holds F', 'KF');
+INSERT INTO removal (reason) VALUES ('once');
+INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id) VALUES (1, 'f', 0, 'h', 1);
+INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id) VALUES (1, 'f', 'h', 1);
+INSERT INTO structure (composition_id, cell_sha256, n_sites, space_group, lattice, atomic_numbers, frac, activity_id)
+    VALUES (1, 'c', 1, 221, '{4,0,0,0,4,0,0,0,4}', '{11}', '{0,0,0}', 1);
+INSERT INTO structure_row (dataset_id, entry, line, structure_id, composition_id) VALUES (1, 'mp-1', 1, 1, 1);
 INSERT INTO template_search (composition_id, plugin, plugin_version, options, n_searched, n_proposed, recipe_sha256,
     activity_id) VALUES (1, 'substitution', '1', '{}', 1, 1, 'r', 1);
 INSERT INTO template_search_source VALUES (1, 1);
@@ -82,12 +88,6 @@ INSERT INTO phase_set_member VALUES (1, 1, 1, -2, 1, NULL), (2, 1, 1, -2, NULL, 
 INSERT INTO hull_distance (phase_set_id, composition_id, relaxation_id, label_id, potential_id, e_form_ev_per_atom,
     hull_ev_per_atom, activity_id) VALUES (1, 1, 1, NULL, 1, -2, -2, 1), (2, 1, NULL, 2, NULL, -2, -2, 1);
 INSERT INTO decomposition VALUES (1, 1, 1, 1);
-INSERT INTO removal (reason) VALUES ('once');
-INSERT INTO campaign_hash (campaign_id, function, n_steps, sha256, activity_id) VALUES (1, 'f', 0, 'h', 1);
-INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id) VALUES (1, 'f', 'h', 1);
-INSERT INTO structure (composition_id, cell_sha256, n_sites, space_group, lattice, atomic_numbers, frac, activity_id)
-    VALUES (1, 'c', 1, 221, '{4,0,0,0,4,0,0,0,4}', '{11}', '{0,0,0}', 1);
-INSERT INTO structure_row (dataset_id, entry, line, structure_id, composition_id) VALUES (1, 'mp-1', 1, 1, 1);
 INSERT INTO label (composition_id, property, value, structure_row_id, structure_id, activity_id)
     VALUES (1, 'band_gap', 5, 1, 1, 1);
 INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at)
@@ -365,7 +365,11 @@ def test_bulk_rows_meet_no_trigger(tx: Transaction) -> None:
 
 def test_going_back_never_forgets_what_came_after(database: Database, tx: Transaction) -> None:
     tx.commit()
+    on_structures = ("decomposition", "hull_distance", "phase_set_member", "phase_set", "relaxation", "potential")
     for table, what in (
+        *((table, "searches for templates") for table in ("structure_candidate", "template_search_source")),
+        ("template_search", "searches for templates"),
+        *((table, "potentials and what they relaxed") for table in on_structures),
         ("label WHERE structure_id IS NOT NULL", "labels of structures"),
         ("structure_row", "rows of datasets with structures"),
         ("structure", "structures"),
