@@ -1,6 +1,6 @@
 """Counts to the names a composition goes by: pymatgen's, for whole tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
 from typing import Final
@@ -33,6 +33,18 @@ class Identities:
     anonymous_formula: list[str]
     n_elements: NDArray[np.int64]
     n_atoms: NDArray[np.int64]
+
+    def take(self, positions: Sequence[int]) -> "Identities":
+        """Some rows, in the order of their positions."""
+        at = np.asarray(positions, dtype=np.intp)
+        return Identities(
+            counts=self.counts[at],
+            reduced_formula=[self.reduced_formula[i] for i in positions],
+            chemical_system=[self.chemical_system[i] for i in positions],
+            anonymous_formula=[self.anonymous_formula[i] for i in positions],
+            n_elements=self.n_elements[at],
+            n_atoms=self.n_atoms[at],
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,13 +1,13 @@
-"""`agd data`: import, enumerate, list, show."""
+"""`agd data`: import, enumerate, list, show; structures and phases have a file of their own."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agd.cli import show
+from agd.cli import show, structure_data
+from agd.cli.refused import say_refused, write_refused
 from agd.cli.show import Force, Json, console
-from agd.errors import InputError
 from agd.methods import UNSTATED, Kind
 from agd.policies import DuplicatePolicy, NegativePolicy
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from agd.steps.data.importing import ImportSummary
 
 app = typer.Typer(no_args_is_help=True)
+app.command("import-structures")(structure_data.import_structures)
+app.command("import-phases")(structure_data.import_phases)
+app.command("structure")(structure_data.structure)
 
 
 @app.command("import")
@@ -64,8 +67,8 @@ def import_(
     rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate, conditions, method)
     with show.workspace() as workspace:
         summary = import_dataset(workspace, file, name, rules, dry_run=dry_run, strict=strict)
-    written = None if dry_run else _write_rejects(summary, rejects, force=force)
-    _print_summary(summary, written, dry_run=dry_run, json=json)
+    written = None if dry_run else write_refused(summary, rejects, force=force)
+    print_summary(summary, written, dry_run=dry_run, json=json)
 
 
 @app.command("enumerate")
@@ -82,7 +85,7 @@ def enumerate_(
 
     with show.workspace() as workspace:
         summary = import_enumeration(workspace, name, n, seed=seed, max_elements=max_elements, max_count=max_count)
-    _print_summary(summary, None, dry_run=False, json=json)
+    print_summary(summary, None, dry_run=False, json=json)
 
 
 @app.command("list")
@@ -104,6 +107,7 @@ def list_(json: Json = False) -> None:
         "unit",
         "method",
         "compositions",
+        "structures",
         "rejected",
         "lowest",
         "mean",
@@ -111,7 +115,17 @@ def list_(json: Json = False) -> None:
         "source",
         "imported",
     ]
-    keys = [*columns[:4], "n_compositions", "n_rejected", "lowest", "mean", "highest", "source", "imported_at"]
+    keys = [
+        *columns[:4],
+        "n_compositions",
+        "n_structures",
+        "n_rejected",
+        "lowest",
+        "mean",
+        "highest",
+        "source",
+        "imported_at",
+    ]
     console.print(show.table(columns, show.cells(rows, keys)))
 
 
@@ -186,24 +200,8 @@ def _words(choice: object) -> str:
     return show.text(choice)
 
 
-def _write_rejects(summary: "ImportSummary", wanted: Path | None, *, force: bool) -> Path | None:
-    """Where the refused rows are; the data set is stored by now, so a full disk is no failure of the import."""
-    from agd.steps.data.importing import keep_rejects, write_rejects
-
-    if not summary.rejects:
-        return None
-    try:
-        if wanted is None:
-            return keep_rejects(summary.dataset, summary.rejects)
-        write_rejects(wanted, summary.rejects, force=force)
-    except InputError as error:
-        again = f"`agd data show {summary.dataset} --rejects {len(summary.rejects)}`"
-        show.say_aside(f"agd: warning: {error}; the refused rows are in the record: {again}")
-        return None
-    return wanted
-
-
-def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: bool, json: bool) -> None:
+def print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: bool, json: bool) -> None:
+    """What an import of a table did."""
     if json:
         show.print_json(
             {
@@ -240,9 +238,4 @@ def _print_summary(summary: "ImportSummary", rejects: Path | None, *, dry_run: b
         show.say(f"  {summary.n_merged:,} rows repeat a composition and were merged into it")
     for notice in summary.notices:
         show.say_aside(f"  {notice}")
-    if summary.rejects:
-        where = "" if rejects is None else f", each with its line and reason in {rejects}"
-        show.say_aside(f"  {len(summary.rejects):,} rows refused{where}:")
-        for kind, n in summary.rejects_by_kind().items():
-            first = next(reject for reject in summary.rejects if reject.kind == kind)
-            show.say_aside(f"    {n:>6,}  {kind:<22} e.g. line {first.line}: {first.message}")
+    say_refused(summary, rejects)

@@ -18,7 +18,7 @@ from agd.views.campaigns import (
     TargetProgress,
     budget_in_words,
 )
-from agd.views.datasets import Dataset, DatasetWithRefused, Method, RefusedRow
+from agd.views.datasets import Dataset, DatasetWithRefused, ImportedStructure, Method, RefusedRow, StructureRow
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
 from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
 from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
@@ -63,6 +63,7 @@ __all__ = [
     "Hit",
     "HullAt",
     "HullOfComposition",
+    "ImportedStructure",
     "IterationProgress",
     "Job",
     "JobAttempt",
@@ -93,6 +94,7 @@ __all__ = [
     "Status",
     "StepAtWork",
     "StructureCandidate",
+    "StructureRow",
     "Structured",
     "Suggested",
     "SuggestedKnowing",

@@ -1,4 +1,4 @@
-"""Data sets, and the rows that were refused."""
+"""Data sets, the structures that some list, and the rows that were refused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class Method:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """A data set with its size, its range of values and its origin."""
+    """A data set with its size, its range of values and its origin; `n_structures` are rows that have one."""
 
     name: str
     property: str | None
@@ -40,6 +40,8 @@ class Dataset:
     imported_at: datetime
     id: int
     method: str
+    correction_scheme: str
+    n_structures: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,3 +61,33 @@ class DatasetWithRefused(Dataset):
     """A data set with the rows that were refused."""
 
     rejects: Sequence[RefusedRow]
+
+
+@dataclass(frozen=True, slots=True)
+class StructureRow:
+    """A row of a data set that has a structure: eV/atom and eV, None where it says nothing or was retracted."""
+
+    dataset: str
+    entry: str
+    line: int
+    is_experimental: bool | None
+    formation_energy: float | None
+    band_gap: float | None
+    method: str
+    correction_scheme: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImportedStructure:
+    """A structure, and the rows of data sets that have its cell; `lattice` is `[3, 3]` in Å, `frac` is `[n, 3]`."""
+
+    structure_id: int
+    reduced_formula: str
+    space_group: int
+    n_sites: int
+    volume_a3: float
+    lattice: Sequence[Sequence[float]]
+    species: Sequence[str]
+    frac: Sequence[Sequence[float]]
+    cell_sha256: str
+    rows: Sequence[StructureRow]

@@ -35,13 +35,21 @@ def smact_neutrality(formulas: list[str]) -> list[Any]:
     return [bool(is_valid(formula, use_pauling_test=False)) for formula in formulas]
 
 
+def elmd(formulas: list[str]) -> list[Any]:
+    """The distances of the first from each."""
+    from ElMD import ElMD
+
+    first = ElMD(formulas[0])
+    return [float(first.elmd(formula)) for formula in formulas]
+
+
 def versions(_: list[str]) -> list[Any]:
-    return [f"{name} {version(name)}" for name in ("matminer", "pymatgen", "smact")]
+    return [f"{name} {version(name)}" for name in ("ElMD", "matminer", "pymatgen", "smact")]
 
 
 _ready: dict[str, Any] = {}
 
-TASKS: dict[str, Task] = {task.__name__: task for task in (magpie, smact_validity, smact_neutrality, versions)}
+TASKS: dict[str, Task] = {task.__name__: task for task in (elmd, magpie, smact_validity, smact_neutrality, versions)}
 
 
 def main() -> None:

@@ -1,5 +1,6 @@
 """The SQL of the README runs on a real record and answers."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from agd.steps.campaign.opening import open_campaign
 from agd.steps.data.labelling import retract_label
 from agd.steps.models.evaluating import evaluate
 from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
+from agd.steps.structures.importing import import_structures
 from agd.work.workspace import Workspace
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
@@ -90,6 +92,9 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
     with starter.database.read() as tx:
         screener = tx.scalar(text("SELECT min(id) FROM model_version WHERE kind = 'screener'"))
     evaluate(starter, screener, "starter")
+    crystal = {"lattice": [3] * 3 + [90] * 3, "species": ["Cs", "Cl"], "frac": [0, 0, 0, 0.5, 0.5, 0.5], "e_form": -2}
+    (tmp_path / "one.json").write_text(json.dumps(crystal))
+    import_structures(starter, [tmp_path / "one.json"], "one", method="dft-pbe", scheme="mp2018")
     retract_label(starter, initial, "of another compound")
     for query in QUERIES:
         with starter.database.read() as tx:

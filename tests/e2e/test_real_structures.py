@@ -43,7 +43,9 @@ def test_sryf5_is_a_type_of_bayf5_near_its_hull(fluorides: Workspace) -> None:
     pytest.importorskip("sevenn", reason="needs the extra: pip install 'agd[sevennet]'")
     plan = StructurePlan(("SrYF5",), potential="sevennet")
     found = structure_of(fluorides, plan, "SrYF5")
-    relaxed = {row.template_id: row.energy_ev_per_atom for row in found.candidates if row.energy_ev_per_atom is not None}
+    relaxed = {
+        row.template_id: row.energy_ev_per_atom for row in found.candidates if row.energy_ev_per_atom is not None
+    }
     with fluorides.database.read() as tx:
         entries = dict(tx.execute(text("SELECT structure_id, entry FROM structure_row")).all())
     above = {entries[i]: 1000 * (energy - min(relaxed.values())) for i, energy in relaxed.items()}
@@ -51,7 +53,7 @@ def test_sryf5_is_a_type_of_bayf5_near_its_hull(fluorides: Workspace) -> None:
     assert above["mp-752675"] == 0.0
     assert above["mp-556748"] == pytest.approx(59, abs=8)
     assert above["mp-778079"] == pytest.approx(54, abs=8)
-    lowest = min(row.e_above_hull_ev_per_atom for row in found.candidates if row.e_above_hull_ev_per_atom is not None)
+    lowest = min(row.e_above_hull_ev_per_atom for row in found.candidates if row.e_above_hull_ev_per_atom)
     assert lowest == pytest.approx(-0.004, abs=0.01)
     assert {row.products for row in found.candidates if row.products} == {"YF3 0.571 + SrF2 0.429"}
     assert found.claim.claim == "near the potential's hull"

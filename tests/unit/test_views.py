@@ -50,11 +50,11 @@ KEYS = {
     ),
     views.Dataset: (
         "name property unit n_compositions n_read n_rejected lowest mean highest source source_sha256 options "
-        "imported_at id method"
+        "imported_at id method correction_scheme n_structures"
     ),
     views.DatasetWithRefused: (
         "name property unit n_compositions n_read n_rejected lowest mean highest source source_sha256 options "
-        "imported_at id method rejects"
+        "imported_at id method correction_scheme n_structures rejects"
     ),
     views.RefusedRow: ("dataset_id line kind formula value message"),
     views.Lineage: (

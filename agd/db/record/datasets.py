@@ -18,6 +18,7 @@ from agd.db.tables import (
     dataset_row,
     label,
     property_,
+    structure_row,
     verdict_rule,
 )
 from agd.plausible import SMALLEST
@@ -132,6 +133,12 @@ def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
             activity.c.started_at.label("imported_at"),
             dataset.c.id,
             dataset.c.method,
+            dataset.c.correction_scheme,
+            select(func.count())
+            .select_from(structure_row)
+            .where(structure_row.c.dataset_id == dataset.c.id)
+            .scalar_subquery()
+            .label("n_structures"),
         )
         .join(activity, activity.c.id == dataset.c.activity_id)
         .outerjoin(property_, property_.c.name == dataset.c.property)

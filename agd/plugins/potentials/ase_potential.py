@@ -1,9 +1,9 @@
 """What every potential with a calculator of ASE does: relaxing, with guards and checkpoints."""
 
+import random
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 from functools import cache
 from io import StringIO
 from pathlib import Path
@@ -60,18 +60,15 @@ class AsePotential(ABC):
 
     def energy(self, structure: Structure) -> float:
         """The potential's own energy in eV/atom; raises InputError for an element that it does not know."""
-        with _quiet():
-            return float(self._atoms(structure).get_potential_energy()) / len(structure.species)
+        return float(self._atoms(structure).get_potential_energy()) / len(structure.species)
 
     def forces(self, structure: Structure) -> Floats:
         """Forces `[n, 3]` on the sites in eV/Å; raises as `energy`."""
-        with _quiet():
-            return np.asarray(self._atoms(structure).get_forces(), dtype=np.float64)
+        return np.asarray(self._atoms(structure).get_forces(), dtype=np.float64)
 
     def stress(self, structure: Structure) -> Floats:
         """The stress `[6]` in GPa, tension positive: xx, yy, zz, yz, xz, xy; raises as `energy`."""
-        with _quiet():
-            stress = self._atoms(structure).get_stress(voigt=True)
+        stress = self._atoms(structure).get_stress(voigt=True)
         return np.asarray(stress, dtype=np.float64) * _GPA_PER_EV_PER_CUBIC_ANGSTROM
 
     def relax(self, start: Structure, *, checkpoint: Path | None = None, progress: Progress = silent) -> Relaxed:
@@ -85,7 +82,7 @@ class AsePotential(ABC):
         options = self.options
         if unknown := self._unknown(start):
             return Relaxed(start, np.nan, np.nan, 1.0, 0, unknown)
-        with _quiet(), Checkpoint.at(checkpoint) as kept:
+        with Checkpoint.at(checkpoint) as kept:
             atoms = self._atoms(start)
             cell = FrechetCellFilter(atoms)  # before a checkpoint is read: its origin is the cell at the start
             n_done = kept.restore(atoms)
@@ -99,15 +96,15 @@ class AsePotential(ABC):
                     progress(n_done, options.max_steps, f"step {n_done}")
                     if (reason := self._strayed(start, atoms)) is not None:
                         break
-                force = float(np.sqrt((cell.get_forces() ** 2).sum(axis=1).max())) if reason is None else np.nan
             end = _structure(atoms)
+            ratio = guards.volume_ratio(start, end)
             if reason is not None:
-                return Relaxed(end, np.nan, np.nan, guards.volume_ratio(start, end), n_done, reason)
+                return Relaxed(end, np.nan, np.nan, ratio, n_done, reason)
+            force = float(np.sqrt((cell.get_forces() ** 2).sum(axis=1).max()))
             energy = float(atoms.get_potential_energy()) / len(atoms)
             if force > options.max_force:
                 reason = f"not converged within {options.max_steps} steps: {force:.3g} eV/Å are left"
-            reason = reason or guards.torn(start, end)
-            return Relaxed(end, energy, force, guards.volume_ratio(start, end), n_done, reason)
+            return Relaxed(end, energy, force, ratio, n_done, reason or guards.torn(start, end))
 
     def _strayed(self, start: Structure, atoms: "Atoms") -> str | None:
         options = self.options
@@ -133,15 +130,15 @@ class AsePotential(ABC):
 
 @cache
 def _calculator(kind: type[AsePotential]) -> Any:
-    return kind.make_calculator()
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep to itself what libraries say of their own affairs while they load and work."""
-    with warnings.catch_warnings(), redirect_stdout(StringIO()):
-        warnings.simplefilter("ignore")
-        yield
+    """Loaded once, without a word, and without a trace in anybody's random numbers."""
+    before = np.random.get_state(), random.getstate()  # noqa: NPY002  # the very thing that is to be left alone
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()):
+            warnings.simplefilter("ignore")
+            return kind.make_calculator()
+    finally:
+        np.random.set_state(before[0])  # noqa: NPY002
+        random.setstate(before[1])
 
 
 def _structure(atoms: "Atoms") -> Structure:

@@ -54,8 +54,12 @@ class Published:
 def _of_the_same_set(counts: Counts, table: Counts) -> NDArray[np.intp]:
     """Rows of a table `[m, 103]` whose amounts are those of a composition `[103]`, taken as a set."""
     amounts = np.unique(counts[counts > 0])
-    rows = np.flatnonzero(np.isin(table, [0, *amounts]).all(axis=1))
-    return np.asarray(rows[[np.isin(amounts, table[row]).all() for row in rows]], dtype=np.intp)
+    is_among = np.zeros(table.max(initial=0) + 1, np.bool_)
+    is_among[[0, *amounts[amounts < len(is_among)]]] = True
+    rows = np.flatnonzero(is_among[table].all(axis=1))
+    for amount in amounts:
+        rows = rows[(table[rows] == amount).any(axis=1)]
+    return rows
 
 
 def _by_amount(counts: Counts) -> list[str]:

@@ -7,9 +7,9 @@ import numpy as np
 from pydantic import Field
 
 from agd.chem import templates
-from agd.chem.symmetry import type_of
+from agd.chem.symmetry import StructureType, type_of
 from agd.protocols import Options, TemplateLibrary
-from agd.types import Counts, TemplateProposal
+from agd.types import Counts, Structure, TemplateProposal
 
 
 class SubstitutionOptions(Options):
@@ -44,7 +44,7 @@ class Substitution:
         found = templates.analogues(counts, library.counts, library.e_form_ev_per_atom, n=self.options.n_nearest)
         structures = library.structures(found.rows.tolist())
         mappings = [templates.mapping_of(library.counts[row], counts) for row in found.rows]
-        types = [type_of(one).named(mapping) for one, mapping in zip(structures, mappings, strict=True)]
+        types = [one.named(mapping) for one, mapping in zip(self.types_of(structures), mappings, strict=True)]
         n_atoms = np.array([len(one.species) for one in structures], dtype=np.float64)
         weights = -found.distances / self.options.vote_range - n_atoms / self.options.size_range
         chosen = templates.voted(types, weights)[:n]
@@ -57,3 +57,7 @@ class Substitution:
             )
             for position in chosen
         ]
+
+    def types_of(self, structures: Sequence[Structure]) -> list[StructureType]:
+        """The types of templates, by which no two proposals are alike."""
+        return [type_of(one) for one in structures]

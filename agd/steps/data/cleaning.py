@@ -2,9 +2,9 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,9 @@ from agd.steps.data.tabular import Source, SourceRow
 _MINUS = "\u2212"
 """The sign that papers print."""
 
+OFF_ZERO_EV_PER_ATOM: Final = 0.005
+"""How far from zero the lowest phase of an element may lie, in a table that was rounded."""
+
 _NONZERO = re.compile(r"[-+.0]*[1-9]")
 _NUMBER = re.compile(r"[-+]?((\d+\.?\d*|\.\d+)(e[-+]?\d+)?|nan|inf|infinity)", re.IGNORECASE | re.ASCII)
 
@@ -30,7 +33,7 @@ class ImportRules:
     """How to read a table: its columns, the property and unit of its values, and what to do with doubtful ones.
 
     `where` is what columns must hold, as exact text, in the rows that are read; `method` is by which the values came
-    about.
+    about, `scheme` how they were corrected. Rows of one composition contradict each other, unless they `are_phases`.
     """
 
     formula_column: str = "composition"
@@ -41,6 +44,8 @@ class ImportRules:
     on_duplicate: DuplicatePolicy = "first"
     where: Mapping[str, str] = field(default_factory=dict)
     method: str = UNSTATED
+    scheme: str = UNSTATED
+    are_phases: bool = False
 
     def __post_init__(self) -> None:
         """Refuse half a value column, and a method without values."""
@@ -109,13 +114,27 @@ def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> Clea
     for formula, candidate in zip(named.reduced_formula, candidates, strict=True):
         groups.setdefault(formula, []).append(candidate)
     kept = [
-        rows[0] if len(rows) == 1 else _merge(source.name, formula, rows, rules.on_duplicate, rejects)
+        rows[0] if len(rows) == 1 else _merge(source.name, formula, rows, rules, rejects)
         for formula, rows in groups.items()
     ]
     rejects.sort(key=lambda reject: reject.line)
     if not kept:
         raise InputError(f"{source.name}: no row can be imported; line {rejects[0].line}: {rejects[0].message}")
-    return CleanTable(_take(named, [row.position for row in kept]), kept, rejects, tuple(notices))
+    named = named.take([row.position for row in kept])
+    if rules.are_phases:
+        notices = [*notices, *_bare_elements(named, [row.value for row in kept])]
+    return CleanTable(named, kept, rejects, tuple(notices))
+
+
+def _bare_elements(named: Identities, values: Sequence[float | None]) -> Iterator[str]:
+    """What is odd about the elements among phases: each has to be there, and its lowest one at zero."""
+    there = {system: value for system, value in zip(named.chemical_system, values, strict=True) if "-" not in system}
+    missing = sorted({symbol for system in named.chemical_system for symbol in system.split("-")} - there.keys())
+    if missing:
+        yield f"no phase of the bare elements {', '.join(missing)}: their energy is taken as zero on a hull"
+    off = sorted(symbol for symbol, value in there.items() if value is not None and abs(value) > OFF_ZERO_EV_PER_ATOM)
+    if off:
+        yield f"the lowest phases of {', '.join(off)} are not at zero: are these formation energies from the elements?"
 
 
 def _read_value(
@@ -149,9 +168,11 @@ def _refusal(text: str, value: float, bound: float | None, rules: ImportRules) -
     return None
 
 
-def _merge(source: str, formula: str, rows: Sequence[Kept], policy: DuplicatePolicy, rejects: list[Reject]) -> Kept:
+def _merge(source: str, formula: str, rows: Sequence[Kept], rules: ImportRules, rejects: list[Reject]) -> Kept:
     """One row for a composition that stands in several; those whose value was not taken become rejects."""
-    first = rows[0]
+    first, policy = rows[0], rules.on_duplicate
+    if rules.are_phases:
+        return min(rows, key=lambda row: (row.value, row.position))._replace(n_rows=len(rows))
     conflict = next((row for row in rows if row.value != first.value), None)
     if conflict is None:
         return first._replace(n_rows=len(rows))
@@ -176,15 +197,3 @@ def _merge(source: str, formula: str, rows: Sequence[Kept], policy: DuplicatePol
         if row.value != chosen.value
     ]
     return chosen._replace(n_rows=sum(row.value == chosen.value for row in rows))
-
-
-def _take(named: Identities, positions: Sequence[int]) -> Identities:
-    at = np.asarray(positions, dtype=np.intp)
-    return Identities(
-        counts=named.counts[at],
-        reduced_formula=[named.reduced_formula[i] for i in positions],
-        chemical_system=[named.chemical_system[i] for i in positions],
-        anonymous_formula=[named.anonymous_formula[i] for i in positions],
-        n_elements=named.n_elements[at],
-        n_atoms=named.n_atoms[at],
-    )

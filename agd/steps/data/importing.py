@@ -19,7 +19,7 @@ from agd.registry import suggestion
 from agd.steps.data.cells import normalised
 from agd.steps.data.cleaning import CleanTable, ImportRules, Kept, Reject, clean
 from agd.steps.data.compositions import store_compositions
-from agd.steps.data.methods import check_method
+from agd.steps.data.methods import check_method, check_scheme
 from agd.steps.data.names import check_name
 from agd.steps.data.tabular import Source, SourceRow, read_source
 from agd.work.leases import performed
@@ -67,6 +67,40 @@ def import_dataset(
     if dry_run:
         return _summary(source, name, table)
     return _record(workspace, source, name, rules, table)
+
+
+def import_phases(
+    workspace: Workspace,
+    path: Path,
+    name: str,
+    *,
+    method: str,
+    scheme: str,
+    columns: tuple[str, str],
+    dry_run: bool = False,
+    strict: bool = False,
+) -> ImportSummary:
+    """Import formation energies in eV/atom of phases without structures: of each composition the lowest one.
+
+    `columns` are that of the formulas and that of the energies.
+
+    Raises:
+        InputError: as `import_dataset`; or the method or the scheme is left unstated.
+    """
+    for option, given in (("method", method), ("scheme", scheme)):
+        if given == UNSTATED:
+            raise InputError(f"--{option} {UNSTATED}: phases compete on a hull of one method and one scheme: name it")
+    rules = ImportRules(
+        *columns,
+        "formation_energy",
+        "eV/atom",
+        negative="keep",
+        on_duplicate="lowest",
+        method=method,
+        scheme=scheme,
+        are_phases=True,
+    )
+    return import_dataset(workspace, path, name, rules, dry_run=dry_run, strict=strict)
 
 
 def import_once(workspace: Workspace, path: Path, name: str, rules: ImportRules) -> str:
@@ -144,6 +178,7 @@ def _lower_bound(workspace: Workspace, rules: ImportRules) -> float | None:
         found = datasets.property_of(tx, rules.property)
         known = datasets.property_names(tx)
         check_method(tx, rules.method)
+        check_scheme(tx, rules.scheme)
     if found is None:
         raise InputError(f"--property {rules.property!r} is not known{suggestion(rules.property, known)}")
     if found.unit != rules.unit:
@@ -170,12 +205,12 @@ def _summary(source: Source, name: str, table: CleanTable) -> ImportSummary:
 def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules, table: CleanTable) -> ImportSummary:
     summary = _summary(source, name, table)
     values = _dataset_values(source, rules, summary)
-    if _is_imported(workspace, values):
+    if is_imported(workspace, values):
         return replace(summary, was_there=True)
     new = jobs.NewJob("import", f"import {name}", jobs.key_of("import", name, values["recipe_sha256"]))
     with performed(workspace, new) as activity_id, workspace.database.transaction() as tx:
         if activity_id is None:
-            if not _is_imported(workspace, values):
+            if not is_imported(workspace, values):
                 raise InputError(f"dataset {name!r} was imported, and removed since: give it another --name")
             return replace(summary, was_there=True)
         n_before = datasets.n_compositions(tx)
@@ -184,13 +219,11 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
         if dataset_id is None:
             raise BusyError(f"another process has just imported dataset {name!r}: run the command again")
         rows = list(zip(ids, table.kept, strict=True))
-        datasets.store_rows(tx, dataset_id, ((i, k.row.line, _storable(k.row.formula), k.n_rows) for i, k in rows))
+        datasets.store_rows(tx, dataset_id, ((i, k.row.line, storable(k.row.formula), k.n_rows) for i, k in rows))
         if rules.property is not None:
             labels = ((i, k.value) for i, k in rows if k.value is not None)
             datasets.store_labels(tx, dataset_id, rules.property, activity_id, labels)
-        rejects = (
-            (r.line, r.kind, _storable(r.formula), _storable(r.value), _storable(r.message)) for r in table.rejects
-        )
+        rejects = ((r.line, r.kind, storable(r.formula), storable(r.value), storable(r.message)) for r in table.rejects)
         datasets.store_rejects(tx, dataset_id, rejects)
         hashes.keep_dataset(tx, dataset_id)
         activities.finish(tx, activity_id)
@@ -208,6 +241,7 @@ def _dataset_values(source: Source, rules: ImportRules, summary: ImportSummary) 
         "n_read": summary.n_read,
         "n_rejected": len(summary.rejects),
         "method": rules.method,
+        "correction_scheme": rules.scheme,
     }
 
 
@@ -220,16 +254,18 @@ def _options(rules: ImportRules) -> dict[str, object]:
         "negative": rules.negative,
         "on_duplicate": rules.on_duplicate,
         **where,
+        **({"are_phases": True} if rules.are_phases else {}),
     }
 
 
 def _recipe_sha256(source: Source, rules: ImportRules) -> str:
     stated = [] if rules.method == UNSTATED else [rules.method]
+    stated += [] if rules.scheme == UNSTATED else [f"scheme {rules.scheme}"]
     recipe = json.dumps([source.sha256, rules.property, _options(rules), *stated], sort_keys=True)
     return hashlib.sha256(recipe.encode()).hexdigest()
 
 
-def _is_imported(workspace: Workspace, values: Mapping[str, object]) -> bool:
+def is_imported(workspace: Workspace, values: Mapping[str, object]) -> bool:
     """Whether the same content is there under the same name; any other clash is an error."""
     name = values["name"]
     with workspace.database.read() as tx:
@@ -252,6 +288,6 @@ def _is_imported(workspace: Workspace, values: Mapping[str, object]) -> bool:
     return False
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Text without what PostgreSQL cannot keep: the null character and halves of surrogate pairs."""
     return text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()

@@ -1,9 +1,9 @@
-"""Methods: finding the one that a table names, and adding one."""
+"""Methods and correction schemes: finding the one that a table names, and adding a method."""
 
 from agd import methods as kinds
 from agd import registry
 from agd.db.connection import Transaction
-from agd.db.record import activities, methods
+from agd.db.record import activities, methods, structure_entries
 from agd.errors import InputError
 from agd.steps.data.names import check_name
 from agd.views import Method, of_rows
@@ -17,6 +17,13 @@ def check_method(tx: Transaction, name: str) -> None:
     if name not in known:
         hint = registry.suggestion(name, known)
         raise InputError(f"--method: no method {name!r}{hint} (see `agd data methods` and `agd data add-method`)")
+
+
+def check_scheme(tx: Transaction, name: str) -> None:
+    """Raise InputError naming the near miss where there is no such correction scheme."""
+    known = structure_entries.schemes(tx)
+    if name not in known:
+        raise InputError(f"--scheme: no correction scheme {name!r}{registry.suggestion(name, known)}")
 
 
 def all_methods(tx: Transaction) -> list[Method]:

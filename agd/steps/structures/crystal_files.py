@@ -1,11 +1,9 @@
 """Crystal files: candidates of a composition as CIF, a file each."""
 
-import warnings
 from pathlib import Path
 
-from agd.chem.structures import SYMMETRY_PRECISION_A
 from agd.db.record import structures
-from agd.types import Structure
+from agd.steps.structures.formats import write_cif
 from agd.views import Structured
 from agd.work.workspace import Workspace
 from agd.writing import check_outputs, write_text
@@ -29,16 +27,5 @@ def cif_files(workspace: Workspace, found: Structured, folder: Path, *, force: b
     folder.mkdir(parents=True, exist_ok=True)
     check_outputs(list(of_file), force=force)
     for path, structure_id in of_file.items():
-        write_text(path, cif(there[structure_id].structure), force=force)
+        write_text(path, write_cif(there[structure_id].structure), force=force)
     return list(of_file)
-
-
-def cif(structure: Structure) -> str:
-    """A structure with its symmetry, as a CIF file has it."""
-    from pymatgen.core.structure import Structure as Crystal
-    from pymatgen.io.cif import CifWriter
-
-    crystal = Crystal(structure.lattice, structure.species, structure.frac)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # pymatgen asks spglib in the way of before
-        return str(CifWriter(crystal, symprec=SYMMETRY_PRECISION_A))

@@ -1,0 +1,284 @@
+"""What a file says of a crystal, as the row that is kept: keys are read, cells made canonical, in several processes."""
+
+import json
+import math
+import multiprocessing
+import os
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from itertools import islice
+from typing import Any, Final, NamedTuple, TypeAlias
+
+import numpy as np
+
+from agd.chem.structures import canonical, lattice_from_parameters, numbers_of
+from agd.errors import InputError
+from agd.plausible import implausible
+from agd.steps.data.cells import shown
+from agd.steps.data.cleaning import Reject
+from agd.types import Floats, Structure
+
+LABELS: Final[Mapping[str, tuple[str, ...]]] = {
+    "formation_energy": ("e_form", "e_form_ev_per_atom", "formation_energy", "formation_energy_per_atom"),
+    "band_gap": ("band_gap", "band_gap_ev"),
+}
+"""By property the keys that its value goes by: eV per atom, and eV."""
+
+_NAMES: Final = ("id", "material_id", "entry_id", "name")
+_MADE: Final = ("icsd", "is_experimental")
+_BATCH: Final = 500
+_WORTH_PROCESSES: Final = 2_000
+"""From so many crystals on other processes are started, which takes a second."""
+
+_AHEAD: Final = 3
+"""Batches for each process that are read before the first one is waited for."""
+
+
+class Cif(str):
+    """The text of a block of CIF."""
+
+    __slots__ = ()
+
+
+class Raw(NamedTuple):
+    """A crystal as it stands in a file: JSON or CIF as text, or an object that was read already.
+
+    `line` is counted through all files, `where` names the file and its line or entry.
+    """
+
+    line: int
+    where: str
+    content: str | Mapping[str, Any]
+
+
+class Entry(NamedTuple):
+    """A crystal that can be kept: its name, its canonical cell as the columns hold it, and what is known of it.
+
+    `amounts` are (atomic number, atoms) of the cell; `values` follow `LABELS`.
+    """
+
+    line: int
+    name: str
+    formula: str
+    amounts: tuple[tuple[int, int], ...]
+    cell_sha256: str
+    space_group: int
+    lattice: str
+    atomic_numbers: str
+    frac: str
+    is_experimental: bool | None
+    values: tuple[float | None, ...]
+
+
+Read: TypeAlias = Entry | Reject
+
+
+class _RefusedError(Exception):
+    """Why a crystal is not kept: kind, value and message."""
+
+
+def entries(raws: Iterator[Raw], *, n_processes: int | None = None) -> Iterator[Read]:
+    """Read every crystal, in order; many of them in as many processes as there are cores for this one."""
+    first = list(islice(raws, _WORTH_PROCESSES))
+    if len(first) < _WORTH_PROCESSES or n_processes == 1:
+        for batch in _batches(iter(first), raws):
+            yield from read_batch(batch)
+        return
+    n = n_processes or _n_cores()
+    # Started anew, for a fork would take along the threads that renew the lease.
+    pool = ProcessPoolExecutor(n, mp_context=multiprocessing.get_context("spawn"))
+    waiting: deque[Future[list[Read]]] = deque()
+    try:
+        for batch in _batches(iter(first), raws):
+            waiting.append(pool.submit(read_batch, batch))
+            if len(waiting) > _AHEAD * n:
+                yield from waiting.popleft().result()
+        while waiting:
+            yield from waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def read_batch(raws: Sequence[Raw]) -> list[Read]:
+    """Read some crystals, in order."""
+    return [_read(raw) for raw in raws]
+
+
+def _batches(*sources: Iterator[Raw]) -> Iterator[list[Raw]]:
+    for source in sources:
+        while batch := list(islice(source, _BATCH)):
+            yield batch
+
+
+def _n_cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _read(raw: Raw) -> Read:
+    name = formula = ""
+    try:
+        fields = _fields(raw.content)
+        name = str(_first(fields, _NAMES) or raw.where)
+        formula = str(fields.get("formula") or "")
+        structure = _structure(fields)
+        found = canonical(structure)
+        values = tuple(_value(fields, property_, keys) for property_, keys in LABELS.items())
+        made = _first(fields, _MADE)
+    except _RefusedError as error:
+        kind, value, message = error.args
+        return Reject(raw.line, kind, formula or name, value, f"{raw.where}: {message}")
+    except InputError as error:
+        return Reject(raw.line, "no crystal", formula or name, "", f"{raw.where}: {error}")
+    kept = found.structure
+    numbers = numbers_of(kept).tolist()
+    return Entry(
+        raw.line,
+        name,
+        formula,
+        tuple(sorted(Counter(numbers).items())),
+        found.cell_sha256,
+        found.space_group,
+        _array(kept.lattice.ravel().tolist()),
+        _array(numbers),
+        _array(kept.frac.ravel().tolist()),
+        None if made is None else bool(made),
+        values,
+    )
+
+
+def _array(numbers: Sequence[float]) -> str:
+    """As PostgreSQL reads an array; written here, where several processes do so."""
+    return "{" + ",".join(map(repr, numbers)) + "}"
+
+
+def _fields(content: str | Mapping[str, Any]) -> Mapping[str, Any]:
+    """The keys of a crystal, those of an entry and of what it says beside its structure all in one."""
+    if isinstance(content, Cif):
+        from agd.steps.structures.formats import read_cif
+
+        return read_cif(content)
+    found = content if not isinstance(content, str) else _json(content)
+    if not isinstance(found, Mapping):
+        raise _RefusedError("broken row", shown(str(found), 60), "not a JSON object")
+    inner, more = found.get("structure"), found.get("data")
+    if not isinstance(inner, Mapping):
+        return found
+    return {**inner, **(more if isinstance(more, Mapping) else {}), **found, "lattice": inner.get("lattice")}
+
+
+def _json(content: str) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError as error:
+        raise _RefusedError("broken row", shown(content.strip(), 60), f"not valid JSON ({error})") from None
+    except RecursionError:
+        raise _RefusedError("broken row", "", "nested too deeply to be read") from None
+
+
+def _structure(fields: Mapping[str, Any]) -> Structure:
+    lattice = _lattice(_required(fields, "lattice"))
+    if isinstance(sites := fields.get("sites"), list):
+        species, places = _of_sites(sites)
+    else:
+        species, places = _species(_required(fields, "species")), _required(fields, "frac")
+    frac = _numbers(places, "frac").reshape(-1)
+    if frac.size != 3 * len(species):
+        raise _RefusedError(
+            "no crystal",
+            str(frac.size),
+            f"key 'frac': {len(species)} sites have {3 * len(species)} numbers, not {frac.size}",
+        )
+    return Structure(lattice, species, frac.reshape(-1, 3))
+
+
+def _required(fields: Mapping[str, Any], key: str) -> Any:
+    if fields.get(key) is None:
+        raise _RefusedError("missing key", "", f"key {key!r} is missing")
+    return fields[key]
+
+
+def _lattice(given: Any) -> Floats:
+    matrix = given.get("matrix") if isinstance(given, Mapping) else given
+    numbers = _numbers(matrix, "lattice").reshape(-1)
+    if numbers.size == 6:  # noqa: PLR2004  lengths and angles
+        return lattice_from_parameters(numbers[:3].tolist(), numbers[3:].tolist())
+    if numbers.size != 9:  # noqa: PLR2004  three vectors
+        raise _RefusedError(
+            "no crystal",
+            shown(str(given), 60),
+            f"key 'lattice': a, b, c, alpha, beta, gamma or three vectors make a lattice, not {numbers.size} numbers",
+        )
+    return numbers.reshape(3, 3)
+
+
+def _species(given: Any) -> tuple[str, ...]:
+    """Symbols in the order of the sites, one each or run by run as [symbol, how many]."""
+    found: list[str] = []
+    for one in given if isinstance(given, list | tuple) else [given]:
+        match one:
+            case str():
+                found.append(one)
+            case [str() as symbol, int() as n] if n > 0:
+                found += [symbol] * n
+            case _:
+                raise _RefusedError(
+                    "no crystal",
+                    shown(str(one), 60),
+                    f"key 'species': {shown(str(one), 60)} is no symbol, and no [symbol, count]",
+                )
+    return tuple(found)
+
+
+def _of_sites(sites: Sequence[Any]) -> tuple[tuple[str, ...], list[Any]]:
+    """Species and places of sites as pymatgen writes them."""
+    species: list[str] = []
+    places: list[Any] = []
+    for i, site in enumerate(sites, start=1):
+        try:
+            (one,) = site["species"]
+            symbol, share, place = one["element"], float(one["occu"]), site["abc"]
+        except (KeyError, TypeError):
+            raise _RefusedError("no crystal", "", f"key 'sites': site {i} lacks 'species' or 'abc'") from None
+        except ValueError:
+            share, symbol, place = 0.0, "", None
+        if not math.isclose(share, 1.0, abs_tol=1e-6):
+            raise _RefusedError("disordered", "", f"key 'sites': site {i} is of several elements, or partly empty")
+        species.append(symbol)
+        places.append(place)
+    return tuple(species), places
+
+
+def _numbers(given: Any, key: str) -> Floats:
+    try:
+        return np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise _RefusedError("not a number", shown(str(given), 60), f"key {key!r}: not a list of numbers") from None
+
+
+def _value(fields: Mapping[str, Any], property_: str, keys: Iterable[str]) -> float | None:
+    key = next((key for key in keys if fields.get(key) is not None), None)
+    if key is None:
+        return None
+    given = fields[key]
+    try:
+        value = float(given)
+    except (TypeError, ValueError):
+        raise _RefusedError(
+            "not a number", shown(str(given), 60), f"key {key!r}: {shown(str(given), 60)} is not a number"
+        ) from None
+    if not math.isfinite(value):
+        raise _RefusedError("not finite", str(given), f"key {key!r}: {given} is not a finite number")
+    if (why := implausible(value, property_)) is not None:
+        raise _RefusedError(
+            "implausible",
+            str(given),
+            f"key {key!r}: {given} {why}: a placeholder for a missing value, or another unit?",
+        )
+    if property_ == "band_gap" and value < 0:
+        raise _RefusedError("negative", str(given), f"key {key!r}: {given} is below 0, and no gap is")
+    return value
+
+
+def _first(fields: Mapping[str, Any], keys: Iterable[str]) -> Any:
+    return next((fields[key] for key in keys if fields.get(key) is not None), None)
