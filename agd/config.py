@@ -151,7 +151,7 @@ class Settings(BaseSettings):
     @property
     def own_folders(self) -> tuple[Path, ...]:
         """Where in its home agd keeps its own files: nobody else writes there."""
-        return tuple(self.home / name for name in ("artifacts", "jobs", "postgres", "server"))
+        return tuple(self.home / name for name in ("artifacts", "jobs", "postgres", "relaxing", "server"))
 
     def require_home(self) -> Path:
         """Return the home folder, made where missing; raises InputError where it cannot be written."""

@@ -1,27 +1,48 @@
 """Fixtures shared by every test folder."""
 
+import importlib
 import itertools
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from importlib.resources import files
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 
-from agd import spec
+from agd import registry, spec
+from agd.chem.formula import parse_formulas
+from agd.chem.identity import identify
+from agd.chem.structures import canonical
 from agd.db import schema
 from agd.db.connection import Database
+from agd.db.record import activities, datasets, structures
 from agd.db.server.embedded import EmbeddedServer
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
 from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.compositions import store_compositions
 from agd.steps.data.importing import import_dataset
+from agd.steps.structures.crystals import store_crystals
+from agd.types import Structure
+from agd.work.leases import recorded
 from agd.work.workspace import Workspace
 
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))
+
+KNOWN = (
+    (4.1, ("Cs", "Cl")),
+    (4.3, ("Rb", "Br")),
+    (7.0, ("Tl", "I")),
+    (3.0, ("K",)),
+    (3.1, ("F",)),
+    (3.2, ("Na",)),
+)
+"""Edges of cubic cells in Å, and what stands at their corners and centres."""
 
 # A small campaign on the starter set: real steps, a small autoencoder, seconds.
 SPEC = """\
@@ -148,6 +169,50 @@ def database(database_url: str) -> Iterator[Database]:
 def workspace(database: Database, tmp_path: Path) -> Workspace:
     """An empty record with a folder for model files."""
     return Workspace(database, tmp_path / "artifacts")
+
+
+@pytest.fixture
+def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed distribution with the templates `alike` and the potential `spring`, which take no time."""
+    info = tmp_path / "site" / "quick-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quick\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(
+        "[agd.templates]\nalike = quick_plugins:Alike\n[agd.potentials]\nspring = quick_plugins:Spring\n"
+    )
+    monkeypatch.syspath_prepend(str(Path(__file__).parent / "fixtures" / "quick"))
+    monkeypatch.syspath_prepend(str(info.parent))
+    importlib.invalidate_caches()
+    registry.installed.cache_clear()
+    yield
+    sys.modules.pop("quick_plugins", None)
+    registry.installed.cache_clear()
+
+
+@pytest.fixture
+def import_known() -> Callable[[Workspace], None]:
+    """Bring three cubic salts and three elements into a record, as structures of the dataset `known`."""
+
+    def bring(workspace: Workspace) -> None:
+        with recorded(workspace, "import structures") as activity_id, workspace.database.transaction() as tx:
+            named = identify(parse_formulas(["".join(species) for _, species in KNOWN])[0])
+            compositions = store_compositions(tx, named, activity_id).tolist()
+            dataset = {"name": "known", "source": "known.jsonl", "source_sha256": "s", "recipe_sha256": "known"}
+            dataset_id = datasets.store(
+                tx,
+                {**dataset, "property": None, "options": {}, "n_read": 6, "n_rejected": 0, "activity_id": activity_id},
+            )
+            assert dataset_id is not None
+            for line, ((length, species), composition_id) in enumerate(zip(KNOWN, compositions, strict=True), start=2):
+                row = {"dataset": dataset_id, "composition": composition_id, "line": line}
+                tx.execute(text("INSERT INTO dataset_row VALUES (:dataset, :composition, :line, 'f', 1)"), row)
+                sites = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])[: len(species)]
+                crystal = canonical(Structure(np.eye(3) * length, species, sites))
+                (structure_id,) = store_crystals(tx, [crystal], composition_id, activity_id)
+                structures.store_rows(tx, dataset_id, [(f"known-{line}", line, structure_id, composition_id, None)])
+            activities.finish(tx, activity_id)
+
+    return bring
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from agd.cli import (
     report,
     reproduce,
     screen,
+    structures,
     train,
     upkeep,
     why,
@@ -46,6 +47,7 @@ screen.register(app)
 report.register(app)
 app.add_typer(train.app, name="train", help="Train a model by hand.")
 generate.register(app)
+structures.register(app)
 why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
+from agd.claims import LEVELS, Level
 from agd.cli import show, status_view
 from agd.cli.show import Force, Json, console
 from agd.cli.top_view import footnote, top_table
@@ -166,6 +167,7 @@ def list_(json: Json = False) -> None:
 def top(
     name: Name,
     n: Annotated[int, typer.Option("-n", min=1, max=show.MAX_INT, help="How many.")] = 10,
+    level: Annotated[Level | None, typer.Option(help="Only whose claim has come that far or farther.")] = None,
     json: Json = False,
 ) -> None:
     """Show the best compositions a campaign has found."""
@@ -175,7 +177,7 @@ def top(
     with show.workspace() as workspace:
         campaign = get_campaign(workspace, name)
         with workspace.database.read() as tx:
-            rows = overviews.top_finds(tx, campaign.id, n)
+            rows = overviews.top_finds(tx, campaign.id, n, 0 if level is None else LEVELS.index(level))
     if json:
         show.print_json(rows)
         return

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from agd.claims import LEVELS
 from agd.cli import show
 
 if TYPE_CHECKING:
@@ -13,13 +14,20 @@ if TYPE_CHECKING:
 
 
 def top_table(title: str, targets: "Sequence[Target]", rows: "Sequence[Suggested]") -> Table:
-    """The best of a campaign by its targets; what the sampler expected is in the unit of the property, too."""
+    """The best of a campaign by its targets; what the sampler expected is in the unit of the property, too.
+
+    Claims are told where one goes beyond the formula.
+    """
     if len(targets) == 1:
         value = f"{targets[0].property} ({targets[0].unit})"
-        columns = ["formula", value, "+-", "at least", "find", "novelty", "at", "predicted"]
-        return show.table(columns, _of_one(rows), title=title)
-    columns = ["formula", *(f"{target.property} ({target.unit})" for target in targets), "find", "novelty", "at"]
-    return show.table(columns, _of_several(rows), title=title)
+        columns, shown = ["formula", value, "+-", "at least", "find", "novelty", "at", "predicted"], list(_of_one(rows))
+    else:
+        columns = ["formula", *(f"{target.property} ({target.unit})" for target in targets), "find", "novelty", "at"]
+        shown = list(_of_several(rows))
+    if any((row.claim_level or 0) > LEVELS.index("valid") for row in rows):
+        columns.append("claim")
+        shown = [[*cells, row.claim] for cells, row in zip(shown, rows, strict=True)]
+    return show.table(columns, shown, title=title)
 
 
 def footnote(rows: "Sequence[Suggested]") -> str | None:

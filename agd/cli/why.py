@@ -7,8 +7,10 @@ import typer
 from rich.markup import escape
 from rich.tree import Tree
 
+from agd.claims import LEVELS
 from agd.cli import show
 from agd.cli.show import Json, console, text
+from agd.cli.why_structures import add_structures, claim_line
 from agd.methods import UNSTATED
 
 if TYPE_CHECKING:
@@ -54,6 +56,8 @@ def _tree(found: "Lineage") -> Tree:
             f"rule {verdict.rule} v{verdict.rule_version}: charge neutral {text(neutral)}, "
             f"electronegativity balanced {text(balanced)}"
         )
+    if found.claim.level > LEVELS.index("valid"):
+        tree.add(claim_line(found.claim))
     labels = {label.label_id: label for label in found.labels}
     if ambiguous := _of_several(found):
         tree.add(ambiguous)
@@ -69,6 +73,8 @@ def _tree(found: "Lineage") -> Tree:
     for label in found.labels:
         if label.source_kind != "dataset" and label.label_id not in used:
             tree.add(_label_line(label))
+    if found.structures or found.hull_distances:
+        add_structures(tree, found)
     if found.model_versions:
         _add_models(tree.add("[bold]models on the way[/]"), found.model_versions)
     return tree

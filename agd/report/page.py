@@ -277,7 +277,7 @@ def _finds(found: Material) -> list[Markup]:
     if not found.finds:
         return [title, element("p", "None.")]
     titles = ["", "formula", f"label, {found.itself.figures['unit']}", "iteration.rank", "sampler expected"]
-    titles += ["at least", "novelty", "valid", "listed in", "label from", "latent", "lineage"]
+    titles += ["at least", "novelty", "claim", "valid", "listed in", "label from", "latent", "lineage"]
     rows = []
     for place, row in enumerate(found.finds, start=1):
         expected = words.NOTHING
@@ -293,6 +293,7 @@ def _finds(found: Material) -> list[Markup]:
                 _tight(expected),
                 _tight(words.number(row["lower_bound"])),
                 words.NOTHING if row["novelty"] is None else _novelty(row),
+                row["claim"] or words.NOTHING,
                 words.NOTHING if row["is_valid"] is None else ("yes" if row["is_valid"] else "no"),
                 row["known_in"] or "nowhere",
                 element(
@@ -306,7 +307,7 @@ def _finds(found: Material) -> list[Markup]:
     note += "charge-neutral and electronegativity-balanced."
     if found.finds[0]["reference"] is not None:
         note += f" Novelty is judged by {found.finds[0]['reference']}: a substitution changes one element of a formula."
-    return [title, table(titles, rows, numeric=(0, 10)), element("p", note, class_="aside")]
+    return [title, table(titles, rows, numeric=(0, 11)), element("p", note, class_="aside")]
 
 
 def _novelty(row: Mapping[str, Any]) -> Markup:

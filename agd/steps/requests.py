@@ -1,4 +1,4 @@
-"""Requests: screenings and generations that are left to others, each a job that keeps what was asked for."""
+"""Requests: screenings, generations and structures that are left to others, each a job that keeps what was asked."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,10 +14,11 @@ from agd.steps.generation.generating import GenerationPlan, generate
 from agd.steps.models.predicting import answering
 from agd.steps.models.training import of_record, training_of
 from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen, title_of, train_role
+from agd.steps.structures.structuring import StructurePlan, structure_of
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
-Plan: TypeAlias = ScreeningPlan | GenerationPlan
+Plan: TypeAlias = ScreeningPlan | GenerationPlan | StructurePlan
 """What can be left to others."""
 
 _TRAIN = training_of("screener")
@@ -44,10 +45,16 @@ def _generate(workspace: Workspace, request: Mapping[str, Any]) -> None:
     generate(workspace, GenerationPlan.of_request(request))
 
 
+def _structure(workspace: Workspace, request: Mapping[str, Any]) -> None:
+    plan = StructurePlan.of_request(request)
+    structure_of(workspace, plan, plan.formulas[0])
+
+
 KINDS: dict[str, _Kind] = {
     _TRAIN: _Kind("train", _train, lambda request: int(request["choice"]["seed"])),
     "screen": _Kind("screen", _screen),
     "generate": _Kind("generate", _generate, lambda request: int(request["seed"])),
+    "structure": _Kind("structure", _structure),
 }
 """What can be asked for, by the kind of its job."""
 
@@ -76,6 +83,8 @@ class Request:
 def ask(workspace: Workspace, plan: Plan) -> list[int]:
     """The jobs that a plan comes to: before a screening the trainings of its screeners, which it waits for.
 
+    Of structures one job for each formula.
+
     Raises:
         NotFoundError: no such campaign or model.
     """
@@ -83,6 +92,8 @@ def ask(workspace: Workspace, plan: Plan) -> list[int]:
         needs = Needs(n_cores=plan.threads)
         with workspace.database.transaction() as tx:
             return [jobs.ask(tx, "generate", f"generate {plan.name}", plan.as_request(), needs=needs)]
+    if isinstance(plan, StructurePlan):
+        return _ask_for_structures(workspace, plan)
     if plan.campaign is None or plan.model is not None:
         return [_ask_by_model(workspace, plan)]
     campaign = get_campaign(workspace, plan.campaign)
@@ -105,6 +116,21 @@ def ask(workspace: Workspace, plan: Plan) -> list[int]:
         return [
             *trainings,
             jobs.ask(tx, "screen", title, request, campaign_id=campaign.id, needs=needs, after=trainings),
+        ]
+
+
+def _ask_for_structures(workspace: Workspace, plan: StructurePlan) -> list[int]:
+    campaign_id = None if plan.campaign is None else get_campaign(workspace, plan.campaign).id
+    with workspace.database.transaction() as tx:
+        return [
+            jobs.ask(
+                tx,
+                "structure",
+                plan.title_of(formula),
+                replace(plan, formulas=(formula,)).as_request(),
+                campaign_id=campaign_id,
+            )
+            for formula in plan.formulas
         ]
 
 

@@ -38,19 +38,31 @@ from agd.views.lineage import (
 from agd.views.models import ModelVersion, Predicted, TrainedModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
+from agd.views.structures import (
+    Claim,
+    DistanceFromHull,
+    HullAt,
+    HullOfComposition,
+    StructureCandidate,
+    Structured,
+)
 
 __all__ = [
     "Amendment",
     "CampaignProgress",
+    "Claim",
     "Composition",
     "Dataset",
     "DatasetWithRefused",
+    "DistanceFromHull",
     "ExpectedGeneration",
     "Extension",
     "FoundGeneration",
     "GeneratedAs",
     "Generation",
     "Hit",
+    "HullAt",
+    "HullOfComposition",
     "ImportedStructure",
     "IterationProgress",
     "Job",
@@ -81,7 +93,9 @@ __all__ = [
     "ScreeningWithHits",
     "Status",
     "StepAtWork",
+    "StructureCandidate",
     "StructureRow",
+    "Structured",
     "Suggested",
     "SuggestedKnowing",
     "TargetProgress",

@@ -220,7 +220,7 @@ class PropertyOfSuggestion:
 
 @dataclass(frozen=True, slots=True)
 class Suggested:
-    """A suggestion and what became of it, v_suggestion, and how sure and how new it is, v_sureness.
+    """A suggestion and what became of it, v_suggestion, how sure and how new it is, v_sureness, and its claim, v_claim.
 
     Value, unit and what the sampler `expected` are of the first property; where the campaign seeks several,
     `properties` are all of them, and `is_on_front` says whether no other result is better throughout.
@@ -264,3 +264,5 @@ class Suggested:
     expected_sd: float | None
     properties: Sequence[PropertyOfSuggestion]
     is_on_front: bool | None
+    claim: str | None
+    claim_level: int | None

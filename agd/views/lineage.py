@@ -7,6 +7,7 @@ from typing import Any
 
 from agd.views.campaigns import Suggested
 from agd.views.labels import Label
+from agd.views.structures import Claim, DistanceFromHull, StructureCandidate
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,3 +199,6 @@ class Lineage:
     model_versions: Sequence[ModelOnTheWay]
     query_ms: float
     best_labels: Mapping[str, int]
+    claim: Claim
+    structures: Sequence[StructureCandidate]
+    hull_distances: Sequence[DistanceFromHull]

@@ -73,6 +73,21 @@ INSERT INTO dataset_hash (dataset_id, function, sha256, activity_id) VALUES (1, 
 INSERT INTO structure (composition_id, cell_sha256, n_sites, space_group, lattice, atomic_numbers, frac, activity_id)
     VALUES (1, 'c', 1, 221, '{4,0,0,0,4,0,0,0,4}', '{11}', '{0,0,0}', 1);
 INSERT INTO structure_row (dataset_id, entry, line, structure_id, composition_id) VALUES (1, 'mp-1', 1, 1, 1);
+INSERT INTO template_search (composition_id, plugin, plugin_version, options, n_searched, n_proposed, recipe_sha256,
+    activity_id) VALUES (1, 'substitution', '1', '{}', 1, 1, 'r', 1);
+INSERT INTO template_search_source VALUES (1, 1);
+INSERT INTO structure_candidate VALUES (1, 1, 1, 1, '{}', 0);
+INSERT INTO potential (plugin, version, weights_sha256, activity_id) VALUES ('chgnet', '1', 'w', 1);
+INSERT INTO relaxation (from_id, potential_id, settings, settings_sha256, outcome, structure_id, energy_ev_per_atom,
+    max_force_ev_per_angstrom, volume_ratio, n_steps, reason, activity_id)
+    VALUES (1, 1, '{}', 's', 'relaxed', 1, -3, 0.01, 1.01, 9, NULL, 1),
+           (1, 1, '{}', 't', 'refused', NULL, NULL, NULL, 7.9, 9, 'it flew apart', 1);
+INSERT INTO phase_set (chemical_system, potential_id, method, correction_scheme, sha256, activity_id)
+    VALUES ('Cl-Na', 1, NULL, NULL, 'p', 1), ('Cl-Na', NULL, 'dft-pbe', 'none', 'q', 1);
+INSERT INTO phase_set_member VALUES (1, 1, 1, -2, 1, NULL), (2, 1, 1, -2, NULL, 2);
+INSERT INTO hull_distance (phase_set_id, composition_id, relaxation_id, label_id, potential_id, e_form_ev_per_atom,
+    hull_ev_per_atom, activity_id) VALUES (1, 1, 1, NULL, 1, -2, -2, 1), (2, 1, NULL, 2, NULL, -2, -2, 1);
+INSERT INTO decomposition VALUES (1, 1, 1, 1);
 INSERT INTO label (composition_id, property, value, structure_row_id, structure_id, activity_id)
     VALUES (1, 'band_gap', 5, 1, 1, 1);
 INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at)
@@ -350,7 +365,11 @@ def test_bulk_rows_meet_no_trigger(tx: Transaction) -> None:
 
 def test_going_back_never_forgets_what_came_after(database: Database, tx: Transaction) -> None:
     tx.commit()
+    on_structures = ("decomposition", "hull_distance", "phase_set_member", "phase_set", "relaxation", "potential")
     for table, what in (
+        *((table, "searches for templates") for table in ("structure_candidate", "template_search_source")),
+        ("template_search", "searches for templates"),
+        *((table, "potentials and what they relaxed") for table in on_structures),
         ("label WHERE structure_id IS NOT NULL", "labels of structures"),
         ("structure_row", "rows of datasets with structures"),
         ("structure", "structures"),

@@ -20,7 +20,7 @@ from agd.work.workspace import Workspace
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 VIEWS = ("v_attempt", "v_lease", "v_suggestion", "v_label", "v_lineage", "v_campaign_progress", "v_iteration")
-NEWER = ("v_label_best", "v_sureness")
+NEWER = ("v_label_best", "v_sureness", "v_claim", "v_structure_candidate")
 QUERIES = re.findall(r"```sql\n(.*?)```", README, flags=re.DOTALL)
 
 
@@ -35,6 +35,14 @@ GENERATION = (
     "INSERT INTO stage SELECT activity_id, '', 1, 'sampled', 7, 7 FROM v_generation",
     "INSERT INTO dataset_row SELECT g.dataset_id, c.id, 3, c.reduced_formula, 2 FROM generation g, composition c"
     " WHERE c.reduced_formula = :best",
+    "INSERT INTO structure (composition_id, cell_sha256, n_sites, space_group, lattice, atomic_numbers, frac,"
+    " activity_id) SELECT id, 's', 1, 1, '{1,0,0,0,1,0,0,0,1}', '{1}', '{0,0,0}', activity_id FROM composition"
+    " WHERE reduced_formula = :best",
+    "INSERT INTO template_search (composition_id, plugin, plugin_version, options, n_searched, n_proposed,"
+    " recipe_sha256, activity_id) SELECT composition_id, 'substitution', '1', '{}', 1, 1, 'r', activity_id"
+    " FROM structure WHERE cell_sha256 = 's'",
+    "INSERT INTO structure_candidate SELECT q.id, 1, s.id, s.id, '{}', 0 FROM template_search q, structure s"
+    " WHERE s.cell_sha256 = 's'",
 )
 
 

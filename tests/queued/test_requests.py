@@ -15,7 +15,10 @@ from agd.steps import requests
 from agd.steps.campaign.opening import open_campaign
 from agd.steps.generation.generating import GenerationPlan
 from agd.steps.generation.tallying import Keeping
+from agd.steps.requests import Plan
 from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
+from agd.steps.structures.structuring import StructurePlan
+from agd.work.workspace import Workspace
 from agd_workflows import former
 from agd_workflows.engine import FireWorksEngine
 from agd_workflows.launching import open_queue
@@ -32,7 +35,7 @@ def queue(queue: Any, make_spec: MakeSpec) -> Any:
     return queue
 
 
-def leave(queue: Any, plan: ScreeningPlan | GenerationPlan = PLAN) -> list[int]:
+def leave(queue: Any, plan: Plan = PLAN) -> list[int]:
     return list(FireWorksEngine().submit(queue.workspace, plan))
 
 
@@ -186,14 +189,33 @@ def test_a_request_in_several_parameters_is_understood() -> None:
     assert former.plan_of(generate) == GenerationPlan("g", 3, 30, 0, 7, Keeping("valid", max_count=2))
 
 
+@pytest.mark.usefixtures("quick")
+def test_structures_go_through_the_queue(queue: Any, import_known: Callable[[Workspace], None]) -> None:
+    import_known(queue.workspace)
+    plan = StructurePlan(("KF", "LiF", "NaF"), templates="alike", potential="spring", campaign="small")
+    ids = leave(queue, plan)
+    assert leave(queue, plan) == ids, "a job for each formula, asked for twice"
+    titles = [f"structures of {formula}, relaxed by spring" for formula in plan.formulas]
+    spec = queue.launchpad.fireworks.find_one({"name": titles[0]})["spec"]
+    assert (spec["campaign"], spec["_category"]) == ("small", "structure")
+    queue.work_through()
+    found = {title: (state, n) for title, state, n in requested(queue) if title in titles}
+    assert [found[title] for title in titles] == [("done", 1), ("parked", 1), ("done", 1)]
+    assert "no structure of Li" in queue.scalar("SELECT reason FROM job WHERE state = 'parked'")
+    assert queue.rows("SELECT DISTINCT claim FROM v_claim WHERE reduced_formula IN ('KF', 'NaF')") == [
+        ("near the potential's hull",)
+    ]
+
+
 @pytest.mark.parametrize(
     "plan",
     [
         ScreeningPlan("small", "starter", ("al",), ScreenerChoice(options=("n_trees=5",)), limit=3),
         ScreeningPlan(None, "starter", target="band_gap > 5 eV", filter=FilterOptions(must_contain=("O",)), model="3"),
+        StructurePlan(("SrYF5", "RbSr2ClF4"), 5, "paper", "chgnet", "small"),
         GenerationPlan("g", 3, 30, keeping=Keeping("valid", max_count=2)),
         GenerationPlan("g", 3, 30, keeping=Keeping(filter=FilterOptions(elements_denied=("F", "Cl")))),
     ],
 )
-def test_a_request_is_plain_and_whole(plan: ScreeningPlan | GenerationPlan) -> None:
+def test_a_request_is_plain_and_whole(plan: Plan) -> None:
     assert type(plan).of_request(json.loads(json.dumps(plan.as_request()))) == plan

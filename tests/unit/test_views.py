@@ -33,7 +33,8 @@ KEYS = {
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front"
+        "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front "
+        "claim claim_level"
     ),
     views.PropertyOfSuggestion: (
         "position property value uncertainty unit is_retracted is_met expected expected_sd label_id"
@@ -58,7 +59,7 @@ KEYS = {
     views.RefusedRow: ("dataset_id line kind formula value message"),
     views.Lineage: (
         "formula composition verdicts initial_in datasets generations labels screenings suggestions refusals "
-        "model_versions query_ms best_labels"
+        "model_versions query_ms best_labels claim structures hull_distances"
     ),
     views.Refusal: (
         "campaign iteration activity pool generation reason reduced_formula n_refused refused_at agd_version host "
@@ -81,6 +82,23 @@ KEYS = {
         "fidelity"
     ),
     views.Method: ("name kind fidelity description n_datasets added_at"),
+    views.Claim: (
+        "reduced_formula claim level is_valid n_proposed is_relaxed e_above_hull_ev_per_atom potential has_dft_gap "
+        "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference"
+    ),
+    views.StructureCandidate: (
+        "reduced_formula rank template mapping distance templates templates_version potential potential_version "
+        "weights_sha256 outcome energy_ev_per_atom n_steps volume_ratio reason e_form_ev_per_atom "
+        "e_above_hull_ev_per_atom products search_id structure_id template_id relaxation_id relaxed_id"
+    ),
+    views.Structured: ("formula n_searched n_proposed was_there claim candidates"),
+    views.DistanceFromHull: (
+        "reduced_formula e_form_ev_per_atom hull_ev_per_atom e_above_hull_ev_per_atom method method_kind "
+        "correction_scheme is_standing is_newest products started_at hull_distance_id phase_set_id relaxation_id "
+        "label_id"
+    ),
+    views.HullAt: ("method correction_scheme n_phases hull_ev_per_atom products"),
+    views.HullOfComposition: ("formula hulls distances claim"),
     views.Verdict: ("rule rule_version is_charge_neutral is_electronegativity_balanced"),
     views.GeneratedAs: (
         "generation sample generated_formula n_samples generator generator_sha256 model_version_id seed "
@@ -94,7 +112,8 @@ KEYS = {
         "campaign iteration rank outcome reason decode_failure reduced_formula value uncertainty unit is_find "
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
-        "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front"
+        "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front "
+        "claim claim_level"
         " learned_from made_from"
     ),
     views.MadeFrom: ("depth reduced_formula operator iteration"),

@@ -28,7 +28,8 @@ SELECT v.campaign, v.iteration, v.rank, v.proposed, v.outcome, v.reason, v.decod
        v.expected, v.expected_sd,
        (SELECT string_agg(l.property || ' ' || l.value || ' ' || p.unit, '; ' ORDER BY t.position)
         FROM suggestion_label t JOIN label l ON l.id = t.label_id JOIN property p ON p.name = l.property
-        WHERE t.suggestion_id = v.suggestion_id) AS further_labels{latent}
+        WHERE t.suggestion_id = v.suggestion_id) AS further_labels,
+       (SELECT n.claim FROM v_claim n WHERE n.composition_id = v.composition_id OFFSET 0) AS claim{latent}
 FROM v_suggestion v
 JOIN v_suggestion_state s ON s.suggestion_id = v.suggestion_id
 LEFT JOIN latent z ON z.id = v.latent_id
@@ -84,8 +85,9 @@ ORDER BY iteration NULLS FIRST, rank NULLS LAST, started_at
 
 _HITS = """
 SELECT campaign, role, rank, reduced_formula, value, unit, uncertainty, pool, pool_line, pool_formula, pool_sha256,
-       screener, screener_sha256, screened_at, agd_version, host, screening_id
-FROM v_screening_hit WHERE campaign_id = :campaign ORDER BY screening_id, rank
+       screener, screener_sha256, screened_at, agd_version, host, screening_id,
+       (SELECT n.claim FROM v_claim n WHERE n.composition_id = v.composition_id OFFSET 0) AS claim
+FROM v_screening_hit v WHERE campaign_id = :campaign ORDER BY screening_id, rank
 """
 
 

@@ -38,9 +38,10 @@ _LABELS = text("SELECT * FROM v_label WHERE label_id IN :ids ORDER BY label_id")
 )
 
 _SUGGESTIONS = text("""
-SELECT v.*, n.lower_bound, n.novelty, n.analogue, n.reference
+SELECT v.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level
 FROM v_suggestion v
 CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = v.suggestion_id OFFSET 0) n
+LEFT JOIN LATERAL (SELECT * FROM v_claim q WHERE q.composition_id = v.composition_id OFFSET 0) q ON true
 WHERE v.suggestion_id IN :ids ORDER BY v.suggestion_id
 """).bindparams(bindparam("ids", expanding=True))
 
@@ -119,6 +120,16 @@ SELECT rule, rule_version, is_charge_neutral, is_electronegativity_balanced FROM
 WHERE composition_id = :composition ORDER BY rule, rule_version
 """)
 
+_STRUCTURES = text("""
+SELECT * FROM v_structure_candidate WHERE composition_id = :composition
+ORDER BY search_id, rank, potential_id NULLS FIRST, relaxation_id
+""")
+
+_HULL_DISTANCES = text("""
+SELECT * FROM v_hull_distance WHERE composition_id = :composition AND is_newest
+ORDER BY method_kind, method, correction_scheme, e_above_hull_ev_per_atom, hull_distance_id
+""")
+
 _REJECTS = text("""
 SELECT d.name AS dataset, r.line, r.kind, r.message FROM dataset_reject r JOIN dataset d ON d.id = r.dataset_id
 WHERE r.formula = :formula ORDER BY d.name, r.line
@@ -167,7 +178,7 @@ def labels(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
 
 
 def suggestions(tx: Transaction, ids: Sequence[int]) -> Sequence[AnyRow]:
-    """Rows of v_suggestion, and of v_sureness."""
+    """Rows of v_suggestion, of v_sureness and of v_claim."""
     return tx.execute(_SUGGESTIONS, {"ids": list(ids)}).all() if ids else []
 
 
@@ -203,6 +214,25 @@ def labels_by_iteration(tx: Transaction, campaign_id: int) -> dict[int, int]:
 def initial_in(tx: Transaction, composition_id: int) -> list[str]:
     """The campaigns that started from this composition."""
     return list(tx.execute(_IS_INITIAL, {"composition": composition_id}).scalars())
+
+
+def claim(tx: Transaction, composition_id: int) -> AnyRow:
+    """The row of v_claim of a composition."""
+    return tx.execute(text("SELECT * FROM v_claim WHERE composition_id = :composition"), _of(composition_id)).one()
+
+
+def structures(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
+    """Rows of v_structure_candidate of a composition, search by search, by rank."""
+    return tx.execute(_STRUCTURES, _of(composition_id)).all()
+
+
+def hull_distances(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
+    """Rows of v_hull_distance of a composition: of each energy the newest."""
+    return tx.execute(_HULL_DISTANCES, _of(composition_id)).all()
+
+
+def _of(composition_id: int) -> dict[str, int]:
+    return {"composition": composition_id}
 
 
 def rejects(tx: Transaction, formula: str) -> Sequence[AnyRow]:

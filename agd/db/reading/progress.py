@@ -31,10 +31,14 @@ _TOP = text(f"""
 WITH best AS MATERIALIZED (
     SELECT v.*, row_number() OVER (ORDER BY {BEST_FIRST}) AS place
     FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id
-    WHERE v.campaign_id = :campaign AND {IS_RESULT} ORDER BY {BEST_FIRST} LIMIT :n
+    WHERE v.campaign_id = :campaign AND {IS_RESULT}
+      AND (:level = 0
+           OR (SELECT q.level FROM v_claim q WHERE q.composition_id = v.composition_id OFFSET 0) >= :level)
+    ORDER BY {BEST_FIRST} LIMIT :n
 )
-SELECT b.*, n.lower_bound, n.novelty, n.analogue, n.reference
+SELECT b.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level
 FROM best b CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = b.suggestion_id OFFSET 0) n
+LEFT JOIN LATERAL (SELECT * FROM v_claim q WHERE q.composition_id = b.composition_id OFFSET 0) q ON true
 ORDER BY b.place
 """)
 
@@ -71,9 +75,12 @@ def iterations(tx: Transaction, campaign_id: int, last: int | None = None) -> Se
     return rows[::-1]
 
 
-def top_finds(tx: Transaction, campaign_id: int, n: int) -> Sequence[AnyRow]:
-    """The best labelled compositions of a campaign, by the target: rows of v_suggestion, and of v_sureness."""
-    return tx.execute(_TOP, {"campaign": campaign_id, "n": n}).all()
+def top_finds(tx: Transaction, campaign_id: int, n: int, level: int = 0) -> Sequence[AnyRow]:
+    """The best labelled compositions of a campaign, by the target: rows of v_suggestion, v_sureness and v_claim.
+
+    Of those only whose claim is of that level or a higher one.
+    """
+    return tx.execute(_TOP, {"campaign": campaign_id, "n": n, "level": level}).all()
 
 
 def _state(row: RowMapping, *, is_at_work: bool) -> str:

@@ -103,7 +103,7 @@ SELECT v.suggestion_id, v.reduced_formula, v.value, v.uncertainty, v.unit, v.ite
        (SELECT string_agg(d.name, ', ' ORDER BY d.id) FROM dataset_row r JOIN dataset d ON d.id = r.dataset_id
         WHERE r.composition_id = v.composition_id) AS known_in,
        l.source_kind, l.source, l.source_sha256, v.latent_id, n.lower_bound, n.novelty, n.analogue, n.reference,
-       l.method
+       l.method, (SELECT e.claim FROM v_claim e WHERE e.composition_id = v.composition_id OFFSET 0) AS claim
 FROM (SELECT v.*, row_number() OVER (ORDER BY {BEST_FIRST}) AS place
       FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id
       WHERE v.campaign_id = :campaign AND {IS_FIND} ORDER BY {BEST_FIRST} LIMIT :n) v

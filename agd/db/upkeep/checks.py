@@ -54,6 +54,10 @@ _WRITTEN = (
     " JOIN suggestion s ON s.id = e.suggestion_id"
     " UNION ALL SELECT activity_id, 'open', NULL FROM campaign_target"
     " UNION ALL SELECT activity_id, 'label', NULL FROM label WHERE model_version_id IS NOT NULL"
+    " UNION ALL SELECT activity_id, 'templates', NULL FROM template_search"
+    " UNION ALL SELECT activity_id, 'relax', NULL FROM relaxation"
+    " UNION ALL SELECT activity_id, CASE WHEN label_id IS NULL THEN 'structure' ELSE 'hull' END, NULL"
+    " FROM hull_distance"
     " UNION ALL SELECT activity_id, 'measure', NULL FROM measurement"
     " UNION ALL SELECT activity_id, 'retract', NULL FROM retraction"
     " UNION ALL SELECT activity_id, 'give up', NULL FROM given_up"
@@ -162,6 +166,27 @@ CONTRADICTIONS = (
         "rejection_sample r WHERE NOT EXISTS (SELECT FROM stage t WHERE t.activity_id = r.activity_id)",
     ),
     Law(
+        "search for templates",
+        "hold another number of candidates than they say, or one whose structure is of another composition",
+        "template_search q WHERE q.n_proposed <> (SELECT count(*) FROM structure_candidate s WHERE s.search_id = q.id)"
+        " OR EXISTS (SELECT FROM structure_candidate s JOIN structure t ON t.id = s.structure_id"
+        " WHERE s.search_id = q.id AND t.composition_id <> q.composition_id)",
+    ),
+    Law(
+        "relaxation",
+        "ended as another composition than they began",
+        "relaxation r JOIN structure f ON f.id = r.from_id JOIN structure s ON s.id = r.structure_id"
+        " WHERE f.composition_id <> s.composition_id",
+    ),
+    Law(
+        "distance from a hull",
+        "stand on phases whose shares are no whole, or whose energies are not that of the hull",
+        "hull_distance h CROSS JOIN LATERAL (SELECT sum(o.atomic_fraction) AS whole,"
+        " sum(o.atomic_fraction * m.e_form_ev_per_atom) AS hull FROM decomposition o JOIN phase_set_member m"
+        " ON m.phase_set_id = o.phase_set_id AND m.position = o.position WHERE o.hull_distance_id = h.id) x"
+        " WHERE (abs(x.whole - 1) < 1e-6 AND abs(x.hull - h.hull_ev_per_atom) < 1e-6) IS NOT TRUE",
+    ),
+    Law(
         "label",
         "have another activity than their dataset or measurement",
         "label l LEFT JOIN dataset d ON d.id = l.dataset_id LEFT JOIN measurement e ON e.id = l.measurement_id"
@@ -194,6 +219,8 @@ ORPHANS = (
         " UNION ALL SELECT composition_id FROM latent UNION ALL SELECT composition_id FROM measurement"
         " UNION ALL SELECT composition_id FROM training_set_member"
         " UNION ALL SELECT composition_id FROM suggestion_parent"
+        " UNION ALL SELECT composition_id FROM template_search"
+        " UNION ALL SELECT composition_id FROM phase_set_member"
         " UNION ALL SELECT composition_id FROM screening_hit)) unused",
     ),
 )

@@ -12,7 +12,9 @@ from agd.errors import NotFoundError
 from agd.methods import best_by_property
 from agd.steps.reading.overviews import of_each_property
 from agd.views import (
+    Claim,
     Composition,
+    DistanceFromHull,
     GeneratedAs,
     Label,
     Lineage,
@@ -21,6 +23,7 @@ from agd.views import (
     ModelOnTheWay,
     PickedBy,
     Refusal,
+    StructureCandidate,
     SuggestedKnowing,
     TrainedOn,
     Verdict,
@@ -59,6 +62,9 @@ def why(workspace: Workspace, formula: str) -> Lineage:
             model_versions=of_rows(ModelOnTheWay, lineage.model_versions(tx, ids.get("model_version", []), found.id)),
             query_ms=0.0,
             best_labels={name: label.label_id for name, label in best_by_property(labels).items()},
+            claim=of_row(Claim, lineage.claim(tx, found.id)),
+            structures=of_rows(StructureCandidate, lineage.structures(tx, found.id)),
+            hull_distances=of_rows(DistanceFromHull, lineage.hull_distances(tx, found.id)),
         )
         return replace(answer, query_ms=round(1000 * (time.perf_counter() - started), 1))
 

@@ -62,9 +62,9 @@ def at_work(tx: Transaction, campaign_id: int | None = None) -> list[StepAtWork]
     return [of_row(StepAtWork, row) for row in activities.leases(tx, campaign_id) if not row.is_expired]
 
 
-def top_finds(tx: Transaction, campaign_id: int, n: int) -> list[Suggested]:
+def top_finds(tx: Transaction, campaign_id: int, n: int, level: int = 0) -> list[Suggested]:
     """The best labelled compositions of a campaign, by its target."""
-    rows = progress.top_finds(tx, campaign_id, n)
+    rows = progress.top_finds(tx, campaign_id, n, level)
     return [of_row(Suggested, row, **more) for row, more in zip(rows, of_each_property(tx, rows), strict=True)]
 
 

@@ -1,0 +1,18 @@
+-- What templates were found for a composition, by rank, and what potentials made of each: one row for each relaxation,
+-- one with no potential where nothing was relaxed. The distance from the hull is that of the newest set of phases.
+CREATE OR REPLACE VIEW v_structure_candidate AS
+SELECT c.reduced_formula, s.rank, e.reduced_formula AS template, s.mapping, s.distance, q.plugin AS templates,
+       q.plugin_version AS templates_version, p.plugin AS potential, p.version AS potential_version,
+       p.weights_sha256, r.outcome, r.energy_ev_per_atom, r.n_steps, r.volume_ratio, r.reason,
+       h.e_form_ev_per_atom, h.e_above_hull_ev_per_atom, h.products,
+       q.composition_id, q.id AS search_id, s.structure_id, s.template_id, r.id AS relaxation_id,
+       r.structure_id AS relaxed_id, h.hull_distance_id, p.id AS potential_id, q.activity_id
+FROM template_search q
+JOIN composition c ON c.id = q.composition_id
+JOIN structure_candidate s ON s.search_id = q.id
+JOIN structure t ON t.id = s.template_id
+JOIN composition e ON e.id = t.composition_id
+LEFT JOIN relaxation r ON r.from_id = s.structure_id
+LEFT JOIN potential p ON p.id = r.potential_id
+LEFT JOIN LATERAL (SELECT * FROM v_hull_distance d
+                   WHERE d.relaxation_id = r.id AND d.is_newest OFFSET 0) h ON true;

@@ -1,0 +1,116 @@
+"""Structures proposed for compositions, where their energies stand, and what that lets one claim."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class StructureCandidate:
+    """A type of structure that a composition may have, v_structure_candidate, and what a potential made of it.
+
+    Energies are in eV/atom. Without a potential nothing was relaxed; `outcome` is relaxed or refused, with its reason.
+    """
+
+    reduced_formula: str
+    rank: int
+    template: str
+    mapping: Mapping[str, Sequence[str]]
+    distance: float
+    templates: str
+    templates_version: str
+    potential: str | None
+    potential_version: str | None
+    weights_sha256: str | None
+    outcome: str | None
+    energy_ev_per_atom: float | None
+    n_steps: int | None
+    volume_ratio: float | None
+    reason: str | None
+    e_form_ev_per_atom: float | None
+    e_above_hull_ev_per_atom: float | None
+    products: str | None
+    search_id: int
+    structure_id: int
+    template_id: int
+    relaxation_id: int | None
+    relaxed_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """How far a composition has come, v_claim: the highest level that something in the record speaks for.
+
+    Novelty is beside the structures that its templates were searched among, `reference`.
+    """
+
+    reduced_formula: str
+    claim: str
+    level: int
+    is_valid: bool
+    n_proposed: int | None
+    is_relaxed: bool
+    e_above_hull_ev_per_atom: float | None
+    potential: str | None
+    has_dft_gap: bool
+    dft_e_above_hull_ev_per_atom: float | None
+    is_measured: bool
+    structure_novelty: str | None
+    reference: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Structured:
+    """What was found for a composition: its candidates by rank, each with what a potential made of it; its claim.
+
+    `n_searched` are known structures of the same anonymous formula; no candidates means no analogue, never unstable.
+    """
+
+    formula: str
+    n_searched: int
+    n_proposed: int
+    was_there: bool
+    claim: Claim
+    candidates: Sequence[StructureCandidate]
+
+
+@dataclass(frozen=True, slots=True)
+class DistanceFromHull:
+    """Where an energy of a composition stands, v_hull_distance; energies are in eV/atom, products by share of atoms."""
+
+    reduced_formula: str
+    e_form_ev_per_atom: float
+    hull_ev_per_atom: float
+    e_above_hull_ev_per_atom: float
+    method: str
+    method_kind: str
+    correction_scheme: str | None
+    is_standing: bool
+    is_newest: bool
+    products: str
+    started_at: datetime
+    hull_distance_id: int
+    phase_set_id: int
+    relaxation_id: int | None
+    label_id: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class HullAt:
+    """The hull of labels of one method and scheme at a composition, and the phases that it lies between."""
+
+    method: str
+    correction_scheme: str
+    n_phases: int
+    hull_ev_per_atom: float
+    products: str
+
+
+@dataclass(frozen=True, slots=True)
+class HullOfComposition:
+    """The hull at a composition by each method, its energies there, and its claim where the record has heard of it."""
+
+    formula: str
+    hulls: Sequence[HullAt]
+    distances: Sequence[DistanceFromHull]
+    claim: Claim | None

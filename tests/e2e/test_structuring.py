@@ -1,0 +1,223 @@
+"""From a formula to templates, relaxed cells, a hull and a claim, by stand-in plug-ins that take no time."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import Result
+from sqlalchemy import text
+from typer.testing import CliRunner
+
+from agd.cli.app import app
+from agd.db.connection import Database
+from agd.db.record import jobs
+from agd.db.upkeep import checks
+from agd.errors import NotFoundError
+from agd.loop import LocalEngine
+from agd.spec import ResolvedSpec
+from agd.steps import requests
+from agd.steps.campaign.opening import open_campaign
+from agd.steps.reading.explaining import why
+from agd.steps.structures.relaxing import checkpoint_of, potential_named, relaxed
+from agd.steps.structures.structuring import StructurePlan, structure_of, structures_of
+from agd.work.workspace import Workspace
+
+ImportKnown = Callable[[Workspace], None]
+
+pytestmark = pytest.mark.usefixtures("quick")
+
+
+@pytest.fixture
+def known(workspace: Workspace, import_known: ImportKnown) -> Workspace:
+    """A record with structures."""
+    import_known(workspace)
+    return workspace
+
+
+def rows(workspace: Workspace, query: str) -> list[tuple[object, ...]]:
+    with workspace.database.read() as tx:
+        return [tuple(row) for row in tx.execute(text(query))]
+
+
+PLAN = StructurePlan(("KF",), templates="alike", potential="spring")
+
+
+def test_a_formula_goes_all_the_way(known: Workspace) -> None:
+    found = structure_of(known, PLAN, "F1K1")
+    assert (found.formula, found.n_searched, found.n_proposed, found.was_there) == ("KF", 6, 3, False)
+    assert [(row.rank, row.template, row.outcome) for row in found.candidates] == [
+        (1, "CsCl", "relaxed"),
+        (2, "RbBr", "relaxed"),
+        (3, "TlI", "refused"),
+    ]
+    assert found.candidates[0].mapping == {"Cl": ["F"], "Cs": ["K"]}
+    assert found.candidates[2].reason == "the cell flew apart"
+    lowest = found.candidates[0]
+    assert lowest.e_form_ev_per_atom == pytest.approx(-2.0, abs=0.01)
+    assert lowest.e_above_hull_ev_per_atom == pytest.approx(-2.0, abs=0.01)  # nothing but elements competes
+    assert lowest.products == "F2 0.500 + K 0.500"
+    assert (found.claim.claim, found.claim.structure_novelty) == (
+        "near the potential's hull",
+        "substitution of a known family",
+    )
+    with known.database.read() as tx:
+        assert not [law.what for law in checks.CONTRADICTIONS if checks.n_against(tx, law)]
+
+
+def test_a_second_time_nothing_is_done_and_another_formula_shares_the_phases(known: Workspace) -> None:
+    structure_of(known, PLAN, "KF")
+    before = rows(known, "SELECT count(*) FROM activity")
+    assert structure_of(known, PLAN, "KF").was_there
+    assert rows(known, "SELECT count(*) FROM activity") == before
+    structure_of(known, PLAN, "NaF")
+    assert rows(known, "SELECT count(*) FROM relaxation") == [(3 + 2 + 3 + 1,)]  # fluorine was relaxed once
+
+
+def test_no_analogue_is_an_answer(known: Workspace) -> None:
+    found = structure_of(known, PLAN, "K3F2Na")
+    assert (found.n_proposed, found.candidates, found.claim.structure_novelty) == (0, [], "new family")
+    assert rows(known, "SELECT n_proposed FROM template_search") == [(0,)]
+
+
+def test_what_has_no_reference_is_named_and_the_others_go_on(known: Workspace) -> None:
+    plan = StructurePlan(("LiF", "KF"), templates="alike", potential="spring")
+    found, failed = structures_of(known, plan)
+    assert [one.formula for one in found] == ["KF"]
+    assert "the record has no structure of Li" in failed["LiF"]
+    assert rows(known, "SELECT count(*) FROM template_search") == [(2,)]
+
+
+def test_a_record_without_structures_says_how_to_get_some(workspace: Workspace) -> None:
+    with pytest.raises(NotFoundError, match="agd data import-structures"):
+        structure_of(workspace, PLAN, "KF")
+
+
+RESULT = """
+SELECT c.reduced_formula, s.cell_sha256, v.rank, v.template, v.mapping, v.distance, v.energy_ev_per_atom, v.n_steps,
+       v.outcome, v.e_above_hull_ev_per_atom, v.products, p.sha256
+FROM v_structure_candidate v JOIN structure s ON s.id = v.structure_id JOIN composition c ON c.id = v.composition_id
+LEFT JOIN hull_distance h ON h.id = v.hull_distance_id LEFT JOIN phase_set p ON p.id = h.phase_set_id
+ORDER BY c.reduced_formula, v.rank
+"""
+
+
+def test_what_is_killed_goes_on_from_its_last_step_to_the_same_rows(
+    known: Workspace, import_known: ImportKnown, fresh_database: Callable[[], Any], tmp_path: Path
+) -> None:
+    undisturbed = structure_of(known, PLAN, "KF")
+    expected = rows(known, RESULT)
+    with fresh_database() as url, Database(url) as database:
+        other = Workspace(database, tmp_path / "other" / "artifacts")
+        import_known(other)
+        stop = checkpoint_of(other, "x").parent / "stop"
+        stop.touch()
+        for _ in range(5):  # at the fourth step of every relaxation
+            with pytest.raises(KeyboardInterrupt):
+                structure_of(other, PLAN, "KF")
+        stop.unlink()
+        found = structure_of(other, PLAN, "KF")
+        assert rows(other, RESULT) == expected
+        assert [row.n_steps for row in found.candidates] == [row.n_steps for row in undisturbed.candidates]
+        assert not list(stop.parent.glob("*.npz"))
+
+
+def test_a_checkpoint_is_taken_up(known: Workspace) -> None:
+    potential = potential_named(known, "spring")
+    stop = checkpoint_of(known, "x").parent / "stop"
+    stop.touch()
+    with pytest.raises(KeyboardInterrupt):
+        relaxed(known, potential, 1)
+    (left,) = stop.parent.glob("*.npz")
+    assert json.loads(left.read_text())["n"] == 4
+    row = relaxed(known, potential, 1)  # it goes on with step 5, and so does not stop at the fourth
+    assert (row.n_steps, row.outcome) == (8, "relaxed")
+    assert rows(known, "SELECT outcome, count(*) FROM activity WHERE kind = 'relax' GROUP BY 1 ORDER BY 1") == [
+        ("done", 1),
+        ("failed", 1),
+    ]
+
+
+def test_it_can_be_left_to_workers(known: Workspace) -> None:
+    plan = StructurePlan(("KF", "NaF"), templates="alike", potential="spring")
+    ids = requests.ask(known, plan)
+    assert requests.ask(known, plan) == ids
+    with known.database.read() as tx:
+        due = jobs.some(tx, ids)
+    assert [row.title for row in due] == [
+        "structures of KF, relaxed by spring",
+        "structures of NaF, relaxed by spring",
+    ]
+    assert requests.category_of("structure") == "structure"
+    assert all(requests.fulfil(known, row) for row in due)
+    with known.database.read() as tx:
+        assert [row.state for row in jobs.some(tx, ids)] == ["done", "done"]
+    assert rows(known, "SELECT DISTINCT claim FROM v_claim WHERE reduced_formula IN ('KF', 'NaF')") == [
+        ("near the potential's hull",)
+    ]
+
+
+def test_why_goes_down_to_template_potential_and_phases(known: Workspace) -> None:
+    structure_of(known, PLAN, "KF")
+    found = why(known, "KF")
+    assert found.claim.claim == "near the potential's hull"
+    assert [(row.template, row.potential) for row in found.structures] == [
+        (t, "spring") for t in ("CsCl", "RbBr", "TlI")
+    ]
+
+
+@pytest.fixture
+def cli(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """The verbs in this process, on the record of the test."""
+    monkeypatch.setenv("AGD_DATABASE_URL", workspace.database.url)
+    monkeypatch.setenv("AGD_HOME", str(tmp_path))
+    return lambda *words: CliRunner().invoke(app, list(words))
+
+
+def test_verbs(cli: Callable[..., Result], workspace: Workspace, import_known: ImportKnown, tmp_path: Path) -> None:
+    assert isinstance(cli("structure", "KF", "--template", "alike").exception, NotFoundError)
+    import_known(workspace)
+    shown = cli("structure", "KF", "--template", "alike", "--potential", "spring").stdout
+    assert "claim: near the potential's hull; substitution of a known family" in shown
+    found = json.loads(cli("structure", "KF", "--template", "alike", "--json").stdout)
+    assert [one["template"] for one in found["candidates"]] == ["CsCl", "RbBr", "TlI"]
+    assert "no analogue among 6 known structures" in cli("structure", "K3F2Na", "--template", "alike").stdout
+    folder = tmp_path / "cif"
+    written = ("structure", "KF", "--template", "alike", "--potential", "spring", "-o", str(folder))
+    assert "wrote 3 files" in cli(*written).stdout
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "KF-01-CsCl-spring.cif",
+        "KF-02-RbBr-spring.cif",
+        "KF-03-TlI.cif",
+    ]
+    assert "Pm-3m" in (folder / "KF-01-CsCl-spring.cif").read_text()
+    assert "--force" in str(cli(*written).exception)
+    told = cli("why", "KF").stdout
+    assert "3 types of structure by templates alike alike 1" in told
+    assert "meV/atom below the hull of F2 0.500 + K 0.500" in told
+
+
+def test_top_by_level(starter: Workspace, make_spec: Callable[..., ResolvedSpec], cli: Callable[..., Result]) -> None:
+    more = '[oracle]\nn_trees = 5\nexclude_initial = false\n[sampler]\nkind = "random"\n'
+    LocalEngine().run(starter, open_campaign(starter, make_spec("demo", target="band_gap > 1 eV", more=more)))
+    assert "claim" not in cli("top", "demo").stdout
+    best, *others = json.loads(cli("top", "demo", "--json").stdout)
+    assert {one["claim"] for one in (best, *others)} <= {"guessed", "valid", "DFT gap"}
+    assert json.loads(cli("top", "demo", "--level", "template", "--json").stdout) == []
+    with starter.database.transaction() as tx:
+        tx.execute(
+            text(
+                "INSERT INTO template_search (composition_id, plugin, plugin_version, options, n_searched, n_proposed,"
+                " recipe_sha256, activity_id) VALUES (:composition, 'alike', '1', '{}', 9, 1, 'r', 1)"
+            ),
+            {"composition": best["composition_id"]},
+        )
+    (only,) = json.loads(cli("top", "demo", "--level", "template", "--json").stdout)
+    assert (only["reduced_formula"], only["claim"]) == (best["reduced_formula"], "has a template")
+    assert "has a template" in cli("top", "demo").stdout
+    assert (
+        json.loads(cli("structures", "of", "demo", "--top", "2", "--dry-run", "--json").stdout)["formulas"][0]
+        == (best["reduced_formula"])
+    )
+    assert "no campaign 'dmeo': did you mean 'demo'" in str(cli("structures", "of", "dmeo").exception)
