@@ -20,6 +20,7 @@ from agd.spec import ResolvedSpec
 from agd.steps import requests
 from agd.steps.campaign.opening import open_campaign
 from agd.steps.reading.explaining import why
+from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.steps.structures.relaxing import checkpoint_of, potential_named, relaxed
 from agd.steps.structures.structuring import StructurePlan, structure_of, structures_of
 from agd.work.workspace import Workspace
@@ -220,4 +221,12 @@ def test_top_by_level(starter: Workspace, make_spec: Callable[..., ResolvedSpec]
         json.loads(cli("structures", "of", "demo", "--top", "2", "--dry-run", "--json").stdout)["formulas"][0]
         == (best["reduced_formula"])
     )
+    choice = ScreenerChoice(options=("n_trees=5",))
+    plan = ScreeningPlan("demo", "starter", ("baseline",), choice, "band_gap > 0 eV", is_novel=False, is_valid=False)
+    (screened,) = screen(starter, plan, n_top=2).screenings
+    planned = json.loads(
+        cli("structures", "of", str(screened.screening_id), "--top", "2", "--dry-run", "--json").stdout
+    )
+    assert planned["formulas"] == [hit.reduced_formula for hit in screened.top]
+    assert planned["campaign"] == "demo"
     assert "no campaign 'dmeo': did you mean 'demo'" in str(cli("structures", "of", "dmeo").exception)
