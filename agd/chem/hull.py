@@ -70,7 +70,7 @@ def elements_of(formula: str) -> _System:
 def formation_energy_ev_per_atom(
     formula: str, energy_ev_per_atom: float, elements_ev_per_atom: Mapping[str, float]
 ) -> float:
-    """Energy per atom less that of the elements, by the same method (eq. 4 of arXiv:2410.06888's supplement).
+    """Energy per atom less that of the elements, by the same method (eq. 4 of arXiv 2103.00608's supplement).
 
     Raises:
         NotFoundError: an element has no energy.

@@ -1,4 +1,4 @@
-"""Crystals as the record keeps them: one cell for each, whatever cell, axes or order of sites it was written in."""
+"""Crystals as the record keeps them: a standard primitive cell, and a hash of its numbers."""
 
 import hashlib
 import logging
@@ -39,7 +39,7 @@ def canonical(structure: Structure) -> Crystal:
     """Return the cell under which a crystal is kept: the primitive one of the standard setting.
 
     It is rounded to `DECIMALS` and its sites are in one order, by atomic number and place. Equal hashes mean equal
-    numbers; crystals that are the same within some tolerance may have different ones.
+    numbers. One crystal written in another cell may get another hash: a standard setting leaves a choice of origins.
 
     Raises:
         InputError: the numbers are no crystal, an element is unknown, or no symmetry is found.

@@ -1,6 +1,7 @@
 """Symmetry of crystals by spglib (10.1080/27660400.2024.2384822): types of structure, and cells made symmetric."""
 
 import os
+import re
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,14 +28,18 @@ _FINER: Final = (1.0, 0.3, 0.1)
 
 _WARNINGS: Final = "SPGLIB_WARNING"
 
-Orbits: TypeAlias = tuple[tuple[str, int], ...]
+_ELEMENT_OF_SYMMETRY: Final = re.compile(r"-?\d|m")
+
+Orbits: TypeAlias = tuple[tuple[str, int, str], ...]
+"""Of each orbit the element, the atoms, and the symmetry of its site, whatever way the axes are turned."""
 
 
 @dataclass(frozen=True, slots=True)
 class StructureType:
-    """What crystals of one type share: the space group's number, and of each orbit its element and atoms.
+    """What crystals of one type share: the number of the space group, and each orbit's element, atoms and symmetry.
 
-    Atoms are counted for as many formula units as make the least whole numbers, so that no cell is preferred.
+    Atoms are counted for as many formula units as make the least whole numbers, so that no cell is preferred. BaYF5
+    (mp-752675) and CaCrF5 have the same orbits in C2/c; Y is on an axis in one, and Cr on a centre in the other.
     """
 
     space_group: int
@@ -42,15 +47,19 @@ class StructureType:
 
     def named(self, mapping: Mapping[str, str]) -> "StructureType":
         """The type after every element of it gave its sites to another."""
-        return StructureType(self.space_group, tuple(sorted((mapping[symbol], n) for symbol, n in self.orbits)))
+        return StructureType(
+            self.space_group, tuple(sorted((mapping[symbol], n, kind) for symbol, n, kind in self.orbits))
+        )
 
 
 def type_of(structure: Structure, precision_a: float = TYPE_PRECISION_A) -> StructureType:
     """The type of a crystal; one in which spglib finds no symmetry has each of its sites for itself, in P1."""
     dataset = _dataset(structure, precision_a)
     if dataset is None:
-        return StructureType(1, _orbits(structure.species, range(len(structure.species))))
-    return StructureType(int(dataset.number), _orbits(structure.species, dataset.crystallographic_orbits.tolist()))
+        n_sites = len(structure.species)
+        return StructureType(1, _orbits(structure.species, range(n_sites), ["1"] * n_sites))
+    orbits = _orbits(structure.species, dataset.crystallographic_orbits.tolist(), dataset.site_symmetry_symbols)
+    return StructureType(int(dataset.number), orbits)
 
 
 def symmetrised(structure: Structure, precision_a: float = TYPE_PRECISION_A) -> Structure:
@@ -110,11 +119,12 @@ def _cell(structure: Structure) -> Any:
     return structure.lattice, structure.frac, [_NUMBERS[symbol] for symbol in structure.species]
 
 
-def _orbits(species: Sequence[str], orbits: Sequence[int]) -> Orbits:
-    """Element and size of each orbit, sorted; sizes in lowest terms."""
+def _orbits(species: Sequence[str], orbits: Sequence[int], symmetries: Sequence[str]) -> Orbits:
+    """Element, size and site symmetry of each orbit, sorted; sizes in lowest terms."""
     sizes = Counter(int(orbit) for orbit in orbits)
     unit = int(np.gcd.reduce(list(sizes.values())))
-    return tuple(sorted((species[orbit], size // unit) for orbit, size in sizes.items()))
+    kinds = {orbit: "".join(sorted(_ELEMENT_OF_SYMMETRY.findall(symmetries[orbit]))) for orbit in sizes}
+    return tuple(sorted((species[orbit], size // unit, kinds[orbit]) for orbit, size in sizes.items()))
 
 
 @contextmanager

@@ -43,7 +43,8 @@ def import_structures(
 ) -> None:
     """Import crystal structures with their formation energies and gaps: all good ones in one transaction.
 
-    What a file holds is told by its content. A cell that is in the record already, in whatever setting, is stored once.
+    What a file holds is told by its content. Each is kept by its primitive
+    cell; one whose numbers are in the record already is stored once.
     """
     from agd.cli.live import training_bar
     from agd.steps.structures.importing import import_structures as imported

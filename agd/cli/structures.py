@@ -18,7 +18,10 @@ app = typer.Typer(no_args_is_help=True)
 
 Types = Annotated[int, typer.Option("--types", min=1, max=100, help="Distinct types of structure for each formula.")]
 Template = Annotated[
-    str, typer.Option("--template", help="How templates are found: substitution, or paper (the published rule).")
+    str,
+    typer.Option(
+        "--template", help="How templates are found: substitution, ordering (a site shared by two elements), or paper."
+    ),
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and store nothing.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Leave it in the queue to `agd worker`, and return.")]
@@ -151,18 +154,21 @@ def _show(found: "Structured") -> None:
             "say that it is unstable"
         )
     else:
-        columns = ["rank", "template", "for", "distance", "relaxed", f"E_form ({_EV})", "above hull", "beside"]
+        is_relaxed = any(row.potential is not None for row in found.candidates)
+        columns = ["rank", "template", "name", "for", "distance"]
+        columns += ["relaxed", f"E_form ({_EV})", "above hull", "beside"] if is_relaxed else []
         rows = [
             [
                 row.rank,
                 row.template,
+                row.template_entry,
                 mapping_words(row.mapping),
                 row.distance,
                 row.reason if row.outcome == "refused" else row.potential,
                 row.e_form_ev_per_atom,
                 row.e_above_hull_ev_per_atom,
                 row.products,
-            ]
+            ][: len(columns)]
             for row in found.candidates
         ]
         console.print(show.table(columns, rows, title=f"{found.formula}: {found.n_proposed} types of structure"))

@@ -44,8 +44,9 @@ def _add_candidate(node: Tree, rows: "Sequence[StructureCandidate]") -> None:
     """A candidate, with a line for each relaxation of it."""
     first = rows[0]
     of = node.add(
-        f"{first.rank}: like [bold]{escape(first.template)}[/] (structure {first.template_id}), "
-        f"{escape(mapping_words(first.mapping))}, distance {text(first.distance)}: structure {first.structure_id}"
+        f"{first.rank}: like [bold]{escape(first.template)}[/] ({escape(first.template_entry or '-')}, structure "
+        f"{first.template_id}), {escape(mapping_words(first.mapping))}, distance {text(first.distance)}: structure "
+        f"{first.structure_id}"
     )
     for row in rows:
         if row.potential is None:

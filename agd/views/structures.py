@@ -9,12 +9,14 @@ from datetime import datetime
 class StructureCandidate:
     """A type of structure that a composition may have, v_structure_candidate, and what a potential made of it.
 
-    Energies are in eV/atom. Without a potential nothing was relaxed; `outcome` is relaxed or refused, with its reason.
+    `template_entry` is the template's name in a data set. Energies are in eV/atom. Without a potential nothing was
+    relaxed; `outcome` is relaxed or refused, with its reason.
     """
 
     reduced_formula: str
     rank: int
     template: str
+    template_entry: str | None
     mapping: Mapping[str, Sequence[str]]
     distance: float
     templates: str

@@ -87,8 +87,8 @@ KEYS = {
         "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference"
     ),
     views.StructureCandidate: (
-        "reduced_formula rank template mapping distance templates templates_version potential potential_version "
-        "weights_sha256 outcome energy_ev_per_atom n_steps volume_ratio reason e_form_ev_per_atom "
+        "reduced_formula rank template template_entry mapping distance templates templates_version potential "
+        "potential_version weights_sha256 outcome energy_ev_per_atom n_steps volume_ratio reason e_form_ev_per_atom "
         "e_above_hull_ev_per_atom products search_id structure_id template_id relaxation_id relaxed_id"
     ),
     views.Structured: ("formula n_searched n_proposed was_there claim candidates"),

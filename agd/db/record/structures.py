@@ -75,61 +75,21 @@ def store_rows(
     return {row.entry: row.id for row in found}
 
 
-def store_labels(
-    tx: Transaction, property_name: str, activity_id: int, values: Iterable[tuple[int, int, int, float]]
-) -> None:
-    """Insert labels of structures: (composition id, row id, structure id, value)."""
-    columns = ("property", "activity_id", "composition_id", "structure_row_id", "structure_id", "value")
-    copy_in(tx, "label", columns, ((property_name, activity_id, *row) for row in values))
-
-
 def some(tx: Transaction, ids: Iterable[int]) -> dict[int, StoredStructure]:
     """The structures of these ids."""
     found = tx.execute(text(f"{_SELECT} WHERE s.id = ANY (:ids)"), {"ids": list(ids)})
     return {row.id: _stored(row) for row in found}
 
 
-def library(tx: Transaction, anonymous_formula: str) -> list[StoredStructure]:
-    """The structures of datasets whose compositions have this anonymous formula, by the hash of their cells."""
-    where = (
-        " WHERE c.anonymous_formula = :anonymous AND EXISTS (SELECT FROM structure_row r WHERE r.structure_id = s.id)"
-        ' ORDER BY s.cell_sha256 COLLATE "C"'
-    )
-    found = tx.execute(text(_SELECT + where), {"anonymous": anonymous_formula})
-    return [_stored(row) for row in found]
-
-
-def datasets_with(tx: Transaction) -> Sequence[AnyRow]:
-    """Datasets of structures: (id, name, n_structures), oldest first."""
-    return tx.execute(
+def entries_of_formula(tx: Transaction, reduced_formula: str) -> list[str]:
+    """Names in data sets of the structures of a composition, the lowest formation energy first."""
+    found = tx.execute(
         text(
-            "SELECT d.id, d.name, count(*) AS n_structures FROM structure_row r JOIN dataset d ON d.id = r.dataset_id"
-            " GROUP BY d.id, d.name ORDER BY d.id"
-        )
-    ).all()
-
-
-def overview(tx: Transaction, dataset_id: int) -> AnyRow:
-    """(n_rows, n_structures, n_formation_energies, n_band_gaps) of a dataset of structures."""
-    return tx.execute(
-        text(
-            "SELECT count(*) AS n_rows, count(DISTINCT structure_id) AS n_structures,"
-            " count(formation_energy) AS n_formation_energies, count(band_gap) AS n_band_gaps"
-            " FROM v_structure WHERE dataset_id = :dataset"
-        ),
-        {"dataset": dataset_id},
-    ).one()
-
-
-def of_formula(tx: Transaction, reduced_formula: str) -> Sequence[AnyRow]:
-    """The rows of v_structure of one composition, the lowest formation energy first."""
-    return tx.execute(
-        text(
-            "SELECT * FROM v_structure WHERE reduced_formula = :formula"
-            " ORDER BY formation_energy NULLS LAST, structure_row_id"
+            "SELECT entry FROM v_structure WHERE reduced_formula = :formula ORDER BY formation_energy, structure_row_id"
         ),
         {"formula": reduced_formula},
-    ).all()
+    )
+    return list(found.scalars())
 
 
 def _row(position: int, new: NewStructure) -> tuple[object, ...]:

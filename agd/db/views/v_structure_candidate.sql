@@ -6,7 +6,8 @@ SELECT c.reduced_formula, s.rank, e.reduced_formula AS template, s.mapping, s.di
        p.weights_sha256, r.outcome, r.energy_ev_per_atom, r.n_steps, r.volume_ratio, r.reason,
        h.e_form_ev_per_atom, h.e_above_hull_ev_per_atom, h.products,
        q.composition_id, q.id AS search_id, s.structure_id, s.template_id, r.id AS relaxation_id,
-       r.structure_id AS relaxed_id, h.hull_distance_id, p.id AS potential_id, q.activity_id
+       r.structure_id AS relaxed_id, h.hull_distance_id, p.id AS potential_id, q.activity_id,
+       (SELECT min(w.entry COLLATE "C") FROM structure_row w WHERE w.structure_id = s.template_id) AS template_entry
 FROM template_search q
 JOIN composition c ON c.id = q.composition_id
 JOIN structure_candidate s ON s.search_id = q.id

@@ -1,4 +1,4 @@
-"""The templates of arXiv:2410.06888, by the rule of its released code."""
+"""The templates of arXiv 2103.00608, by the rule of its released code."""
 
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
