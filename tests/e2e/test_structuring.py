@@ -90,6 +90,11 @@ def test_what_has_no_reference_is_named_and_the_others_go_on(known: Workspace) -
     assert rows(known, "SELECT count(*) FROM template_search") == [(2,)]
 
 
+def test_a_potential_that_is_not_there_stops_all_of_them(known: Workspace) -> None:
+    with pytest.raises(NotFoundError, match="no potential 'sprong': did you mean 'spring'"):
+        structures_of(known, StructurePlan(("KF", "NaF"), templates="alike", potential="sprong"))
+
+
 def test_a_record_without_structures_says_how_to_get_some(workspace: Workspace) -> None:
     with pytest.raises(NotFoundError, match="agd data import-structures"):
         structure_of(workspace, PLAN, "KF")

@@ -3,10 +3,12 @@
 One job for each composition: what is there already is kept, so that a second run adds what was missing.
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Self
 
+from agd import registry
 from agd.chem.formula import parse_formula
 from agd.chem.hull import Hull, Phase
 from agd.chem.identity import identify
@@ -18,7 +20,7 @@ from agd.protocols import Progress, Share, silent
 from agd.steps.data.compositions import store_compositions
 from agd.steps.structures.phases import Member, competing, keep_distance, keep_set, systems_within
 from agd.steps.structures.relaxing import Potential, potential_named, relaxed
-from agd.steps.structures.searching import Search, searched
+from agd.steps.structures.searching import GROUP, Search, searched
 from agd.views import Claim, StructureCandidate, Structured, of_row, of_rows
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
@@ -104,13 +106,20 @@ def structure_of(workspace: Workspace, plan: StructurePlan, formula: str, progre
 def structures_of(
     workspace: Workspace, plan: StructurePlan, progress: Progress = silent
 ) -> tuple[list[Structured], dict[str, str]]:
-    """The structures of every composition of a plan, and by formula why some have none: the others go on."""
+    """The structures of every composition of a plan, and by formula why some have none: the others go on.
+
+    Raises:
+        NotFoundError: a plug-in is not installed, so that none would have any.
+    """
+    registry.load(GROUP, plan.templates)
+    if plan.potential is not None:
+        potential_named(workspace, plan.potential)
     found, failed = [], {}
     for position, formula in enumerate(plan.formulas):
         share = Share(progress, position, len(plan.formulas), formula)
         try:
             found.append(structure_of(workspace, plan, formula, share))
-        except (NotFoundError, StepError) as error:
+        except (NotFoundError, InputError, StepError) as error:
             failed[formula] = str(error)
     return found, failed
 
@@ -136,8 +145,11 @@ def _relax(workspace: Workspace, potential: Potential, search: Search, search_id
     by_id = {row.structure_id: row for row in rows}
     todo = [*proposed, *(competing(rows, elements) if proposed else [])]
     done: list[AnyRow] = []
+    began = time.monotonic()
     for structure_id in todo:
-        progress(len(done), len(todo), f"{len(done)} of {len(todo)} cells relaxed")
+        left_s = (time.monotonic() - began) / max(len(done), 1) * (len(todo) - len(done))
+        left = f", about {left_s:.0f} s left" if done else ""
+        progress(len(done), len(todo), f"{len(done)} of {len(todo)} cells relaxed{left}")
         done.append(relaxed(workspace, potential, structure_id))
     own, phases = done[: len(proposed)], done[len(proposed) :]
     return _Relaxed(
