@@ -22,11 +22,18 @@ from agd.work.workspace import Workspace
 Verb = Callable[..., Result]
 
 VALUES = ["--name", "t", "--value-column", "Eg", "--property", "band_gap", "--unit", "eV"]
+PHASES = ["--name", "t", "--method", "dft-pbe", "--scheme", "none", "--formula-column", "composition"]
 TABLE = "composition,Eg\nZnO,3.3\nXq,1\nNaCl,-1\n"
 
 # Every option and argument that names a file to be written: the verb, the parameter, a command that writes FILE.
 FILES: dict[tuple[str, str], tuple[list[str], str]] = {
     ("data import", "rejects"): (["data", "import", "t.csv", *VALUES, "--rejects"], "r.csv"),
+    ("data import-structures", "rejects"): (
+        ["data", "import-structures", "t.csv", "--name", "t", "--rejects"],
+        "r.csv",
+    ),
+    ("data import-phases", "rejects"): (["data", "import-phases", "t.csv", *PHASES, "--rejects"], "r.csv"),
+    ("data structure", "output"): (["data", "structure", "mp-1", "-o"], "m.cif"),
     ("init", "file"): (["init"], "s.toml"),
     ("compare", "figure"): (["compare", "small", "--figure"], "f.png"),
     ("compare", "output"): (["compare", "small", "-o"], "c.html"),
@@ -34,9 +41,11 @@ FILES: dict[tuple[str, str], tuple[list[str], str]] = {
     ("export", "output"): (["export", "small", "--format", "csv", "-o"], "e.csv"),
     ("backup", "file"): (["backup"], "b.tar"),
 }
-FOLDERS = {("reproduce", "output"), ("worker", "launch_dir")}
+FOLDERS = {("reproduce", "output"), ("structure", "output"), ("worker", "launch_dir")}
 READ = {
     ("data import", "file"),
+    ("data import-phases", "file"),
+    ("data import-structures", "paths"),
     ("run", "spec"),
     ("restore", "file"),
     ("worker", "qadapter"),
