@@ -11,7 +11,7 @@ from agd.cli.why_structures import mapping_words
 
 if TYPE_CHECKING:
     from agd.steps.structures.structuring import StructurePlan
-    from agd.views import Claim, HullOfComposition, Structured
+    from agd.views import Claim, HullOfComposition, StructureCandidate, Structured
     from agd.work.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True)
@@ -154,25 +154,28 @@ def _show(found: "Structured") -> None:
             "say that it is unstable"
         )
     else:
-        is_relaxed = any(row.potential is not None for row in found.candidates)
-        columns = ["rank", "template", "name", "for", "distance"]
-        columns += ["relaxed", f"E_form ({_EV})", "above hull", "beside"] if is_relaxed else []
-        rows = [
-            [
-                row.rank,
-                row.template,
-                row.template_entry,
-                mapping_words(row.mapping),
-                row.distance,
-                row.reason if row.outcome == "refused" else row.potential,
-                row.e_form_ev_per_atom,
-                row.e_above_hull_ev_per_atom,
-                row.products,
-            ][: len(columns)]
-            for row in found.candidates
-        ]
-        console.print(show.table(columns, rows, title=f"{found.formula}: {found.n_proposed} types of structure"))
+        _show_candidates(found)
     _say_claim(found.claim)
+
+
+def _show_candidates(found: "Structured") -> None:
+    """What was proposed; where something was relaxed, how far each is from the hull, and once what the hull is of."""
+    is_relaxed = any(row.potential is not None for row in found.candidates)
+    columns = ["rank", "like", "for", *(["relaxed", "E_form", "above hull"] if is_relaxed else ["distance"])]
+    rows = [
+        [row.rank, f"{row.template} {row.template_entry or ''}".rstrip(), mapping_words(row.mapping)]
+        + ([*_relaxed(row)] if is_relaxed else [row.distance])
+        for row in found.candidates
+    ]
+    title = f"{found.formula}: {found.n_proposed} types of structure{f', energies in {_EV}' if is_relaxed else ''}"
+    console.print(show.table(columns, rows, title=title))
+    for products in dict.fromkeys(row.products for row in found.candidates if row.products is not None):
+        show.say(f"the hull at {found.formula}: {products}")
+
+
+def _relaxed(row: "StructureCandidate") -> tuple[object, float | None, float | None]:
+    by = row.potential if row.outcome != "refused" else f"{row.potential} refused: {row.reason}"
+    return by, row.e_form_ev_per_atom, row.e_above_hull_ev_per_atom
 
 
 def _show_many(found: "list[Structured]", failed: dict[str, str]) -> None:
