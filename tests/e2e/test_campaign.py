@@ -237,7 +237,7 @@ def test_a_name_taken_meanwhile_is_one_clear_line(
     monkeypatch.setattr(opening.campaigns, "find", lambda *_: None)
     with pytest.raises(BusyError, match="run the command again"):
         open_campaign(starter, make_spec())
-    monkeypatch.setattr(importing, "_is_imported", lambda *_: False)
+    monkeypatch.setattr(importing, "is_imported", lambda *_: False)
     with pytest.raises(BusyError, match="run the command again"):
         import_dataset(starter, STARTER, "starter", ImportRules("formula", "band_gap_ev", "band_gap", "eV", "keep"))
     assert scalar(starter, "SELECT count(*) FROM label") == scalar(starter, "SELECT count(*) FROM dataset_row")
