@@ -155,6 +155,7 @@ def _show(found: "Structured") -> None:
         )
     else:
         _show_candidates(found)
+        _say_left_out(found)
     _say_claim(found.claim)
 
 
@@ -197,8 +198,15 @@ def _show_many(found: "list[Structured]", failed: dict[str, str]) -> None:
             ]
         )
     console.print(show.table(columns, rows))
+    for one in found:
+        _say_left_out(one)
     for formula, why in failed.items():
         show.say_aside(f"{formula}: {why}")
+
+
+def _say_left_out(found: "Structured") -> None:
+    for formula, reason in found.left_out.items():
+        show.say_aside(f"{found.formula}: {formula} competes and is not on the hull: {reason}")
 
 
 def _say_claim(claim: "Claim") -> None:

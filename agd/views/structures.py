@@ -66,6 +66,7 @@ class Structured:
     """What was found for a composition: its candidates by rank, each with what a potential made of it; its claim.
 
     `n_searched` are known structures of the same anonymous formula; no candidates means no analogue, never unstable.
+    `left_out` tells by formula why what competes is not on the hull, which may lie lower than it is told then.
     """
 
     formula: str
@@ -74,6 +75,7 @@ class Structured:
     was_there: bool
     claim: Claim
     candidates: Sequence[StructureCandidate]
+    left_out: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

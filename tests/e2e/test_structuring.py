@@ -76,6 +76,31 @@ def test_a_second_time_nothing_is_done_and_another_formula_shares_the_phases(kno
     assert rows(known, "SELECT count(*) FROM relaxation") == [(3 + 2 + 3 + 1,)]  # fluorine was relaxed once
 
 
+REFUSED_PHASE = (
+    "INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms, activity_id)"
+    " VALUES ('KF2', 'F-K', 'AB2', 2, 3, 1)",
+    "INSERT INTO structure (composition_id, cell_sha256, n_sites, space_group, lattice, atomic_numbers, frac,"
+    " activity_id) SELECT id, 'kf2', 1, 221, '{4,0,0,0,4,0,0,0,4}', '{19}', '{0,0,0}', 1 FROM composition"
+    " WHERE reduced_formula = 'KF2'",
+    "INSERT INTO dataset_row SELECT d.id, c.id, 99, 'KF2', 1 FROM dataset d, composition c"
+    " WHERE c.reduced_formula = 'KF2'",
+    "INSERT INTO structure_row (dataset_id, entry, line, structure_id, composition_id)"
+    " SELECT d.id, 'far', 99, s.id, s.composition_id FROM dataset d, structure s WHERE cell_sha256 = 'kf2'",
+    "INSERT INTO relaxation (from_id, potential_id, settings, settings_sha256, outcome, n_steps, reason, activity_id)"
+    " SELECT s.id, p.id, '{}', 's', 'refused', 3, 'the cell flew apart', 1 FROM structure s, potential p"
+    " WHERE cell_sha256 = 'kf2'",
+)
+
+
+def test_what_competes_and_was_refused_is_named(known: Workspace) -> None:
+    structure_of(known, PLAN, "KF")
+    with known.database.transaction() as tx:
+        for statement in REFUSED_PHASE:
+            tx.execute(text(statement))
+    assert structure_of(known, PLAN, "KF").left_out == {"KF2": "the cell flew apart"}
+    assert structure_of(known, PLAN, "NaF").left_out == {}
+
+
 def test_no_analogue_is_an_answer(known: Workspace) -> None:
     found = structure_of(known, PLAN, "K3F2Na")
     assert (found.n_proposed, found.candidates, found.claim.structure_novelty) == (0, [], "new family")

@@ -91,7 +91,7 @@ KEYS = {
         "potential_version weights_sha256 outcome energy_ev_per_atom n_steps volume_ratio reason e_form_ev_per_atom "
         "e_above_hull_ev_per_atom products search_id structure_id template_id relaxation_id relaxed_id"
     ),
-    views.Structured: ("formula n_searched n_proposed was_there claim candidates"),
+    views.Structured: ("formula n_searched n_proposed was_there claim candidates left_out"),
     views.DistanceFromHull: (
         "reduced_formula e_form_ev_per_atom hull_ev_per_atom e_above_hull_ev_per_atom method method_kind "
         "correction_scheme is_standing is_newest products started_at hull_distance_id phase_set_id relaxation_id "

@@ -64,6 +64,17 @@ SELECT d.id, d.recipe_sha256 FROM dataset d
 WHERE EXISTS (SELECT FROM structure_row r WHERE r.dataset_id = d.id) ORDER BY d.id
 """)
 
+_LEFT_OUT = text("""
+SELECT c.reduced_formula, min(r.reason COLLATE "C") AS reason
+FROM relaxation r JOIN structure s ON s.id = r.from_id JOIN composition c ON c.id = s.composition_id
+WHERE r.potential_id = :potential AND r.outcome = 'refused' AND c.chemical_system = ANY (:systems)
+  AND c.reduced_formula <> :formula AND EXISTS (SELECT FROM structure_row w WHERE w.structure_id = s.id)
+  AND NOT EXISTS (SELECT FROM relaxation q JOIN structure t ON t.id = q.from_id
+                  WHERE q.potential_id = r.potential_id AND q.outcome = 'relaxed' AND t.composition_id = c.id
+                  AND EXISTS (SELECT FROM structure_row w WHERE w.structure_id = t.id))
+GROUP BY c.reduced_formula ORDER BY c.reduced_formula COLLATE "C"
+""")
+
 _CLAIM = text("SELECT * FROM v_claim WHERE reduced_formula = :formula")
 
 _SYSTEM = text("""
@@ -159,6 +170,12 @@ def store_relaxation(tx: Transaction, values: Mapping[str, object]) -> int:
 def structures_of(tx: Transaction, systems: Sequence[str]) -> Sequence[AnyRow]:
     """Imported structures of chemical systems, each with its lowest formation energy by a DFT method that stands."""
     return tx.execute(_SYSTEM, {"systems": list(systems)}).all()
+
+
+def left_out(tx: Transaction, potential_id: int, systems: Sequence[str], reduced_formula: str) -> dict[str, str]:
+    """By formula why a potential refused what competes with a composition, where it relaxed no other cell of it."""
+    values = {"potential": potential_id, "systems": list(systems), "formula": reduced_formula}
+    return {row.reduced_formula: row.reason for row in tx.execute(_LEFT_OUT, values)}
 
 
 def are_placed(tx: Transaction, sha256: str, label_ids: Sequence[int]) -> bool:

@@ -93,6 +93,8 @@ def structure_of(workspace: Workspace, plan: StructurePlan, formula: str, progre
         there, claim = stability.find_search(tx, search.recipe_sha256), stability.claim(tx, search.formula)
         assert there is not None and claim is not None  # noqa: S101, PT018  it was done, or was there
         rows = stability.candidates(tx, search_id, None if potential is None else potential.id)
+        systems = systems_within(search.named.chemical_system[0].split("-"))
+        refused = {} if potential is None else stability.left_out(tx, potential.id, systems, search.formula)
         return Structured(
             formula=search.formula,
             n_searched=there.n_searched,
@@ -100,6 +102,7 @@ def structure_of(workspace: Workspace, plan: StructurePlan, formula: str, progre
             was_there=was_there,
             claim=of_row(Claim, claim),
             candidates=of_rows(StructureCandidate, rows),
+            left_out=refused,
         )
 
 
