@@ -20,13 +20,13 @@ class TestSet(AutoencoderContract):
 class TestPaper(AutoencoderContract):
     plugin = "paper"
     options = {  # noqa: RUF012  # same
-        "epochs": 26,
+        "epochs": 40,
         "max_count": 8,
-        "filters_outer": 8,
+        "filters_outer": 16,
         "filters_inner": 32,
         "n_latent": 32,
-        "batch": 8,
-        "learning_rate": 4e-3,
+        "batch": 4,
+        "learning_rate": 2e-3,
     }
     brief = {"epochs": 1}  # noqa: RUF012  # same
 

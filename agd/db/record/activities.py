@@ -231,6 +231,9 @@ def worker(launch: tuple[int, int] | None = None) -> dict[str, Any]:
     return {"pid": os.getpid(), **_circumstances(), **launched}
 
 
+_KINDS = (("family", "cpu family"), ("model", "model"))
+
+
 @functools.cache
 def _circumstances() -> dict[str, str | None]:
     return {
@@ -242,11 +245,17 @@ def _circumstances() -> dict[str, str | None]:
 
 
 def _cpu_type() -> str:
+    """What the processor is called, with family and model where Linux tells: of one name there are several kinds.
+
+    What libraries compute depends on the kind, in the last digits.
+    """
     info = Path("/proc/cpuinfo")
     if info.is_file():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        lines = (line.partition(":") for line in info.read_text().partition("\n\n")[0].splitlines())
+        told = {key.strip(): value.strip() for key, _, value in lines}
+        if "model name" in told:
+            kind = ", ".join(f"{word} {told[key]}" for word, key in _KINDS if key in told)
+            return f"{told['model name']} ({kind})" if kind else told["model name"]
     return platform.processor() or platform.machine()
 
 
