@@ -133,6 +133,23 @@ def test_a_claim_rises_with_what_speaks_for_it(tx: Transaction) -> None:
     assert claim(tx).claim == "near the potential's hull"
 
 
+def test_what_was_made_from_a_known_structure_of_the_formula_is_known(tx: Transaction) -> None:
+    dataset(tx, "known", "band_gap", "dft-pbe")
+    run(tx, "INSERT INTO dataset_row VALUES (1, 1, 1, 'SrYF5', 1)", POTENTIAL)
+    search(tx, 3)
+    run(tx, "INSERT INTO template_search_source VALUES (1, 1)")
+    imported, own, other = (structure(tx, 1, name) for name in ("imported", "own", "other"))
+    foreign = structure(tx, 3, "foreign")
+    run(tx, f"INSERT INTO structure_row VALUES (DEFAULT, 1, 'mp-1', 1, {imported}, 1)")
+    candidate = "INSERT INTO structure_candidate VALUES (1, {}, {}, {}, '{{}}', 0)"
+    run(tx, candidate.format(1, own, imported), candidate.format(2, other, foreign))
+    relax(tx, imported, -6.0)
+    relax(tx, own, -6.1)
+    assert claim(tx).structure_novelty == "known formula and structure"
+    relax(tx, other, -6.2)
+    assert claim(tx).structure_novelty == "known formula, other structure"
+
+
 def test_a_retracted_energy_of_a_phase_lowers_what_stood_on_it(tx: Transaction) -> None:
     dataset(tx, "energies", "formation_energy", "dft-pbe")
     run(tx, LABEL.format("formation_energy", -4.0, 1))

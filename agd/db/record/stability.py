@@ -68,7 +68,7 @@ _LEFT_OUT = text("""
 SELECT c.reduced_formula, min(r.reason COLLATE "C") AS reason
 FROM relaxation r JOIN structure s ON s.id = r.from_id JOIN composition c ON c.id = s.composition_id
 WHERE r.potential_id = :potential AND r.outcome = 'refused' AND c.chemical_system = ANY (:systems)
-  AND c.reduced_formula <> :formula AND EXISTS (SELECT FROM structure_row w WHERE w.structure_id = s.id)
+  AND EXISTS (SELECT FROM structure_row w WHERE w.structure_id = s.id)
   AND NOT EXISTS (SELECT FROM relaxation q JOIN structure t ON t.id = q.from_id
                   WHERE q.potential_id = r.potential_id AND q.outcome = 'relaxed' AND t.composition_id = c.id
                   AND EXISTS (SELECT FROM structure_row w WHERE w.structure_id = t.id))
@@ -172,9 +172,9 @@ def structures_of(tx: Transaction, systems: Sequence[str]) -> Sequence[AnyRow]:
     return tx.execute(_SYSTEM, {"systems": list(systems)}).all()
 
 
-def left_out(tx: Transaction, potential_id: int, systems: Sequence[str], reduced_formula: str) -> dict[str, str]:
-    """By formula why a potential refused what competes with a composition, where it relaxed no other cell of it."""
-    values = {"potential": potential_id, "systems": list(systems), "formula": reduced_formula}
+def left_out(tx: Transaction, potential_id: int, systems: Sequence[str]) -> dict[str, str]:
+    """By formula why a potential refused what competes in some systems, where it relaxed no other cell of it."""
+    values = {"potential": potential_id, "systems": list(systems)}
     return {row.reduced_formula: row.reason for row in tx.execute(_LEFT_OUT, values)}
 
 

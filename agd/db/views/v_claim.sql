@@ -1,7 +1,8 @@
 -- How far each composition has come: the highest level that something in the record speaks for, and what does. Levels
 -- rise from 0, guessed; agd.claims says the same in Python. What is retracted speaks for nothing. Novelty is that of the
 -- newest search for templates, beside the structures it searched: `reference` says which, with the day of each. The
--- structure is known where no candidate lies more than 1 meV/atom below the structures that were imported.
+-- structure is known where no candidate lies more than 1 meV/atom below the structures that were imported, or were made
+-- from one of the same composition.
 CREATE OR REPLACE VIEW v_claim AS
 SELECT c.id AS composition_id, c.reduced_formula,
        (ARRAY['guessed', 'valid', 'has a template', 'relaxed by a potential', 'near the potential''s hull', 'DFT gap',
@@ -40,7 +41,9 @@ CROSS JOIN LATERAL (
                    <= coalesce(min(r.energy_ev_per_atom) FILTER (WHERE NOT i.is_imported), 'Infinity') + 0.001
             FROM structure s JOIN relaxation r ON r.from_id = s.id
             CROSS JOIN LATERAL (
-                SELECT EXISTS (SELECT FROM structure_row w WHERE w.structure_id = s.id) AS is_imported) i
+                SELECT EXISTS (SELECT FROM structure_row w WHERE w.structure_id = s.id)
+                       OR EXISTS (SELECT FROM structure_candidate k JOIN structure t ON t.id = k.template_id
+                                  WHERE k.structure_id = s.id AND t.composition_id = c.id) AS is_imported) i
             WHERE s.composition_id = c.id AND r.outcome = 'relaxed'
             GROUP BY r.potential_id ORDER BY r.potential_id DESC LIMIT 1) AS lowest_is_known,
            (SELECT string_agg(o.name || ' of ' || to_char(a.started_at, 'YYYY-MM-DD'), ', ' ORDER BY o.name COLLATE "C")

@@ -94,7 +94,7 @@ def structure_of(workspace: Workspace, plan: StructurePlan, formula: str, progre
         assert there is not None and claim is not None  # noqa: S101, PT018  it was done, or was there
         rows = stability.candidates(tx, search_id, None if potential is None else potential.id)
         systems = systems_within(search.named.chemical_system[0].split("-"))
-        refused = {} if potential is None else stability.left_out(tx, potential.id, systems, search.formula)
+        refused = {} if potential is None else stability.left_out(tx, potential.id, systems)
         return Structured(
             formula=search.formula,
             n_searched=there.n_searched,

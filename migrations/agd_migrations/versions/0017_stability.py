@@ -102,7 +102,9 @@ CROSS JOIN LATERAL (
                    <= coalesce(min(r.energy_ev_per_atom) FILTER (WHERE NOT i.is_imported), 'Infinity') + 0.001
             FROM structure s JOIN relaxation r ON r.from_id = s.id
             CROSS JOIN LATERAL (
-                SELECT EXISTS (SELECT FROM structure_row w WHERE w.structure_id = s.id) AS is_imported) i
+                SELECT EXISTS (SELECT FROM structure_row w WHERE w.structure_id = s.id)
+                       OR EXISTS (SELECT FROM structure_candidate k JOIN structure t ON t.id = k.template_id
+                                  WHERE k.structure_id = s.id AND t.composition_id = c.id) AS is_imported) i
             WHERE s.composition_id = c.id AND r.outcome = 'relaxed'
             GROUP BY r.potential_id ORDER BY r.potential_id DESC LIMIT 1) AS lowest_is_known,
            (SELECT string_agg(o.name || ' of ' || to_char(a.started_at, 'YYYY-MM-DD'), ', ' ORDER BY o.name COLLATE "C")
