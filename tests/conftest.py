@@ -20,7 +20,7 @@ from agd.chem.identity import identify
 from agd.chem.structures import canonical
 from agd.db import schema
 from agd.db.connection import Database
-from agd.db.record import activities, datasets, structures
+from agd.db.record import activities, datasets
 from agd.db.server.embedded import EmbeddedServer
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
@@ -189,6 +189,12 @@ def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     registry.installed.cache_clear()
 
 
+STRUCTURE_ROW = """
+INSERT INTO structure_row (dataset_id, entry, line, structure_id, composition_id)
+VALUES (:dataset, :entry, :line, :structure, :composition)
+"""
+
+
 @pytest.fixture
 def import_known() -> Callable[[Workspace], None]:
     """Bring three cubic salts and three elements into a record, as structures of the dataset `known`."""
@@ -209,7 +215,8 @@ def import_known() -> Callable[[Workspace], None]:
                 sites = np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5]])[: len(species)]
                 crystal = canonical(Structure(np.eye(3) * length, species, sites))
                 (structure_id,) = store_crystals(tx, [crystal], composition_id, activity_id)
-                structures.store_rows(tx, dataset_id, [(f"known-{line}", line, structure_id, composition_id, None)])
+                row |= {"entry": f"known-{line}", "structure": structure_id}
+                tx.execute(text(STRUCTURE_ROW), row)
             activities.finish(tx, activity_id)
 
     return bring

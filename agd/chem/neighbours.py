@@ -1,6 +1,5 @@
 """Neighbours of the atoms of a crystal: the nearest ones within a cutoff, as a crystal graph takes them."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -51,11 +50,6 @@ def nearest(structure: "Structure", *, k: int = 12, cutoff: float = 8.0) -> Neig
     atoms[centres[kept], position[kept]] = others[kept]
     far[centres[kept], position[kept]] = distances[kept]
     return Neighbours(atoms, far)
-
-
-def all_nearest(structures: Iterable["Structure"], *, k: int = 12, cutoff: float = 8.0) -> list[Neighbours]:
-    """Find the neighbours in each of several crystals."""
-    return [nearest(structure, k=k, cutoff=cutoff) for structure in structures]
 
 
 def _within(places: Floats, lattice: Floats, radius: float) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:

@@ -1,6 +1,6 @@
 """Structures: bulk rows in by COPY, each cell once, and read back as values."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -9,7 +9,7 @@ from sqlalchemy import text
 
 from agd.chem.elements import SYMBOLS
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record.datasets import Ids, copy_in, fill_temporary
+from agd.db.record.datasets import Ids, fill_temporary
 from agd.types import Structure
 
 _SELECT: Final = (
@@ -63,16 +63,6 @@ def store(tx: Transaction, structures: Sequence[NewStructure], activity_id: int)
         text("SELECT array_agg(s.id ORDER BY position) FROM incoming_structure JOIN structure s USING (cell_sha256)")
     )
     return np.array(found or [], dtype=np.int64)
-
-
-def store_rows(
-    tx: Transaction, dataset_id: int, rows: Iterable[tuple[str, int, int, int, bool | None]]
-) -> Mapping[str, int]:
-    """Insert (entry, line, structure id, composition id, whether it was ever made); ids by entry."""
-    columns = ("dataset_id", "entry", "line", "structure_id", "composition_id", "is_experimental")
-    copy_in(tx, "structure_row", columns, ((dataset_id, *row) for row in rows))
-    found = tx.execute(text("SELECT entry, id FROM structure_row WHERE dataset_id = :dataset"), {"dataset": dataset_id})
-    return {row.entry: row.id for row in found}
 
 
 def some(tx: Transaction, ids: Iterable[int]) -> dict[int, StoredStructure]:
