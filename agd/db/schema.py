@@ -10,7 +10,7 @@ from agd.db.removals import open_removal
 from agd.db.tables import queue
 from agd.errors import BusyError, DatabaseError, SchemaError
 
-SCHEMA_REVISION = "0017"
+SCHEMA_REVISION = "0018"
 
 _LOCK = 0x6167640001
 _CLEAR_PATIENCE_S = 10
