@@ -106,7 +106,7 @@ class Spent:
     core_seconds: float
     wall_seconds: float
     memory_bytes: int | None = None
-    corrections: Sequence[Mapping[str, Any]] = ()
+    corrections: Sequence[Any] = ()
 
 
 def keep_recipe(tx: Transaction, recipe: Recipe, potential_id: int | None, activity_id: int) -> int:
@@ -212,7 +212,7 @@ def end_attempt(
         "core_seconds": spent.core_seconds,
         "wall_seconds": spent.wall_seconds,
         "memory_bytes": spent.memory_bytes,
-        "corrections": [dict(one) for one in spent.corrections],
+        "corrections": list(spent.corrections),
         "files_sha256": files_sha256,
     }
     tx.execute(update(calculation_attempt).where(calculation_attempt.c.activity_id == activity_id).values(**values))
