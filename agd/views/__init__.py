@@ -4,6 +4,7 @@ A row of the record keeps the names of the view or query it comes from. Counts a
 have their zone. A field is None where the record has nothing to say.
 """
 
+from agd.views.calculations import Calculated, Calculation, CalculationPreview, Elasticity, Phonons
 from agd.views.campaigns import (
     Amendment,
     CampaignProgress,
@@ -49,12 +50,16 @@ from agd.views.structures import (
 
 __all__ = [
     "Amendment",
+    "Calculated",
+    "Calculation",
+    "CalculationPreview",
     "CampaignProgress",
     "Claim",
     "Composition",
     "Dataset",
     "DatasetWithRefused",
     "DistanceFromHull",
+    "Elasticity",
     "ExpectedGeneration",
     "Extension",
     "FoundGeneration",
@@ -77,6 +82,7 @@ __all__ = [
     "ModelOnTheWay",
     "ModelVersion",
     "NewGeneration",
+    "Phonons",
     "PickedBy",
     "Predicted",
     "PropertyOfSuggestion",
