@@ -23,6 +23,7 @@ MEMBERS = {
     "agd.samplers": ("options_type", "space", "draws_from_pool", "takes_several_properties", "suggest"),
     "agd.templates": ("options_type", "version", "propose"),
     "agd.potentials": ("options_type", "version", "weights_sha256", "relax", "energy", "forces", "stress"),
+    "agd.structure_oracles": (*_MODEL, "label"),
     "agd.engines": ("has_queue", "run", "submit", "status", "findings"),
 }
 """What a class must have to be a plug-in of a group; an attribute that only instances get may be an annotation."""
