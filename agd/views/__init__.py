@@ -35,7 +35,7 @@ from agd.views.lineage import (
     TrainedOn,
     Verdict,
 )
-from agd.views.models import ModelVersion, Predicted, TrainedModel
+from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
 from agd.views.structures import (
@@ -101,6 +101,7 @@ __all__ = [
     "TargetProgress",
     "TrainedModel",
     "TrainedOn",
+    "TrainedStructureModel",
     "Verdict",
     "as_json",
     "budget_in_words",

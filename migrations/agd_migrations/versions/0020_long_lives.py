@@ -1,7 +1,7 @@
 """Campaigns live long: what is said of them and done to them are rows; properties of one's own; compositions in SQL.
 
-Revision ID: 0018
-Revises: 0017
+Revision ID: 0020
+Revises: 0019
 """
 
 from importlib import import_module
@@ -9,8 +9,8 @@ from importlib import import_module
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0018"
-down_revision = "0017"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
