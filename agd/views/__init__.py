@@ -36,15 +36,20 @@ from agd.views.lineage import (
     TrainedOn,
     Verdict,
 )
-from agd.views.models import ModelVersion, Predicted, TrainedModel
+from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
 from agd.views.structures import (
     Claim,
+    ComparedFormula,
+    ComparedStructure,
     DistanceFromHull,
     HullAt,
     HullOfComposition,
+    Ranking,
+    RankingOfAll,
     StructureCandidate,
+    StructureComparison,
     Structured,
 )
 
@@ -55,6 +60,8 @@ __all__ = [
     "CalculationPreview",
     "CampaignProgress",
     "Claim",
+    "ComparedFormula",
+    "ComparedStructure",
     "Composition",
     "Dataset",
     "DatasetWithRefused",
@@ -86,6 +93,8 @@ __all__ = [
     "PickedBy",
     "Predicted",
     "PropertyOfSuggestion",
+    "Ranking",
+    "RankingOfAll",
     "Refusal",
     "RefusedRow",
     "Resting",
@@ -100,6 +109,7 @@ __all__ = [
     "Status",
     "StepAtWork",
     "StructureCandidate",
+    "StructureComparison",
     "StructureRow",
     "Structured",
     "Suggested",
@@ -107,6 +117,7 @@ __all__ = [
     "TargetProgress",
     "TrainedModel",
     "TrainedOn",
+    "TrainedStructureModel",
     "Verdict",
     "as_json",
     "budget_in_words",
