@@ -65,7 +65,9 @@ def elastic_figure(figure: Figure, title: str, found: Elasticity, beside: Mappin
     scale = float(np.abs(matrix).max())
     left.imshow(matrix, cmap="PuOr", vmin=-1.6 * scale, vmax=1.6 * scale)
     for (i, j), value in np.ndenumerate(matrix):
-        left.text(j, i, f"{value if abs(value) >= _ROUNDED else 0.0:.1f}", ha="center", va="center", fontsize=7, color=INK)
+        left.text(
+            j, i, f"{value if abs(value) >= _ROUNDED else 0.0:.1f}", ha="center", va="center", fontsize=7, color=INK
+        )
     left.set_xticks(range(6), [str(i) for i in range(1, 7)])
     left.set_yticks(range(6), [str(i) for i in range(1, 7)])
     left.grid(visible=False)
