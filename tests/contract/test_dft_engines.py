@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 import pytest
 
+from agd.recipes import Launch
 from agd.testing import DftEngineContract
 from agd.testing.crystals import rock_salt
 from agd.types import Structure
@@ -34,5 +35,15 @@ class TestGpaw(DftEngineContract):
         return rock_salt("Na", "Cl", 5.8)
 
 
+STAND_IN = Path(__file__).parents[1] / "fixtures" / "vasp" / "vasp_stand_in.py"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("custodian") is None, reason="custodian is not installed: it comes with the extra vasp")
+class TestVasp(DftEngineContract):
+    plugin = "vasp"
+    launch = Launch(command=f"{sys.executable} {STAND_IN} emt slow")
+
+
 def test_each_has_a_contract(has_all: Callable[[str, Iterable[object]], None]) -> None:
-    has_all("agd.dft_engines", (TestGpaw,))
+    has_all("agd.dft_engines", (TestGpaw, TestVasp))
