@@ -6,6 +6,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
 from agd.recipes import Launch
@@ -43,6 +44,10 @@ STAND_IN = Path(__file__).parents[1] / "fixtures" / "vasp" / "vasp_stand_in.py"
 class TestVasp(DftEngineContract):
     plugin = "vasp"
     launch = Launch(command=f"{sys.executable} {STAND_IN} emt slow")
+
+    @classmethod
+    def crystal(cls) -> Structure:
+        return Structure(3.2 * np.eye(3), ("Cu", "Au"), np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.45]]))
 
 
 def test_each_has_a_contract(has_all: Callable[[str, Iterable[object]], None]) -> None:

@@ -7,8 +7,11 @@ import logging
 import shutil
 import sys
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from agd.plugins.dft_engines import folders, vasp_files
 from agd.plugins.dft_engines.ase_engine import first_line
@@ -107,7 +110,7 @@ def _conclude(folder: Path, trouble: str | None) -> int:
         "settings": asked["plan"],
         "corrections": vasp_files.corrections(folder),
     }
-    is_relaxed = harvest.is_ionic or asked["plan"].get("kind") != "relax"
+    is_relaxed = asked["plan"].get("kind") != "relax" or _is_relaxed(harvest, asked["plan"])
     if trouble is None and harvest.steps and harvest.is_electronic and is_relaxed:
         folders.write_result(folder, state="done", bands=harvest.bands, **said)
         return 0
@@ -121,6 +124,14 @@ def _conclude(folder: Path, trouble: str | None) -> int:
         reason += "; there is no POTCAR: say in PMG_VASP_PSP_DIR where VASP's potentials are"
     folders.write_result(folder, state="failed", failure=failure, reason=reason, **said)
     return 1
+
+
+def _is_relaxed(harvest: Harvest, plan: Mapping[str, Any]) -> bool:
+    """Whether forces are small: of one step alone pymatgen says in any case that it has converged."""
+    if not harvest.steps or not harvest.is_ionic:
+        return False
+    force = np.linalg.norm(harvest.steps[-1].forces_ev_per_angstrom, axis=1).max()
+    return bool(plan["incar"]["NSW"] > 1 or force <= -plan["incar"]["EDIFFG"])
 
 
 def _keep(folder: Path, harvest: Harvest) -> None:
