@@ -45,15 +45,20 @@ from agd.views.lineage import (
     TrainedOn,
     Verdict,
 )
-from agd.views.models import ModelVersion, Predicted, TrainedModel
+from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, ListedHit, Screened, Screening, ScreeningWithHits
 from agd.views.structures import (
     Claim,
+    ComparedFormula,
+    ComparedStructure,
     DistanceFromHull,
     HullAt,
     HullOfComposition,
+    Ranking,
+    RankingOfAll,
     StructureCandidate,
+    StructureComparison,
     Structured,
 )
 
@@ -61,6 +66,8 @@ __all__ = [
     "Amendment",
     "CampaignProgress",
     "Claim",
+    "ComparedFormula",
+    "ComparedStructure",
     "Composition",
     "Dataset",
     "DatasetRow",
@@ -94,6 +101,8 @@ __all__ = [
     "PickedBy",
     "Predicted",
     "PropertyOfSuggestion",
+    "Ranking",
+    "RankingOfAll",
     "Refusal",
     "RefusedRow",
     "Resting",
@@ -108,6 +117,7 @@ __all__ = [
     "Status",
     "StepAtWork",
     "StructureCandidate",
+    "StructureComparison",
     "StructureRow",
     "Structured",
     "Suggested",
@@ -115,6 +125,7 @@ __all__ = [
     "TargetProgress",
     "TrainedModel",
     "TrainedOn",
+    "TrainedStructureModel",
     "Verdict",
     "as_json",
     "budget_in_words",

@@ -1,12 +1,26 @@
 """The record: every table, with the laws of the house as constraints. Views and functions live in the migrations."""
 
 from agd.db.tables.activities import activity, job, job_after, rejection_sample, stage
+from agd.db.tables.calculations import (
+    calculation,
+    calculation_attempt,
+    calculation_elasticity,
+    calculation_energy,
+    calculation_gap,
+    calculation_part,
+    calculation_phonons,
+    calculation_recipe,
+    calculation_relaxed,
+    calculation_step,
+)
 from agd.db.tables.campaigns import (
     campaign,
     campaign_amendment,
+    campaign_event,
     campaign_known,
     campaign_model,
     campaign_pool,
+    campaign_removal,
     campaign_set,
     campaign_target,
     iteration,
@@ -28,10 +42,12 @@ from agd.db.tables.models import (
     artifact,
     evaluation,
     model_version,
+    structure_evaluation,
     training_set,
     training_set_campaign,
     training_set_member,
     training_set_source,
+    training_structure,
 )
 from agd.db.tables.screenings import screening, screening_hit
 from agd.db.tables.stability import (
@@ -59,12 +75,24 @@ from agd.db.tables.suggestions import (
 __all__ = [
     "activity",
     "artifact",
+    "calculation",
+    "calculation_attempt",
+    "calculation_elasticity",
+    "calculation_energy",
+    "calculation_gap",
+    "calculation_part",
+    "calculation_phonons",
+    "calculation_recipe",
+    "calculation_relaxed",
+    "calculation_step",
     "campaign",
     "campaign_amendment",
+    "campaign_event",
     "campaign_hash",
     "campaign_known",
     "campaign_model",
     "campaign_pool",
+    "campaign_removal",
     "campaign_set",
     "campaign_target",
     "composition",
@@ -102,6 +130,7 @@ __all__ = [
     "stage",
     "structure",
     "structure_candidate",
+    "structure_evaluation",
     "structure_row",
     "suggestion",
     "suggestion_expectation",
@@ -113,6 +142,7 @@ __all__ = [
     "training_set_campaign",
     "training_set_member",
     "training_set_source",
+    "training_structure",
     "verdict",
     "verdict_rule",
 ]

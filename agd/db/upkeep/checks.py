@@ -53,7 +53,8 @@ _WRITTEN = (
     " UNION ALL SELECT e.activity_id, 'suggest', s.iteration_id FROM suggestion_expectation e"
     " JOIN suggestion s ON s.id = e.suggestion_id"
     " UNION ALL SELECT activity_id, 'open', NULL FROM campaign_target"
-    " UNION ALL SELECT activity_id, 'label', NULL FROM label WHERE model_version_id IS NOT NULL"
+    " UNION ALL SELECT activity_id, CASE WHEN structure_id IS NULL THEN 'label' ELSE 'label structures' END, NULL"
+    " FROM label WHERE model_version_id IS NOT NULL"
     " UNION ALL SELECT activity_id, 'templates', NULL FROM template_search"
     " UNION ALL SELECT activity_id, 'relax', NULL FROM relaxation"
     " UNION ALL SELECT activity_id, CASE WHEN label_id IS NULL THEN 'structure' ELSE 'hull' END, NULL"
@@ -114,7 +115,14 @@ CONTRADICTIONS = (
     Law(
         "training set",
         "have another number of members than they were stored with",
-        "training_set t WHERE n_members <> (SELECT count(*) FROM training_set_member m WHERE m.training_set_id = t.id)",
+        "training_set t WHERE n_members <> (SELECT count(*) FROM training_set_member m WHERE m.training_set_id = t.id)"
+        " + (SELECT count(*) FROM training_structure q WHERE q.training_set_id = t.id)",
+    ),
+    Law(
+        "training set",
+        "hold structures of a formula out and have others of it to learn from",
+        "(SELECT q.training_set_id FROM training_structure q JOIN structure s ON s.id = q.structure_id"
+        " GROUP BY q.training_set_id, s.composition_id HAVING count(DISTINCT q.is_held_out) > 1) split",
     ),
     Law(
         "screening",
@@ -185,6 +193,18 @@ CONTRADICTIONS = (
         " sum(o.atomic_fraction * m.e_form_ev_per_atom) AS hull FROM decomposition o JOIN phase_set_member m"
         " ON m.phase_set_id = o.phase_set_id AND m.position = o.position WHERE o.hull_distance_id = h.id) x"
         " WHERE (abs(x.whole - 1) < 1e-6 AND abs(x.hull - h.hull_ev_per_atom) < 1e-6) IS NOT TRUE",
+    ),
+    Law(
+        "calculation",
+        "have results that their recipe does not ask for, or that no attempt at them that succeeded has made",
+        "(SELECT x.calculation_id FROM (SELECT calculation_id, activity_id, 'relax' AS kind FROM calculation_relaxed"
+        " UNION ALL SELECT calculation_id, activity_id, 'gap' FROM calculation_gap"
+        " UNION ALL SELECT calculation_id, activity_id, 'elastic' FROM calculation_elasticity"
+        " UNION ALL SELECT calculation_id, activity_id, 'phonons' FROM calculation_phonons) x"
+        " JOIN calculation k ON k.id = x.calculation_id JOIN calculation_recipe q ON q.id = k.recipe_id"
+        " LEFT JOIN calculation_attempt t ON t.activity_id = x.activity_id AND t.calculation_id = k.id"
+        " LEFT JOIN activity a ON a.id = t.activity_id"
+        " WHERE q.kind <> x.kind OR a.outcome IS DISTINCT FROM 'done') y",
     ),
     Law(
         "label",
