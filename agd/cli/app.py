@@ -21,6 +21,7 @@ from agd.cli import (
     structures,
     train,
     upkeep,
+    web,
     why,
     worker,
 )
@@ -57,6 +58,7 @@ upkeep.register(app)
 app.command()(extend.extend)
 app.command()(predict.predict)
 app.command()(reproduce.reproduce)
+app.command()(web.web)
 app.command()(demo)
 
 
