@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from agd.api import Campaign
 
-__all__ = ["Campaign", "__version__"]
+__all__ = ["Campaign", "__distribution__", "__version__"]
 
+__distribution__ = "agd-campaigns"  # of the package index, where `agd` is another project
 __version__ = "0.1.0"
 
 

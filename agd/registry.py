@@ -10,8 +10,9 @@ from importlib.metadata import Distribution, EntryPoint, distributions
 from typing import Any
 
 from agd.errors import NotFoundError, PluginError
+from agd.installing import DISTRIBUTION, FORMER
 
-_OWN = "agd"
+_OWN = (DISTRIBUTION, FORMER)
 
 _MODEL = ("options_type", "architecture_version", "fit", "load")
 
@@ -58,7 +59,7 @@ class Plugin:
     @property
     def is_own(self) -> bool:
         """Whether it is part of agd."""
-        return self.distribution.partition(" ")[0] == _OWN
+        return self.distribution.partition(" ")[0] in _OWN
 
     def cure(self, error: BaseException | None = None) -> str:
         """What helps against one that is broken, by what it raised when it was loaded."""
@@ -125,6 +126,8 @@ def installed() -> Sequence[Plugin]:
         if name not in seen:
             seen.add(name)
             found |= {(name, entry): Plugin(entry, f"{name} {version}".strip()) for entry in declared}
+    if DISTRIBUTION in seen:  # what an installation under the former name has left is no other package
+        found = {key: plugin for key, plugin in found.items() if key[0] != FORMER}
     return tuple(found.values())
 
 

@@ -9,8 +9,9 @@ from sqlalchemy.exc import OperationalError
 from agd.db.removals import open_removal
 from agd.db.tables import queue
 from agd.errors import BusyError, DatabaseError, SchemaError
+from agd.installing import upgrading
 
-SCHEMA_REVISION = "0017"
+SCHEMA_REVISION = "0018"
 
 _LOCK = 0x6167640001
 _CLEAR_PATIENCE_S = 10
@@ -56,7 +57,7 @@ def require_current(connection: Connection) -> None:
 def _newer(found: str) -> SchemaError:
     return SchemaError(
         f"the database schema is at revision {found}, this agd knows up to {SCHEMA_REVISION}: "
-        "upgrade the package with `pip install --upgrade agd`"
+        f"bring agd up to date: {upgrading()}"
     )
 
 

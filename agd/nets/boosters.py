@@ -16,6 +16,7 @@ from sklearn.tree._tree import NODE_DTYPE, Tree
 from threadpoolctl import threadpool_limits
 
 from agd.errors import InputError, ModelError
+from agd.installing import pip_install_extra
 from agd.nets.arrays import checked
 from agd.nets.trees import TREE_ARRAYS, from_arrays, rebuilt, to_arrays
 from agd.types import Floats, Tensors
@@ -214,6 +215,6 @@ def _lightgbm() -> Any:
         import lightgbm
     except (ImportError, OSError) as error:  # OSError: its OpenMP library is missing
         raise InputError(
-            f"the oracle lightgbm needs the package lightgbm ({error}): pip install 'agd[lightgbm]'"
+            f"the oracle lightgbm needs the package lightgbm ({error}): {pip_install_extra('lightgbm')}"
         ) from error
     return lightgbm

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from agd.chem.elements import N_ELEMENTS, SYMBOLS
 from agd.errors import InputError
+from agd.installing import pip_install_extra
 
 N_MATSCHOLAR: Final = 200
 _FILE: Final = Path("data", "element_representations", "matscholar-embedding.json")
-_CURE: Final = "pip install 'agd[roost]'"
 
 
 @cache
@@ -28,14 +28,14 @@ def matscholar() -> NDArray[np.float32]:
     """
     package = find_spec("elementembeddings")
     if package is None or not package.submodule_search_locations:
-        raise InputError(f"the Matscholar vectors of the elements are not installed: {_CURE}")
+        raise InputError(f"the Matscholar vectors of the elements are not installed: {pip_install_extra('roost')}")
     path = Path(package.submodule_search_locations[0]) / _FILE
     try:
         by_symbol = json.loads(path.read_text(encoding="utf-8"))
         vectors = np.array([by_symbol[symbol] for symbol in SYMBOLS], dtype=np.float32)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} does not hold a vector of every element: {_CURE}") from error
+        raise InputError(f"{path} does not hold a vector of every element: {pip_install_extra('roost')}") from error
     if vectors.shape != (N_ELEMENTS, N_MATSCHOLAR) or not np.isfinite(vectors).all():
-        raise InputError(f"{path} does not hold {N_MATSCHOLAR} numbers of every element: {_CURE}")
+        raise InputError(f"{path} does not hold {N_MATSCHOLAR} numbers of every element: {pip_install_extra('roost')}")
     vectors.flags.writeable = False
     return vectors

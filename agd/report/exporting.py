@@ -13,6 +13,7 @@ from agd.chem import smact_validity, validity
 from agd.db.reading import exports
 from agd.db.reading.exports import Stream
 from agd.errors import InputError
+from agd.installing import pip_install_extra
 from agd.report.choices import Format, What
 from agd.steps.campaign.campaigns import campaign_row
 from agd.work.workspace import Workspace
@@ -147,7 +148,7 @@ def _write_parquet(stream: Stream, file: IO[bytes]) -> int:
     try:
         pa, parquet = (import_module(name) for name in ("pyarrow", "pyarrow.parquet"))
     except ImportError as error:
-        raise InputError("parquet needs the package pyarrow: pip install 'agd[parquet]'") from error
+        raise InputError(f"parquet needs the package pyarrow: {pip_install_extra('parquet')}") from error
     from agd.report.frames import to_frame
 
     kinds = {

@@ -41,6 +41,7 @@ class Pool:
         self.e_form = np.array([row.get("e_form", np.nan) for row in rows], dtype=np.float64)
         self.was_made = np.array([row.get("icsd", False) for row in rows], dtype=np.bool_)
         self.ids = [row["id"] for row in rows]
+        self.label_sources = [row.get("label_src") for row in rows]
         self.library = templates.Library(self.counts, self.e_form, self.structures)
 
     def drawn(self, draw: str, n: int, seed: int) -> NDArray[np.intp]:
@@ -157,8 +158,13 @@ def _formula(counts: Counts) -> str:
 
 
 def measure_regret(
-    pool: Pool, rows: NDArray[np.intp], proposals: Sequence[Sequence[TemplateProposal]], name: str
+    pool: Pool,
+    rows: NDArray[np.intp],
+    proposals: Sequence[Sequence[TemplateProposal]],
+    name: str,
+    out: Path | None = None,
 ) -> None:
+    """Relax the known cell and ten types of each compound; `out` keeps every relaxed cell with its energy as a line."""
     from agd import registry
 
     kind = registry.load("agd.potentials", name)
@@ -169,6 +175,9 @@ def measure_regret(
         truth: Relaxed = potential.relax(pool.structures[row])
         ends = [potential.relax(one.structure) for one in of[:10]]
         n_relaxed, refused = n_relaxed + len(ends), refused + sum(one.reason is not None for one in ends)
+        if out is not None:
+            with out.open("a", encoding="utf-8") as file:
+                file.writelines(_line(pool.ids[row], rank, one) for rank, one in enumerate([truth, *ends]))
         sound = [one.energy_ev_per_atom for one in ends if one.reason is None]
         if truth.reason is None and sound:
             regrets.append(1e3 * (min(sound) - truth.energy_ev_per_atom))
@@ -182,6 +191,21 @@ def measure_regret(
     print(f"  {refused} of {n_relaxed} refused; {of_each:.1f} CPU s each")
 
 
+def _line(known_id: str, rank: int, found: Relaxed) -> str:
+    """One relaxed cell as JSON; rank 0 is the known one."""
+    cell = found.structure
+    values = {
+        "id": known_id,
+        "rank": rank,
+        "reason": found.reason,
+        "energy_ev_per_atom": found.energy_ev_per_atom,
+        "lattice": cell.lattice.tolist(),
+        "species": cell.species,
+        "frac": cell.frac.tolist(),
+    }
+    return json.dumps(values) + "\n"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--structures", type=Path, default=DATA / "structures")
@@ -193,6 +217,7 @@ def main() -> None:
     )
     parser.add_argument("--relax", type=int, default=0, metavar="K", help="relax ten types of the first K compounds")
     parser.add_argument("--potential", default="sevennet")
+    parser.add_argument("--out", type=Path, help="append the relaxed cells to this file of JSON lines")
     arguments = parser.parse_args()
     pool = Pool(arguments.structures)
     rows = pool.drawn(arguments.draw, arguments.n, arguments.seed)
@@ -201,7 +226,9 @@ def main() -> None:
         measure_distances(pool, rows, arguments.peers)
         proposals = measure_recall(pool, rows)
         if arguments.relax:
-            measure_regret(pool, rows[: arguments.relax], proposals[: arguments.relax], arguments.potential)
+            measure_regret(
+                pool, rows[: arguments.relax], proposals[: arguments.relax], arguments.potential, arguments.out
+            )
 
 
 if __name__ == "__main__":

@@ -36,13 +36,13 @@ class TestHistGradientBoosting(OracleContract):
     options = {"n_rounds": 25, "learning_rate": 0.2, "n_leaves": 15, "n_folds": 3}  # noqa: RUF012  # the contract says ClassVar
 
 
-@pytest.mark.skipif(find_spec("lightgbm") is None, reason="the extra agd[lightgbm] is not installed")
+@pytest.mark.skipif(find_spec("lightgbm") is None, reason="the extra lightgbm is not installed")
 class TestLightGbm(OracleContract):
     plugin = "lightgbm"
     options = {"n_rounds": 60, "n_leaves": 15}  # noqa: RUF012  # same
 
 
-@pytest.mark.skipif(find_spec("elementembeddings") is None, reason="the extra agd[roost] is not installed")
+@pytest.mark.skipif(find_spec("elementembeddings") is None, reason="the extra roost is not installed")
 class TestRoost(OracleContract):
     plugin = "roost"
     options = {  # noqa: RUF012  # same

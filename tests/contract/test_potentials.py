@@ -19,7 +19,9 @@ from agd.testing import PotentialContract
 from agd.testing.crystals import rock_salt
 from agd.types import Relaxed, Structure
 
-needs_ase = pytest.mark.skipif(find_spec("ase") is None, reason="ASE is not installed: it comes with agd[sevennet]")
+needs_ase = pytest.mark.skipif(
+    find_spec("ase") is None, reason="ASE is not installed: it comes with the extra sevennet"
+)
 if find_spec("ase") is not None:
     from agd.plugins.potentials.ase_potential import AsePotential, RelaxationOptions
 
@@ -52,13 +54,13 @@ if find_spec("ase") is not None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("sevenn") is None, reason="the extra agd[sevennet] is not installed")
+@pytest.mark.skipif(find_spec("sevenn") is None, reason="the extra sevennet is not installed")
 class TestSevenNet(PotentialContract):
     plugin = "sevennet"
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(find_spec("chgnet") is None, reason="the extra agd[chgnet] is not installed")
+@pytest.mark.skipif(find_spec("chgnet") is None, reason="the extra chgnet is not installed")
 class TestChgNet(PotentialContract):
     plugin = "chgnet"
 
@@ -124,7 +126,7 @@ np.savez(out, lattice=end.lattice, frac=end.frac, energy=relaxed.energy_ev_per_a
 @pytest.mark.parametrize(("name", "package"), [("sevennet", "sevenn"), ("chgnet", "chgnet")])
 def test_a_killed_relaxation_goes_on_to_the_same_bits(name: str, package: str, tmp_path: Path) -> None:
     if find_spec(package) is None:
-        pytest.skip(f"the extra agd[{name}] is not installed")
+        pytest.skip(f"the extra {name} is not installed")
 
     def begin(checkpoint: str, out: str) -> "subprocess.Popen[str]":
         arguments = [sys.executable, "-c", _RELAX, name, str(tmp_path / checkpoint), str(tmp_path / out)]

@@ -90,6 +90,14 @@ INSERT INTO hull_distance (phase_set_id, composition_id, relaxation_id, label_id
 INSERT INTO decomposition VALUES (1, 1, 1, 1);
 INSERT INTO label (composition_id, property, value, structure_row_id, structure_id, activity_id)
     VALUES (1, 'band_gap', 5, 1, 1, 1);
+INSERT INTO training_set (sha256, n_members, activity_id) VALUES ('u', 1, 1);
+INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed, training_set_id,
+    recipe_sha256, tensors_sha256, metrics, activity_id, learned_method, correction_scheme)
+    VALUES ('structure_oracle', 'gatgnn', 'band_gap', 1, '{}', 0, 2, 's', 'a', '{}', 1, 'dft-pbe', 'none');
+INSERT INTO training_structure SELECT 2, 1, id, false, false FROM label WHERE structure_id = 1;
+INSERT INTO structure_evaluation VALUES (3, 1, 'held_out', 'mae', 0.1, 1, 'structure_oracle', 1);
+INSERT INTO label (composition_id, property, value, model_version_id, structure_id, activity_id)
+    VALUES (1, 'band_gap', 5.2, 3, 1, 1);
 INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, outcome, ended_at)
     VALUES ('record', 1, 1, '0', 'h', 'c', 1, 1, 'done', now());
 INSERT INTO job (kind, title, key_sha256, campaign_id, iteration, programs, hours)
@@ -106,6 +114,10 @@ TABLES = sorted(table.name for table in metadata.tables.values() if table.schema
 
 
 OF_STRUCTURES = {
+    "training_structure": "structures that models learned from",
+    "structure_evaluation": "what models of structures are worth",
+    "label WHERE model_version_id = 3": "answers of models for structures",
+    "model_version WHERE id = 3": "models of structures",
     "structure_candidate": "searches for templates",
     "template_search_source": "searches for templates",
     "template_search": "searches for templates",

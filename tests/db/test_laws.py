@@ -33,6 +33,11 @@ INSERT INTO measurement (composition_id, property, operator, measured_on, replic
     VALUES (2, 'band_gap', 'ada', '2026-01-02', 1, 1);
 INSERT INTO screening (campaign_id, role, model_version_id, source, source_sha256, criteria, recipe_sha256, activity_id)
     VALUES (1, 'al', 1, 'pool.csv', 's', '{}', 'r', 1);
+INSERT INTO structure (composition_id, cell_sha256, n_sites, space_group, lattice, atomic_numbers, frac, activity_id)
+    VALUES (1, 'c', 1, 221, '{4,0,0,0,4,0,0,0,4}', '{11}', '{0,0,0}', 1);
+INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed, training_set_id,
+    recipe_sha256, tensors_sha256, metrics, activity_id, learned_method, correction_scheme)
+    VALUES ('structure_oracle', 'gatgnn', 'band_gap', 1, '{}', 0, 1, 's', 'a', '{}', 1, 'dft-pbe', 'none');
 """
 
 _SUGGESTION = (
@@ -47,6 +52,11 @@ _STEP = (
     " ended_at, lease_expires_at) SELECT max(id), 'encode', 1, {0}, '0', 'h', 'c', 1, 1, {1} FROM job"
 )
 _LABEL = "INSERT INTO label (composition_id, property, value, dataset_id, model_version_id, activity_id) VALUES ({})"
+_STRUCTURE = (
+    "INSERT INTO label (composition_id, value, model_version_id, structure_id, measurement_id, property, activity_id)"
+    " VALUES ({}, 'band_gap', 1)"
+)
+_TRAINING = "INSERT INTO training_structure VALUES (1, 1, {})"
 
 BREACHES = {
     "a label without a source": (_LABEL.format("2, 'band_gap', 1, NULL, NULL, 1"), "has_one_source"),
@@ -64,6 +74,31 @@ BREACHES = {
         "fk_label_model_version_id_property",
     ),
     "a label without an activity": (_LABEL.format("2, 'band_gap', 1, 1, NULL, NULL"), "activity_id"),
+    "a model's answer for another composition's structure": (
+        _STRUCTURE.format("2, 4.0, 2, 1, NULL"),
+        "fk_label_structure_id_composition_id",
+    ),
+    "a second answer of a model for a structure": (
+        _STRUCTURE.format("1, 4.0, 2, 1, NULL") + "; " + _STRUCTURE.format("1, 4.1, 2, 1, NULL"),
+        "uq_label_model_version_structure",
+    ),
+    "a label of a structure that nobody answers for": (
+        _STRUCTURE.format("1, 4.0, NULL, 1, 1"),
+        "structure_has_its_source",
+    ),
+    "a model of structures that does not say what it learned from": (
+        "UPDATE model_version SET learned_method = NULL WHERE id = 2",
+        "structures_have_a_method",
+    ),
+    "a structure that is learned from and held out": (
+        _TRAINING.format("1, true, true"),
+        "row_has_one_use",
+    ),
+    "a structure with a label of none": (_TRAINING.format("1, false, false"), "fk_training_structure_label_id"),
+    "a worth of structures of a model of compositions": (
+        "INSERT INTO structure_evaluation VALUES (1, 1, 'held_out', 'mae', 0.1, 1, 'structure_oracle', 1)",
+        "fk_structure_evaluation_model_version_id_kind",
+    ),
     "a composition twice": (
         "INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms,"
         " activity_id) VALUES ('NaCl', 'Cl-Na', 'AB', 2, 2, 1)",

@@ -250,7 +250,7 @@ def test_an_older_schema_is_upgraded_and_a_newer_one_refused(
         schema.upgrade(tx)
     back_up(workspace, file, is_forced=True)
     monkeypatch.setattr(schema, "SCHEMA_REVISION", "0001")
-    with pytest.raises(SchemaError, match=r"this agd knows up to 0001.*pip install --upgrade"):
+    with pytest.raises(SchemaError, match=r"this agd knows up to 0001.*git -C .* pull"):
         open_backup(file)
 
 

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from agd.cli.app import app
 from agd.db import schema, session
 from agd.db.removals import open_removal
+from agd.installing import upgrading
 from agd.loop import LocalEngine
 from agd.nets.threads import limited_threads
 from agd.spec import ResolvedSpec
@@ -184,7 +185,7 @@ def test_schema_clock_disk_and_server(installed: Workspace, monkeypatch: pytest.
     change(installed, "UPDATE alembic_version SET version_num = '0001'")
     assert about(examine(), "schema: ").cure == "agd db upgrade"
     change(installed, "UPDATE alembic_version SET version_num = '9999'")
-    assert about(examine(), "schema: ").cure == "pip install --upgrade agd"
+    assert about(examine(), "schema: ").cure == upgrading()
     monkeypatch.setenv("AGD_DATABASE_URL", f"postgresql://nobody@/none?host={tmp_path}")
     assert about(examine(), "does not answer").severity == "error"
     monkeypatch.setenv("AGD_HOEM", "x")

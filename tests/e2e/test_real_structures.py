@@ -40,7 +40,7 @@ def fluorides(workspace: Workspace, real_data: Path, tmp_path: Path) -> Workspac
 
 
 def test_sryf5_is_a_type_of_bayf5_near_its_hull(fluorides: Workspace) -> None:
-    pytest.importorskip("sevenn", reason="needs the extra: pip install 'agd[sevennet]'")
+    pytest.importorskip("sevenn", reason="needs the extra: pip install '.[sevennet]'")
     plan = StructurePlan(("SrYF5",), potential="sevennet")
     found = structure_of(fluorides, plan, "SrYF5")
     relaxed = {

@@ -145,7 +145,7 @@ def test_going_back_never_forgets_further_properties(database: Database, row: st
 
 
 @pytest.mark.parametrize(
-    ("revision", "message"), [("0000", "agd db upgrade"), ("9999", "pip install --upgrade"), (None, "agd db upgrade")]
+    ("revision", "message"), [("0000", "agd db upgrade"), ("9999", "git -C .* pull"), (None, "agd db upgrade")]
 )
 def test_another_schema_is_refused_with_its_cure(database: Database, revision: str | None, message: str) -> None:
     with database.transaction() as tx:

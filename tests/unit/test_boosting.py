@@ -29,7 +29,7 @@ def table() -> tuple[Features, Floats]:
 @pytest.fixture(scope="module", params=["scikit-learn", "lightgbm"])
 def library(request: pytest.FixtureRequest) -> Library:
     if request.param == "lightgbm":
-        pytest.importorskip("lightgbm", reason="the extra agd[lightgbm] is not installed", exc_type=ImportError)
+        pytest.importorskip("lightgbm", reason="the extra lightgbm is not installed", exc_type=ImportError)
         return LightLibrary(n_threads=1)
     return HistLibrary(n_threads=1)
 
@@ -59,7 +59,7 @@ def test_scikit_learns_trees_answer_as_its_own_predict(table: tuple[Features, Fl
 
 
 def test_lightgbms_text_brings_back_the_booster(table: tuple[Features, Floats]) -> None:
-    lightgbm = pytest.importorskip("lightgbm", reason="the extra agd[lightgbm] is not installed", exc_type=ImportError)
+    lightgbm = pytest.importorskip("lightgbm", reason="the extra lightgbm is not installed", exc_type=ImportError)
     features, values = table
     library = LightLibrary()
     booster = library.grow(features, values, GROWTH, seed=7)
@@ -165,7 +165,7 @@ def test_missing_strange_and_altered_arrays_are_refused(library: Library, fitted
 
 
 def test_lightgbm_refuses_text_that_only_looks_stored() -> None:
-    lightgbm = pytest.importorskip("lightgbm", reason="the extra agd[lightgbm] is not installed", exc_type=ImportError)
+    lightgbm = pytest.importorskip("lightgbm", reason="the extra lightgbm is not installed", exc_type=ImportError)
     del lightgbm
     from hashlib import sha256
 
@@ -181,7 +181,7 @@ def test_lightgbm_refuses_text_that_only_looks_stored() -> None:
 
 def test_lightgbm_that_is_not_installed_is_named_with_its_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lightgbm", None)
-    with pytest.raises(InputError, match=r"pip install 'agd\[lightgbm\]'"):
+    with pytest.raises(InputError, match=r"pip install 'lightgbm>=4.5'"):
         LightGbm.load({}, LightGbmOptions())
 
 

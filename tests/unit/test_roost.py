@@ -204,7 +204,7 @@ def test_matscholars_vectors_are_read_without_their_package() -> None:
 def test_vectors_that_are_not_installed_are_named_with_their_cure(monkeypatch: pytest.MonkeyPatch) -> None:
     matscholar.cache_clear()
     monkeypatch.setitem(sys.modules, "elementembeddings", None)
-    with pytest.raises(InputError, match=r"pip install 'agd\[roost\]'"):
+    with pytest.raises(InputError, match=r"pip install 'elementembeddings>=0.8'"):
         Roost.fit(small_table(), QUICK, seed=0)
 
 

@@ -28,10 +28,12 @@ from agd.db.tables.models import (
     artifact,
     evaluation,
     model_version,
+    structure_evaluation,
     training_set,
     training_set_campaign,
     training_set_member,
     training_set_source,
+    training_structure,
 )
 from agd.db.tables.screenings import screening, screening_hit
 from agd.db.tables.stability import (
@@ -102,6 +104,7 @@ __all__ = [
     "stage",
     "structure",
     "structure_candidate",
+    "structure_evaluation",
     "structure_row",
     "suggestion",
     "suggestion_expectation",
@@ -113,6 +116,7 @@ __all__ = [
     "training_set_campaign",
     "training_set_member",
     "training_set_source",
+    "training_structure",
     "verdict",
     "verdict_rule",
 ]

@@ -74,11 +74,16 @@ label = Table(
     made_by(),
     Column("structure_row_id", BigInteger, comment="the row of a dataset of structures"),
     Column("structure_id", BigInteger, comment="what it is of; NULL: of the composition"),
+    ForeignKeyConstraint(["structure_id", "composition_id"], ["structure.id", "structure.composition_id"]),
     ForeignKeyConstraint(
         ["structure_row_id", "structure_id", "composition_id"],
         ["structure_row.id", "structure_row.structure_id", "structure_row.composition_id"],
     ),
-    CheckConstraint("(structure_row_id IS NULL) = (structure_id IS NULL)", name="structure_has_its_row"),
+    CheckConstraint(
+        "CASE WHEN structure_row_id IS NULL THEN structure_id IS NULL OR model_version_id IS NOT NULL"
+        " ELSE structure_id IS NOT NULL END",
+        name="structure_has_its_source",
+    ),
     ForeignKeyConstraint(
         ["measurement_id", "composition_id", "property"],
         ["measurement.id", "measurement.composition_id", "measurement.property"],
@@ -91,6 +96,7 @@ label = Table(
         "num_nonnulls(dataset_id, model_version_id, measurement_id, structure_row_id) = 1", name="has_one_source"
     ),
     UniqueConstraint("id", "composition_id"),
+    UniqueConstraint("id", "structure_id"),
     # One label per source: each index holds the labels of its own kind of source only.
     Index(
         "uq_label_dataset",
@@ -106,7 +112,15 @@ label = Table(
         "property",
         "model_version_id",
         unique=True,
-        postgresql_where=text("model_version_id IS NOT NULL"),
+        postgresql_where=text("model_version_id IS NOT NULL AND structure_id IS NULL"),
+    ),
+    Index(
+        "uq_label_model_version_structure",
+        "structure_id",
+        "property",
+        "model_version_id",
+        unique=True,
+        postgresql_where=text("model_version_id IS NOT NULL AND structure_id IS NOT NULL"),
     ),
     Index(
         "uq_label_structure_row",

@@ -48,6 +48,19 @@ training_set_member = Table(
     Index("ix_training_set_member_composition", "composition_id"),
 )
 
+training_structure = Table(
+    "training_structure",
+    metadata,
+    ref("training_set_id", "training_set.id", primary_key=True),
+    Column("structure_id", BigInteger, primary_key=True),
+    Column("label_id", BigInteger, nullable=False),
+    Column("is_held_out", Boolean, nullable=False, comment="all structures of a formula are, or none"),
+    Column("is_validation", Boolean, nullable=False, comment="chosen to stop the training by"),
+    CheckConstraint("NOT (is_held_out AND is_validation)", name="row_has_one_use"),
+    ForeignKeyConstraint(["label_id", "structure_id"], ["label.id", "label.structure_id"]),
+    Index("ix_training_structure_label", "label_id"),
+)
+
 training_set_source = Table(
     "training_set_source",
     metadata,
@@ -99,7 +112,20 @@ model_version = Table(
         "input_model_version_id IS NULL OR (input_model_version_id <> id AND property IS NOT NULL)",
         name="input_is_another",
     ),
-    CheckConstraint("kind IN ('autoencoder', 'generator', 'oracle', 'screener')", name="kind_is_known"),
+    Column(
+        "learned_method",
+        Text,
+        ForeignKey("method.name"),
+        comment="of the labels of structures that it learned from: all by one, with one correction scheme",
+    ),
+    Column("correction_scheme", Text, ForeignKey("correction_scheme.name"), comment="of its answers, as of these"),
+    CheckConstraint(
+        "kind IN ('autoencoder', 'generator', 'oracle', 'screener', 'structure_oracle')", name="kind_is_known"
+    ),
+    CheckConstraint(
+        "num_nonnulls(learned_method, correction_scheme) = CASE kind WHEN 'structure_oracle' THEN 2 ELSE 0 END",
+        name="structures_have_a_method",
+    ),
     CheckConstraint("(kind IN ('autoencoder', 'generator')) = (property IS NULL)", name="answer_has_property"),
     UniqueConstraint("id", "property"),
     UniqueConstraint("id", "kind"),
@@ -123,5 +149,26 @@ evaluation = Table(
     made_by(),
     ForeignKeyConstraint(["model_version_id", "property"], ["model_version.id", "model_version.property"]),
     ForeignKeyConstraint(["dataset_id", "property"], ["dataset.id", "dataset.property"]),
+    finite("value"),
+)
+
+structure_evaluation = Table(
+    "structure_evaluation",
+    metadata,
+    Column("model_version_id", BigInteger),
+    ref("dataset_id", "dataset.id"),
+    Column(
+        "part",
+        Text,
+        CheckConstraint("part IN ('held_out', 'validation')", name="part_is_known"),
+        comment="of its training set that lies in the dataset",
+    ),
+    Column("metric", Text),
+    Column("value", Double, nullable=False),
+    Column("n_rows", Integer, CheckConstraint("n_rows > 0", name="n_rows_is_positive"), nullable=False),
+    Column("kind", Text, CheckConstraint("kind = 'structure_oracle'", name="kind_is_of_structures"), nullable=False),
+    PrimaryKeyConstraint("model_version_id", "dataset_id", "part", "metric"),
+    made_by(),
+    ForeignKeyConstraint(["model_version_id", "kind"], ["model_version.id", "model_version.kind"]),
     finite("value"),
 )

@@ -1,6 +1,6 @@
 -- One row per label: what it says, which one source it has, by which method, and whether it was retracted and why. The
 -- method is that of its source: of its dataset, or whatever measures or models stand for. One with a structure is of
--- that structure, not of the composition.
+-- that structure, not of the composition; a model's answer has the correction scheme of what it learned from.
 CREATE OR REPLACE VIEW v_label AS
 SELECT l.id AS label_id, c.reduced_formula, l.property, l.value, p.unit, l.uncertainty,
        CASE WHEN d.id IS NOT NULL THEN 'dataset' WHEN l.model_version_id IS NOT NULL THEN 'oracle'
@@ -13,7 +13,7 @@ SELECT l.id AS label_id, c.reduced_formula, l.property, l.value, p.unit, l.uncer
        a.kind AS activity, a.started_at, a.agd_version, a.host,
        l.composition_id, l.dataset_id, l.model_version_id, l.measurement_id, l.activity_id,
        t.name AS method, t.kind AS method_kind, t.fidelity,
-       l.structure_id, w.entry AS source_entry, d.correction_scheme
+       l.structure_id, w.entry AS source_entry, coalesce(d.correction_scheme, m.correction_scheme) AS correction_scheme
 FROM label l
 JOIN composition c ON c.id = l.composition_id
 JOIN property p ON p.name = l.property

@@ -114,7 +114,7 @@ class HistGradientBoosting(_BoostingOracle):
 
 
 class LightGbm(_BoostingOracle):
-    """LightGBM, kept as its own text; it needs `pip install 'agd[lightgbm]'`, also to be loaded."""
+    """LightGBM, kept as its own text; it needs the extra `lightgbm`, also to be loaded."""
 
     kind: ClassVar[str] = "lightgbm"
     options_type: ClassVar[type[Options]] = LightGbmOptions

@@ -87,7 +87,7 @@ class RoostOptions(CompositionOracleOptions):
 class Roost:
     """The network of doi:10.1038/s41467-020-19964-7 with Matscholar's vectors of the elements.
 
-    Fitting needs `pip install 'agd[roost]'`, answering does not. The uncertainty is a positive linear fit of 1, the
+    Fitting needs the extra `roost`, answering does not. The uncertainty is a positive linear fit of 1, the
     learnt scatter (`robust`), the members' spread (`n_members`) and |mean| to errors on rows the networks were not
     fitted to. By default these are the rows that chose the weights, and a composition of the training table is answered
     by a network that saw it; with `n_folds` they are all rows, each kept with what networks say that did not see it.

@@ -11,7 +11,7 @@ _FILE = "pretrained/0.3.0/chgnet_0.3.0_e29f68s314m37.pth.tar"
 
 
 class ChgNet(AsePotential):
-    """CHGNet 0.3.0, trained on the Materials Project's relaxations; `pip install 'agd[chgnet]'`.
+    """CHGNet 0.3.0, trained on the Materials Project's relaxations; the extra `chgnet`.
 
     Its energies carry the corrections of the project's scheme of 2020.
     """

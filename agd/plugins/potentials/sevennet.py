@@ -11,7 +11,7 @@ _FILE = "pretrained_potentials/SevenNet_0__11Jul2024/checkpoint_sevennet_0.pth"
 
 
 class SevenNet(AsePotential):
-    """SevenNet-0 of 11 July 2024, trained on the Materials Project's relaxations; `pip install 'agd[sevennet]'`.
+    """SevenNet-0 of 11 July 2024, trained on the Materials Project's relaxations; the extra `sevennet`.
 
     Its energies carry no correction.
     """

@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from agd.errors import NotFoundError
+from agd.installing import pip_install_extra
 
 
 def file_of(package: str, inside: str, extra: str) -> Path:
@@ -17,10 +18,12 @@ def file_of(package: str, inside: str, extra: str) -> Path:
     """
     spec = find_spec(package)
     if spec is None or not spec.submodule_search_locations:
-        raise NotFoundError(f"the potential {extra!r} needs a package that is not here: pip install 'agd[{extra}]'")
+        raise NotFoundError(f"the potential {extra!r} needs a package that is not here: {pip_install_extra(extra)}")
     path = Path(next(iter(spec.submodule_search_locations)), inside)
     if not path.is_file():
-        raise NotFoundError(f"{package} {version(package)} has no {inside}: pip install 'agd[{extra}]' again")
+        raise NotFoundError(
+            f"{package} {version(package)} has no {inside}: {pip_install_extra(extra)} --force-reinstall"
+        )
     return path
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from agd.errors import InputError
+from agd.installing import pip_install_extra
 from agd.steps.data.cells import MAX_CELL, Line, Selection, hint, normalised
 
 _BATCH = 32_768
@@ -45,7 +46,9 @@ def _opened(path: Path, file: BinaryIO) -> Any:
     try:
         from pyarrow import parquet
     except ImportError:
-        raise InputError(f"{path}: is a Parquet file: pip install 'agd[parquet]', or write the table as CSV") from None
+        raise InputError(
+            f"{path}: is a Parquet file: {pip_install_extra('parquet')}, or write the table as CSV"
+        ) from None
     file.seek(0)
     read: Any = parquet.ParquetFile
     try:

@@ -7,6 +7,7 @@ from typing import Any
 
 from agd.chem.structures import SYMMETRY_PRECISION_A
 from agd.errors import InputError
+from agd.installing import pip_install_extra
 from agd.types import Structure
 
 
@@ -55,7 +56,7 @@ def ase_rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         from ase.db import connect
     except ImportError:
         raise InputError(
-            f"{path}: a database of ASE is read by ase, which is not installed: pip install 'agd[structures]'"
+            f"{path}: a database of ASE is read by ase, which is not installed: {pip_install_extra('structures')}"
         ) from None
     with path.open("rb") as file:
         kind = "json" if file.read(1) == b"{" else "db"

@@ -17,6 +17,9 @@ COMPETES_EV_PER_ATOM = 0.1
 MAX_SITES = 100
 """Larger cells take minutes on one core; elements are taken whatever their size where nothing smaller is there."""
 
+N_UNLABELLED = 2
+"""Structures of a compound that are relaxed though no label says how low they are: those of the fewest sites."""
+
 N_ELEMENTAL = 5
 """Structures of an element that are relaxed where no label says which is the lowest: those of the fewest sites."""
 
@@ -30,8 +33,8 @@ def systems_within(elements: Iterable[str]) -> list[str]:
 def competing(rows: Sequence[AnyRow], elements: Iterable[str]) -> list[int]:
     """Which structures of a chemical system a potential has to relax, of rows as `structures_of` gives them.
 
-    Of each composition the one of the lowest formation energy, where that is on the hull of the labels or near it; of
-    each element one more at least. Where no label says anything of a composition, it is left out, but for elements.
+    Of each composition the one of the lowest formation energy, where that is on the hull of the labels or near it, and
+    those that no label speaks of, for one of them may be the lowest; of each element one more at least.
 
     Raises:
         NotFoundError: the record has no structure of an element.
@@ -52,6 +55,10 @@ def competing(rows: Sequence[AnyRow], elements: Iterable[str]) -> list[int]:
             distance_ev_per_atom = hull.distance(phases[formula]).e_above_hull_ev_per_atom
             if row.n_sites <= MAX_SITES and distance_ev_per_atom <= COMPETES_EV_PER_ATOM:
                 chosen.add(row.structure_id)
+    for some in by_formula.values():
+        unlabelled = [row for row in some if row.e_form_ev_per_atom is None and row.n_sites <= MAX_SITES]
+        if "-" in some[0].chemical_system:
+            chosen |= {row.structure_id for row in sorted(unlabelled, key=_by_size)[:N_UNLABELLED]}
     for element in sorted(elements):
         own = [row for row in rows if row.chemical_system == element]
         if not own:

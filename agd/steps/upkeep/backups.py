@@ -16,6 +16,7 @@ from agd.db.connection import Transaction, locked_campaigns
 from agd.db.removals import open_removal
 from agd.db.upkeep import dumps, inventory
 from agd.errors import BusyError, DatabaseError, InputError, ModelError, SchemaError
+from agd.installing import upgrading
 from agd.nets.checkpoint import damage, place_file, tensors_path
 from agd.protocols import Progress, silent
 from agd.steps.upkeep.archiving import DUMP, FORMAT, Archive, ArchiveWriter, Manifest, model_member, read_file, verified
@@ -120,7 +121,7 @@ def open_backup(file: Path, progress: Progress = silent) -> Archive:
     if revision > schema.SCHEMA_REVISION:
         raise SchemaError(
             f"{file} holds schema revision {revision}, this agd knows up to {schema.SCHEMA_REVISION}: "
-            "upgrade the package with `pip install --upgrade agd`"
+            f"bring agd up to date: {upgrading()}"
         )
     return archive
 

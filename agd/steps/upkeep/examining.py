@@ -21,6 +21,7 @@ from agd.db.record import activities, hashes
 from agd.db.server.embedded import EmbeddedServer
 from agd.db.upkeep import checks, definitions, inventory
 from agd.errors import AgdError, DatabaseError, InputError
+from agd.installing import DISTRIBUTION, FORMER, pip_uninstall, strangers_version, upgrading
 from agd.nets.checkpoint import damage, tensors_path
 from agd.writing import PART
 
@@ -152,6 +153,18 @@ def _disk(settings: Settings) -> Iterator[Finding]:
         yield Finding(severity, "disk", f"{free / 1e9:,.1f} GB free for the {name} ({there})", cure)
 
 
+def _namesake(_: Settings) -> Iterator[Finding]:
+    """The other project whose package has our import name: each writes over files of the other."""
+    if (version := strangers_version()) is not None:
+        what = f"agd {version}, another project of this import name (Adaptive Grid Discretizations), is installed too"
+        yield Finding(
+            "warning",
+            "installation",
+            what,
+            f"use two environments: {pip_uninstall(FORMER, DISTRIBUTION)}, then install agd-campaigns again",
+        )
+
+
 def _plugins(_: Settings) -> Iterator[Finding]:
     troubles = dict(registry.troubles())
     for what, cure in troubles.items():
@@ -199,7 +212,7 @@ def _revision(site: Site, tx: Transaction) -> Iterator[Finding]:
         yield Finding("note", "schema", "the database is empty", "the next command makes the schema")
     elif found is not None and found > schema.SCHEMA_REVISION:
         what = f"revision {found} is newer than this agd, which knows up to {schema.SCHEMA_REVISION}"
-        yield Finding("error", "schema", what, "pip install --upgrade agd")
+        yield Finding("error", "schema", what, upgrading())
     else:
         what = f"revision {found or 'none'}, this agd needs {schema.SCHEMA_REVISION}"
         yield Finding("error", "schema", what, "agd db upgrade")
@@ -355,7 +368,7 @@ def _campaigns(_: Site, tx: Transaction) -> Iterator[Finding]:
     yield Finding("ok", "campaigns", f"{len(rows)} in the record")
 
 
-HOST_CHECKS: tuple[HostCheck, ...] = (_home, _server_state, _disk, _plugins)
+HOST_CHECKS: tuple[HostCheck, ...] = (_home, _server_state, _disk, _namesake, _plugins)
 SERVER_CHECKS: tuple[Check, ...] = (_server_version, _extensions, _clock, _revision)
 RECORD_CHECKS: tuple[Check, ...] = (
     _activities,

@@ -223,6 +223,6 @@ def test_the_verbs(
 
 def test_parquet_without_its_package(searched: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
-    with pytest.raises(InputError, match=r"pip install 'agd\[parquet\]'"):
+    with pytest.raises(InputError, match=r"pip install 'pyarrow>=17'"):
         export(searched, "small", tmp_path / "s.parquet", "parquet")
     assert not list(tmp_path.glob("*.parquet"))
