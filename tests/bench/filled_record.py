@@ -196,12 +196,19 @@ class _Hand:
 
     def compositions(self) -> None:
         systems = _systems()
-        self._tx.execute(text("CREATE TEMPORARY TABLE made_system (number integer, a text, b text, c text, system text)"))
+        self._tx.execute(
+            text("CREATE TEMPORARY TABLE made_system (number integer, a text, b text, c text, system text)")
+        )
         self._tx.execute(text("INSERT INTO made_system VALUES (:number, :a, :b, :c, :system)"), systems)
         self._do(_COMPOSITIONS, n=self._size.n_compositions, activity=self._activity("generate"))
         self._do("ANALYZE composition")
-        some = self._tx.execute(text("SELECT reduced_formula, chemical_system, anonymous_formula FROM composition"
-                                     " WHERE id % greatest(:n / 1000, 1) = 0"), {"n": self._size.n_compositions}).all()
+        some = self._tx.execute(
+            text(
+                "SELECT reduced_formula, chemical_system, anonymous_formula FROM composition"
+                " WHERE id % greatest(:n / 1000, 1) = 0"
+            ),
+            {"n": self._size.n_compositions},
+        ).all()
         named = identify(counts_of([row.reduced_formula for row in some]))
         told = zip(named.reduced_formula, named.chemical_system, named.anonymous_formula, strict=True)
         assert [tuple(row) for row in some] == list(told), "a made formula is not the one that agd would give"
@@ -220,8 +227,11 @@ class _Hand:
             activity = self._activity("generate")
             dataset = self._dataset(f"generated-{part + 1}", None, last - first + 1, activity)
             self._rows(dataset, first, last)
-            self._do("INSERT INTO stage (activity_id, position, name, n_in, n_left) VALUES (:activity, 1, 'sampled', :n, :n)",
-                     activity=activity, n=last - first + 1)
+            self._do(
+                "INSERT INTO stage (activity_id, position, name, n_in, n_left) VALUES (:activity, 1, 'sampled', :n, :n)",
+                activity=activity,
+                n=last - first + 1,
+            )
             self._generations.append((dataset, last - first + 1))
 
     def models(self) -> None:
@@ -229,24 +239,47 @@ class _Hand:
         self._sets, self._models = {}, {}
         members = {"initial": 300, "oracle": min(40_000, self._size.n_labels), "generator": 1_000, "autoencoder": 1_000}
         for role, n in members.items():
-            self._sets[role] = self._one("INSERT INTO training_set (sha256, n_members, activity_id) VALUES (:role, :n, :activity)"
-                                   " RETURNING id", role=role, n=n, activity=activity)
-            self._do("INSERT INTO training_set_member (training_set_id, composition_id, label_id, is_held_out)"
-                     " SELECT :set, c.id, l.id, c.id % 10 = 0 FROM composition c LEFT JOIN label l ON l.composition_id = c.id"
-                     " AND l.dataset_id = :known AND :with_labels WHERE c.id <= :n",
-                     set=self._sets[role], n=n, known=self._known, with_labels=role in ("initial", "oracle"))
-            self._do("INSERT INTO training_set_source VALUES (:set, :known, :n)", set=self._sets[role], known=self._known, n=n)
+            self._sets[role] = self._one(
+                "INSERT INTO training_set (sha256, n_members, activity_id) VALUES (:role, :n, :activity) RETURNING id",
+                role=role,
+                n=n,
+                activity=activity,
+            )
+            self._do(
+                "INSERT INTO training_set_member (training_set_id, composition_id, label_id, is_held_out)"
+                " SELECT :set, c.id, l.id, c.id % 10 = 0 FROM composition c LEFT JOIN label l ON l.composition_id = c.id"
+                " AND l.dataset_id = :known AND :with_labels WHERE c.id <= :n",
+                set=self._sets[role],
+                n=n,
+                known=self._known,
+                with_labels=role in ("initial", "oracle"),
+            )
+            self._do(
+                "INSERT INTO training_set_source VALUES (:set, :known, :n)",
+                set=self._sets[role],
+                known=self._known,
+                n=n,
+            )
             if role == "initial":
                 continue
             self._do("INSERT INTO artifact VALUES (:role, 'made', 1, :activity)", role=role, activity=activity)
             self._models[role] = self._one(
                 "INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed, training_set_id,"
                 " recipe_sha256, tensors_sha256, metrics, activity_id) VALUES (:kind, 'made', :property, 1, '{}', 1, :set,"
-                " :kind, :kind, '{}', :activity) RETURNING id", kind=role, set=self._sets[role], activity=activity,
-                property="band_gap" if role == "oracle" else None)
+                " :kind, :kind, '{}', :activity) RETURNING id",
+                kind=role,
+                set=self._sets[role],
+                activity=activity,
+                property="band_gap" if role == "oracle" else None,
+            )
         for dataset, n in self._generations:
-            self._do("INSERT INTO generation (dataset_id, model_version_id, seed, first_sample, n_samples)"
-                     " VALUES (:dataset, :model, 1, 0, :n)", dataset=dataset, model=self._models["generator"], n=n)
+            self._do(
+                "INSERT INTO generation (dataset_id, model_version_id, seed, first_sample, n_samples)"
+                " VALUES (:dataset, :model, 1, 0, :n)",
+                dataset=dataset,
+                model=self._models["generator"],
+                n=n,
+            )
 
     def campaigns(self) -> None:
         n = self._size.n_suggestions
@@ -258,11 +291,19 @@ class _Hand:
             self._do(f"ANALYZE {table}")
         activity = self._activity("open")
         for role in ("initial", "oracle", "autoencoder"):
-            self._do("INSERT INTO campaign_set SELECT id, :role, :set, :activity FROM campaign", role=role,
-                     set=self._sets[role], activity=activity)
+            self._do(
+                "INSERT INTO campaign_set SELECT id, :role, :set, :activity FROM campaign",
+                role=role,
+                set=self._sets[role],
+                activity=activity,
+            )
             if role != "initial":
-                self._do("INSERT INTO campaign_model SELECT id, :role, :model, :activity FROM campaign", role=role,
-                         model=self._models[role], activity=activity)
+                self._do(
+                    "INSERT INTO campaign_model SELECT id, :role, :model, :activity FROM campaign",
+                    role=role,
+                    model=self._models[role],
+                    activity=activity,
+                )
         self._do(_ANSWERS, model=self._models["oracle"])
         self._do(_LATENTS, model=self._models["autoencoder"])
         self._do("ANALYZE label")
@@ -300,7 +341,9 @@ class _Hand:
 def _systems() -> list[dict[str, object]]:
     """Three elements each, in the order of a reduced formula, the last far from the second in electronegativity."""
     order = sorted((x, symbol) for x, symbol in zip(pauling_electronegativities(), SYMBOLS, strict=True) if x > 0)
-    found = [part for part in combinations(order, 3) if part[2][0] - part[1][0] >= _ANION_STEP and part[0][0] < part[1][0]]
+    found = [
+        part for part in combinations(order, 3) if part[2][0] - part[1][0] >= _ANION_STEP and part[0][0] < part[1][0]
+    ]
     return [
         {"number": i, "a": a, "b": b, "c": c, "system": "-".join(sorted((a, b, c)))}
         for i, ((_, a), (_, b), (_, c)) in enumerate(found)

@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,23 +35,35 @@ _QUESTION = re.compile(r"([^\n]+)\n\n```sql\n(.*?)```", re.DOTALL)
 
 
 class Watched:
-    """Adds up the time of statements, and keeps those that were slow with their values."""
+    """Adds up the time of statements and the server's CPU in it, and keeps those that were slow with their values.
+
+    What parallel workers of the server compute is in the time alone.
+    """
 
     def __init__(self, database: Database) -> None:
-        self.ms = 0.0
+        self.ms = self.cpu_ms = 0.0
         self.slow: dict[str, tuple[float, Any]] = {}
         engine = database._engine  # noqa: SLF001  the bench looks at every statement
         event.listen(engine, "before_cursor_execute", self._begin)
         event.listen(engine, "after_cursor_execute", self._end)
 
-    def _begin(self, *_: object) -> None:
-        self._began = time.perf_counter()
+    def _begin(self, _connection: object, cursor: Any, *_: object) -> None:
+        self._began = time.perf_counter(), _cpu_ms(cursor.connection.info.backend_pid)
 
-    def _end(self, _connection: object, _cursor: object, statement: str, values: object, *_: object) -> None:
-        took_ms = 1000 * (time.perf_counter() - self._began)
+    def _end(self, _connection: object, cursor: Any, statement: str, values: object, *_: object) -> None:
+        took_ms = 1000 * (time.perf_counter() - self._began[0])
         self.ms += took_ms
+        self.cpu_ms += _cpu_ms(cursor.connection.info.backend_pid) - self._began[1]
         if took_ms > SLOW_MS:
             self.slow[statement] = took_ms, values
+
+
+def _cpu_ms(pid: int) -> float:
+    """What a process of this machine has computed; 0 where nothing tells."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()[0]) / 1e6
+    except OSError:
+        return 0.0
 
 
 def questions(document: Path) -> Iterator[tuple[str, str]]:
@@ -92,9 +104,11 @@ def _question(tx: Transaction, statement: str) -> Callable[[], object]:
 
 def _pick(tx: Transaction, campaign_id: int) -> str:
     """A compound in the middle of a campaign that has a label."""
-    found = text("SELECT c.reduced_formula FROM suggestion s JOIN composition c ON c.id = s.composition_id"
-                 " WHERE s.campaign_id = :campaign AND s.label_id IS NOT NULL ORDER BY s.id"
-                 " LIMIT 1 OFFSET (SELECT count(*) / 2 FROM suggestion WHERE campaign_id = :campaign AND label_id IS NOT NULL)")
+    found = text(
+        "SELECT c.reduced_formula FROM suggestion s JOIN composition c ON c.id = s.composition_id"
+        " WHERE s.campaign_id = :campaign AND s.label_id IS NOT NULL ORDER BY s.id"
+        " LIMIT 1 OFFSET (SELECT count(*) / 2 FROM suggestion WHERE campaign_id = :campaign AND label_id IS NOT NULL)"
+    )
     return str(tx.scalar(found, {"campaign": campaign_id}))
 
 
@@ -115,7 +129,7 @@ def ask(database: Database, document: Path, n_rounds: int, plans: Path | None) -
     """Print the medians, the slowest last, and write the plans of slow statements."""
     watched = Watched(database)
     workspace = Workspace(database, Path("none"))
-    seconds: dict[str, list[float]] = {}
+    taken: dict[str, list[tuple[float, float]]] = {}
     slow: dict[str, Mapping[str, tuple[float, Any]]] = {}
     with database.read() as tx:
         calls = asked(tx, document)
@@ -124,25 +138,34 @@ def ask(database: Database, document: Path, n_rounds: int, plans: Path | None) -
             calls[f"agd why, a pick of {name}"] = lambda pick=pick: explaining.why(workspace, pick)
         for name, call in calls.items():
             for _ in range(1 + n_rounds):
-                watched.ms, watched.slow = 0.0, {}
+                watched.ms, watched.cpu_ms, watched.slow = 0.0, 0.0, {}
                 if not _within_patience(tx, call):
-                    watched.ms = math.inf
-                seconds.setdefault(name, []).append(watched.ms)
+                    watched.ms = watched.cpu_ms = math.inf
+                taken.setdefault(name, []).append((watched.ms, watched.cpu_ms))
                 if watched.ms > _ONCE_MS:
                     break
             slow[name] = watched.slow
-            print(f"{name}: {seconds[name][-1]:.0f} ms", file=sys.stderr, flush=True)
-        print(f"{'':70} {'median':>9} {'fastest':>9} {'slowest':>9}  ms")
-        warm = {name: taken[1:] or taken for name, taken in seconds.items()}
-        for name, taken in sorted(warm.items(), key=lambda item: statistics.median(item[1])):
-            print(f"{name[:70]:70} {statistics.median(taken):9.1f} {min(taken):9.1f} {max(taken):9.1f}")
+            print(f"{name}: {taken[name][-1][0]:.0f} ms", file=sys.stderr, flush=True)
+        _print(taken)
         if plans is not None:
             with plans.open("w", encoding="utf-8") as file:
                 tx.execute(text("SET LOCAL statement_timeout = 0"))
                 for name, statements in slow.items():
                     for statement, (took_ms, values) in statements.items():
-                        rows = tx.connection.driver_connection.execute(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", values)
-                        file.write(f"== {name}: {took_ms:.0f} ms\n{statement}\n" + "\n".join(row[0] for row in rows) + "\n\n")
+                        rows = tx.connection.driver_connection.execute(
+                            f"EXPLAIN (ANALYZE, BUFFERS) {statement}", values
+                        )
+                        file.write(
+                            f"== {name}: {took_ms:.0f} ms\n{statement}\n" + "\n".join(row[0] for row in rows) + "\n\n"
+                        )
+
+
+def _print(taken: Mapping[str, Sequence[tuple[float, float]]]) -> None:
+    """The medians without the first, cold round; the slowest last."""
+    print(f"{'':76} {'ms':>9} {'CPU ms':>9} {'slowest':>9}")
+    rows = [(name, *zip(*(rounds[1:] or rounds), strict=True)) for name, rounds in taken.items()]
+    for name, ms, cpu_ms in sorted(rows, key=lambda row: statistics.median(row[1])):
+        print(f"{name[:76]:76} {statistics.median(ms):9.1f} {statistics.median(cpu_ms):9.1f} {max(ms):9.1f}")
 
 
 def main() -> None:

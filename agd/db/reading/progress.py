@@ -9,15 +9,13 @@ from agd.db.connection import AnyRow, Transaction, locked_campaigns
 from agd.db.plausible_labels import BEST_FIRST, IS_RESULT
 from agd.spec import ANSWERERS
 
-_STATE = f"""
-SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
+_STATE = """
+SELECT p.*, final.outcome AS last_outcome, final.error AS last_error,
        spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
-       k.spec #>> '{{oracle,kind}}' = ANY(:awaited) AND EXISTS (
+       k.spec #>> '{oracle,kind}' = ANY(:awaited) AND EXISTS (
            SELECT FROM v_suggestion_judged s WHERE s.campaign_id = k.id AND s.is_awaited) AS is_waiting
 FROM v_campaign_progress p
 JOIN campaign k ON k.id = p.campaign_id
-LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.campaign_id AND {IS_RESULT}
-                   ORDER BY {BEST_FIRST} LIMIT 1) top ON true
 LEFT JOIN LATERAL (SELECT outcome, error FROM activity a
                    WHERE a.campaign_id = p.campaign_id ORDER BY a.id DESC LIMIT 1) final ON true
 LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active,

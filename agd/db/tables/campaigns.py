@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -103,6 +104,26 @@ iteration = Table(
     UniqueConstraint("campaign_id", "number"),
     UniqueConstraint("id", "campaign_id"),
 )
+
+iteration_tally = Table(
+    "iteration_tally",
+    metadata,
+    ref("iteration_id", "iteration.id", primary_key=True),
+    *(
+        Column(name, Integer, nullable=False)
+        for name in (
+            *("n_suggested", "n_undecodable", "n_decodable", "n_duplicate", "n_known", "n_rejected", "n_new"),
+            *("n_charged", "n_finds", "n_known_finds"),
+        )
+    ),
+    Column("highest", Double, comment="of the results, NULL where there is none"),
+    Column("lowest", Double),
+    Column("best", Double, comment="the value of the first result in the order in which they are shown"),
+    Column("is_best_feasible", Boolean, comment="whether that meets all further targets"),
+    made_by(),
+    CheckConstraint("(best IS NULL) = (is_best_feasible IS NULL)", name="best_is_whole"),
+)
+"""What became of an iteration, counted when it was recorded; v_iteration_changed names those that it no longer holds of."""
 
 campaign_pool = Table(
     "campaign_pool",

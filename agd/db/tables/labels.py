@@ -129,6 +129,7 @@ label = Table(
         unique=True,
         postgresql_where=text("structure_row_id IS NOT NULL"),
     ),
+    Index("ix_label_composition", "composition_id"),
     Index("ix_label_structure", "structure_id", postgresql_where=text("structure_id IS NOT NULL")),
     Index("uq_label_measurement", "measurement_id", unique=True, postgresql_where=text("measurement_id IS NOT NULL")),
 )
