@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test test-slow test-hpc check bench soak clean
+.PHONY: help venv demo gpaw test test-slow test-hpc check bench soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -24,6 +24,10 @@ venv: $(STAMP)  ## make the environment: .venv/bin/agd
 
 demo: $(STAMP)  ## import the starter set, train, run a small campaign, explain its best find
 	AGD_HOME=$(CURDIR)/.agd-demo $(BIN)/agd demo
+
+gpaw: $(STAMP)  ## build GPAW into the environment: calculations from first principles (a C++ compiler, half a minute)
+	GPAW_CONFIG=$(CURDIR)/install/gpaw_siteconfig.py $(BIN)/pip install --quiet --disable-pip-version-check --no-cache-dir \
+		--constraint constraints.txt $$(grep '^gpaw' constraints.txt)
 
 # Two workers: one for each core of a small machine; the slow tests often wait for a kill, a lease or a server.
 test: $(STAMP)  ## run the tests

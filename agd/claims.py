@@ -22,7 +22,10 @@ CLAIMS = (
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the record has of a composition; distances are None where there is none that stands."""
+    """What the record has of a composition; distances are None where there is none that stands.
+
+    Phonons are stable where those of the lowest relaxed structure have no imaginary mode.
+    """
 
     is_valid: bool = False
     n_templates: int = 0
@@ -31,10 +34,11 @@ class Evidence:
     has_dft_gap: bool = False
     dft_e_above_hull_ev_per_atom: float | None = None
     is_measured: bool = False
+    has_stable_phonons: bool = False
 
 
 def level_of(found: Evidence) -> int:
-    """The highest level that something speaks for, from 0; nothing speaks of phonons yet."""
+    """The highest level that something speaks for, from 0."""
     speaks = {
         "valid": found.is_valid,
         "template": found.n_templates > 0,
@@ -42,6 +46,7 @@ def level_of(found: Evidence) -> int:
         "near-hull": _is_near(found.e_above_hull_ev_per_atom),
         "dft-gap": found.has_dft_gap,
         "dft-hull": _is_near(found.dft_e_above_hull_ev_per_atom),
+        "phonons": found.has_stable_phonons,
         "measured": found.is_measured,
     }
     return max((LEVELS.index(level) for level in LEVELS if speaks.get(level)), default=0)

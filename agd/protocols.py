@@ -2,8 +2,8 @@
 
 A plug-in is a class. Its instance is a strategy without memory: everything it needs comes in as an argument, so that a
 resumed campaign repeats it exactly. Entry-point groups: `agd.generators`, `agd.formula_generators`, `agd.oracles`,
-`agd.samplers`, `agd.templates`, `agd.potentials`; and `agd.engines`, whose protocol stands in `agd/engines.py`, for it
-speaks of campaigns.
+`agd.samplers`, `agd.templates`, `agd.potentials`, `agd.dft_engines`; and `agd.engines`, whose protocol stands in
+`agd/engines.py`, for it speaks of campaigns.
 """
 
 from collections.abc import Sequence
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, Field
 
+from agd.recipes import Calculated, Launch, Recipe
 from agd.types import (
     Counts,
     Decoded,
@@ -243,3 +244,56 @@ class Potential(Protocol):
 
     def stress(self, structure: Structure) -> Floats:
         """The stress `[6]` in GPa, tension positive: xx, yy, zz, yz, xz, xy; raises as `energy`."""
+
+
+@runtime_checkable
+class DftEngine(Protocol):
+    """A program that computes from first principles, known by the files of a folder; it knows nothing of the record.
+
+    Its options are the inputs of its recipes. What is in a folder is all there is: whoever comes later, on another
+    machine, reads it and goes on. `read` and `mend` may be called whatever befell the program.
+    """
+
+    options_type: ClassVar[type[Options]]
+    method: ClassVar[str]
+    """The method that its energies are of: those of two methods never stand on one hull."""
+    version: str
+    """The program and its potentials, with their versions; raises NotFoundError where it is not installed."""
+
+    def __init__(self, options: Options) -> None:
+        """Keep the options, which become the inputs of recipes."""
+
+    def recipe(self, kind: str) -> Recipe:
+        """The recipe of a kind by these options: all that is needed to do it again.
+
+        Raises:
+            InputError: there is none of that kind.
+        """
+
+    def refusal(self, structure: Structure, recipe: Recipe) -> str | None:
+        """Why this cannot be computed here, such as an element without a potential; None where it can."""
+
+    def size(self, structure: Structure, recipe: Recipe) -> tuple[int, int]:
+        """How many atoms and k-points that is, without running anything."""
+
+    def write(self, structure: Structure, recipe: Recipe, folder: Path) -> None:
+        """Write what the program needs into an empty folder, and nothing elsewhere.
+
+        Raises:
+            InputError: the structure is refused.
+        """
+
+    def command(self, launch: Launch) -> Sequence[str]:
+        """What to run in the folder. Run again after it was cut off, it goes on from the last geometry.
+
+        It ends when its standard input does, so that it outlives nobody; and two never work in one folder.
+        """
+
+    def read(self, folder: Path) -> Calculated:
+        """What there is now, whole or not."""
+
+    def mend(self, folder: Path, attempt: int) -> str | None:
+        """Change what the program is told after its failure number `attempt`, from 1 on: what was changed, in words.
+
+        None where nothing helps any more, and nothing was changed.
+        """

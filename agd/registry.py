@@ -23,6 +23,9 @@ MEMBERS = {
     "agd.samplers": ("options_type", "space", "draws_from_pool", "takes_several_properties", "suggest"),
     "agd.templates": ("options_type", "version", "propose"),
     "agd.potentials": ("options_type", "version", "weights_sha256", "relax", "energy", "forces", "stress"),
+    "agd.dft_engines": (
+        *("options_type", "method", "version", "recipe", "refusal", "size", "write", "command", "read", "mend"),
+    ),
     "agd.engines": ("has_queue", "run", "submit", "status", "findings"),
 }
 """What a class must have to be a plug-in of a group; an attribute that only instances get may be an annotation."""
@@ -34,6 +37,7 @@ CLASS_VARS: Mapping[str, type] = {
     "draws_from_pool": bool,
     "takes_several_properties": bool,
     "has_queue": bool,
+    "method": str,
 }
 """Members that a class itself must have a value of, and its type: they are asked before there is an instance."""
 

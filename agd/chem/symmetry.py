@@ -89,6 +89,15 @@ def site_permutations(
     return np.asarray(found[is_whole.all(axis=1)], dtype=np.intp)
 
 
+def n_irreducible_points(structure: Structure, mesh: Sequence[int]) -> int:
+    """How many points of a mesh `[3]` about Gamma no symmetry makes of another, nor time reversal."""
+    import spglib
+
+    with _quiet():
+        mapping, _ = spglib.get_ir_reciprocal_mesh(list(mesh), _cell(structure), is_shift=[0, 0, 0], symprec=0.01)
+    return len(set(mapping.tolist()))
+
+
 def _standardised(structure: Structure, precision_a: float, *, is_primitive: bool) -> Structure:
     import spglib
 

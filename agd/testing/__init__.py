@@ -11,6 +11,7 @@ Without pytest, `TestSpread.broken_promises()` lists what is not kept. pytest is
 """
 
 from agd.testing.autoencoders import AutoencoderContract
+from agd.testing.dft_engines import DftEngineContract
 from agd.testing.formula_generators import FormulaGeneratorContract
 from agd.testing.oracles import OracleContract
 from agd.testing.potentials import PotentialContract
@@ -21,6 +22,7 @@ from agd.testing.templates import TemplatesContract
 __all__ = [
     "AutoencoderContract",
     "BrokenPromiseError",
+    "DftEngineContract",
     "FormulaGeneratorContract",
     "OracleContract",
     "PotentialContract",

@@ -59,6 +59,7 @@ class Claim:
     is_measured: bool
     structure_novelty: str | None
     reference: str | None
+    has_stable_phonons: bool
 
 
 @dataclass(frozen=True, slots=True)

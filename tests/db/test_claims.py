@@ -41,6 +41,7 @@ def claim(tx: Transaction) -> AnyRow:
         has_dft_gap=row.has_dft_gap,
         dft_e_above_hull_ev_per_atom=row.dft_e_above_hull_ev_per_atom,
         is_measured=row.is_measured,
+        has_stable_phonons=row.has_stable_phonons,
     )
     assert row.level == level_of(found)
     return row

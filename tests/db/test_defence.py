@@ -105,7 +105,26 @@ INSERT INTO job (kind, title, key_sha256, campaign_id, iteration, programs, hour
            ('decode', 'c: decode 1', agd_step_key('c', 'decode', 1), 1, 1, '{}', NULL);
 INSERT INTO job_after VALUES (2, 1);
 INSERT INTO activity (kind, campaign_id, iteration_id, agd_version, host, cpu, threads, pid, job_id, lease_expires_at)
-    VALUES ('suggest', 1, 1, '0', 'h', 'c', 1, 1, 1, now())
+    VALUES ('suggest', 1, 1, '0', 'h', 'c', 1, 1, 1, now());
+INSERT INTO calculation_recipe (engine, potential_id, kind, inputs, sha256, activity_id)
+    VALUES ('chgnet', 1, 'phonons', '{}', 'r', 1);
+INSERT INTO calculation (structure_id, recipe_id, job_id, campaign_id, screening_id, activity_id)
+    VALUES (1, 1, 1, 1, 1, 1);
+INSERT INTO calculation_part (calculation_id, part, role, activity_id) VALUES (1, 0, 'whole', 1);
+INSERT INTO calculation_part VALUES
+    (1, 1, 'displaced', '{4,0,0,0,4,0,0,0,4}', '{11}', '{0.002,0,0}', 0, '{0.01,0,0}', NULL, 1),
+    (1, 2, 'strained', '{4.04,0,0,0,4,0,0,0,4}', '{11}', '{0,0,0}', NULL, NULL, '{0.01,0,0,0,0,0}', 1);
+INSERT INTO calculation_attempt VALUES (1, 1, 0, '0.4.2', 1, 1, 1, 'done', 9, 10, 11, '[]', '/tmp', 'f');
+INSERT INTO calculation_step VALUES
+    (1, 0, 1, -3, '{4,0,0,0,4,0,0,0,4}', '{0,0,0}', '{0,0,0}', '{0,0,0,0,0,0}', 1);
+INSERT INTO calculation_energy VALUES
+    (1, 1, -3, '{4,0,0,0,4,0,0,0,4}', '{0,0,0}', '{0,0,0}', '{0,0,0,0,0,0}', 1);
+INSERT INTO calculation_relaxed VALUES (1, 1, 1, 1, 1);
+INSERT INTO calculation_gap VALUES (1, 5, 5, '{0,0,0}', '{0,0,0}', '{0,0,0}', 1, 1, false, 1);
+INSERT INTO calculation_elasticity VALUES (1, array_fill(1.0::float8, '{21}'), array_fill(1.0::float8, '{21}'), 1, true,
+    12, 0, 1);
+INSERT INTO calculation_phonons VALUES (1, '{1,0,0,0,1,0,0,0,1}', 0.01, '{1,1,1}', '{1}', '{0,0,0}', '{0,0,0}', '{0}',
+    '{G}', '{0,0,0}', 0, -0.1, 0, 1)
 """
 FREE = "state reason priority n_cores hours programs retries_from not_before"
 """What says how a job stands."""
@@ -114,6 +133,16 @@ TABLES = sorted(table.name for table in metadata.tables.values() if table.schema
 
 
 OF_STRUCTURES = {
+    "calculation_phonons": "calculations",
+    "calculation_elasticity": "calculations",
+    "calculation_gap": "calculations",
+    "calculation_relaxed": "calculations",
+    "calculation_energy": "calculations",
+    "calculation_step": "calculations",
+    "calculation_attempt": "calculations",
+    "calculation_part": "calculations",
+    "calculation": "calculations",
+    "calculation_recipe": "calculations",
     "training_structure": "structures that models learned from",
     "structure_evaluation": "what models of structures are worth",
     "label WHERE model_version_id = 3": "answers of models for structures",
@@ -166,7 +195,8 @@ def test_every_value_stays(tx: Transaction, table: str) -> None:
         {"table": table},
     ).all()
     other = {"text": "{0} || '!'", "boolean": "NOT {0}", "jsonb": "{0} || '{{\"x\": 1}}'", "real[]": "{0} || 1.0::real"}
-    other |= {"smallint[]": "{0} || 1::smallint"}
+    other |= {"smallint[]": "{0} || 1::smallint", "integer[]": "{0} || 1", "text[]": "{0} || 'x'::text"}
+    other |= {"double precision[]": "{0} || 1.0::float8"}
     other |= {"timestamp with time zone": "{0} + interval '1 s'"}
     free = {"campaign": {"stop_requested_at", "engine", "retries_from", "parked_reason"}, "job": set(FREE.split())}
     where = "outcome <> 'running'" if table == "activity" else "true"

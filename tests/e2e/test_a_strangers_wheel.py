@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 STRANGER = ROOT / "tests" / "fixtures" / "stranger"
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), flags=re.DOTALL)
-SAMPLER, TEST, _POTENTIAL = (text for language, text in BLOCKS if language == "python")
+SAMPLER, TEST, *_ = (text for language, text in BLOCKS if language == "python")
 PROJECT, CHOICE = (text for language, text in BLOCKS if language == "toml")
 
 SPEC = """\

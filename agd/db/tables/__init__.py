@@ -1,6 +1,18 @@
 """The record: every table, with the laws of the house as constraints. Views and functions live in the migrations."""
 
 from agd.db.tables.activities import activity, job, job_after, rejection_sample, stage
+from agd.db.tables.calculations import (
+    calculation,
+    calculation_attempt,
+    calculation_elasticity,
+    calculation_energy,
+    calculation_gap,
+    calculation_part,
+    calculation_phonons,
+    calculation_recipe,
+    calculation_relaxed,
+    calculation_step,
+)
 from agd.db.tables.campaigns import (
     campaign,
     campaign_amendment,
@@ -62,6 +74,16 @@ from agd.db.tables.suggestions import (
 __all__ = [
     "activity",
     "artifact",
+    "calculation",
+    "calculation_attempt",
+    "calculation_elasticity",
+    "calculation_energy",
+    "calculation_gap",
+    "calculation_part",
+    "calculation_phonons",
+    "calculation_recipe",
+    "calculation_relaxed",
+    "calculation_step",
     "campaign",
     "campaign_amendment",
     "campaign_hash",

@@ -205,6 +205,18 @@ CONTRADICTIONS = (
         " WHERE (abs(x.whole - 1) < 1e-6 AND abs(x.hull - h.hull_ev_per_atom) < 1e-6) IS NOT TRUE",
     ),
     Law(
+        "calculation",
+        "have results that their recipe does not ask for, or that no attempt at them that succeeded has made",
+        "(SELECT x.calculation_id FROM (SELECT calculation_id, activity_id, 'relax' AS kind FROM calculation_relaxed"
+        " UNION ALL SELECT calculation_id, activity_id, 'gap' FROM calculation_gap"
+        " UNION ALL SELECT calculation_id, activity_id, 'elastic' FROM calculation_elasticity"
+        " UNION ALL SELECT calculation_id, activity_id, 'phonons' FROM calculation_phonons) x"
+        " JOIN calculation k ON k.id = x.calculation_id JOIN calculation_recipe q ON q.id = k.recipe_id"
+        " LEFT JOIN calculation_attempt t ON t.activity_id = x.activity_id AND t.calculation_id = k.id"
+        " LEFT JOIN activity a ON a.id = t.activity_id"
+        " WHERE q.kind <> x.kind OR a.outcome IS DISTINCT FROM 'done') y",
+    ),
+    Law(
         "label",
         "have another activity than their dataset or measurement",
         "label l LEFT JOIN dataset d ON d.id = l.dataset_id LEFT JOIN measurement e ON e.id = l.measurement_id"

@@ -14,8 +14,8 @@ import numpy as np
 from pydantic import Field
 
 from agd.errors import InputError
+from agd.plugins.ase_checkpoints import Checkpoint
 from agd.plugins.potentials import guards
-from agd.plugins.potentials.checkpoints import Checkpoint
 from agd.protocols import Options, Progress, silent
 from agd.types import Floats, Relaxed, Structure
 
