@@ -174,32 +174,54 @@ def open_iteration(tx: Transaction, campaign_id: int, number: int) -> int:
     return int(tx.execute(found).scalar_one())
 
 
-_TALLY = text("""
-INSERT INTO iteration_tally (iteration_id, n_suggested, n_undecodable, n_decodable, n_duplicate, n_known, n_rejected, n_new,
-                             n_charged, n_finds, n_known_finds, highest, lowest, best, is_best_feasible, activity_id)
-SELECT r.iteration_id, r.n_suggested, r.n_undecodable, r.n_decodable, r.n_duplicate, r.n_known, r.n_rejected, r.n_new,
-       r.n_charged, r.n_finds, r.n_known_finds, r.highest, r.lowest, r.best, r.is_best_feasible, :activity
-FROM v_iteration_recount r WHERE r.iteration_id = :iteration
+_COUNTED = (
+    "n_suggested, n_undecodable, n_decodable, n_duplicate, n_known, n_rejected, n_new, n_charged, n_finds,"
+    " n_known_finds, highest, lowest, best, is_best_feasible"
+)
+
+_TALLY = text(f"""
+INSERT INTO iteration_tally (iteration_id, number, {_COUNTED}, n_changes, activity_id)
+SELECT iteration_id, 1, {_COUNTED}, coalesce((SELECT n FROM v_iteration_changes WHERE iteration_id = :iteration), 0),
+       :activity
+FROM v_iteration_recount WHERE iteration_id = :iteration
+""")
+
+# Who counts at the same time, counts less: what then is missing, views count anew.
+_TALLY_ANEW = text(f"""
+INSERT INTO iteration_tally (iteration_id, number, {_COUNTED}, n_changes, activity_id)
+SELECT said.iteration_id, said.number + 1, {_COUNTED}, said.n, :activity
+FROM (SELECT x.iteration_id, t.number, x.n FROM v_iteration_changes x
+      JOIN iteration_tally t ON t.iteration_id = x.iteration_id AND t.n_changes <> x.n
+      WHERE NOT EXISTS (SELECT FROM iteration_tally l WHERE l.iteration_id = t.iteration_id AND l.number > t.number)) said
+CROSS JOIN LATERAL (SELECT {_COUNTED} FROM v_iteration_recount r WHERE r.iteration_id = said.iteration_id OFFSET 0) r
+ON CONFLICT DO NOTHING
 """)
 
 # What is charged stays so: a label is retracted or told anew where there is one, and given up where there is none.
 _N_CALLS = text("""
 SELECT coalesce(sum(coalesce(t.n_charged, r.n_charged)), 0)
-FROM iteration i LEFT JOIN iteration_tally t ON t.iteration_id = i.id
+FROM iteration i LEFT JOIN iteration_tally t ON t.iteration_id = i.id AND t.number = 1
 LEFT JOIN LATERAL (SELECT r.n_charged FROM v_iteration_recount r
                    WHERE r.iteration_id = i.id AND t.iteration_id IS NULL OFFSET 0) r ON true
 WHERE i.campaign_id = :campaign
 """)
 
 _N_BARREN = text("""
-SELECT :last - coalesce((SELECT i.number FROM iteration i WHERE i.campaign_id = :campaign AND EXISTS (
-    SELECT FROM v_suggestion_state s WHERE s.iteration_id = i.id AND s.outcome = 'new') ORDER BY i.number DESC LIMIT 1), 0)
+SELECT CAST(:last AS integer) - coalesce((
+    SELECT i.number FROM iteration i WHERE i.campaign_id = :campaign
+    AND EXISTS (SELECT FROM v_suggestion_state s WHERE s.iteration_id = i.id AND s.outcome = 'new')
+    ORDER BY i.number DESC LIMIT 1), 0)
 """)
 
 
 def store_tally(tx: Transaction, iteration_id: int, activity_id: int) -> None:
     """Keep what the suggestions of an iteration come to, once they have all their labels."""
     tx.execute(_TALLY, {"iteration": iteration_id, "activity": activity_id})
+
+
+def store_tallies_anew(tx: Transaction, activity_id: int) -> None:
+    """Count again what was counted before something was said of it, which v_iteration_changes tells."""
+    tx.execute(_TALLY_ANEW, {"activity": activity_id})
 
 
 def n_calls(tx: Transaction, campaign_id: int) -> int:

@@ -109,6 +109,14 @@ iteration_tally = Table(
     "iteration_tally",
     metadata,
     ref("iteration_id", "iteration.id", primary_key=True),
+    Column(
+        "number",
+        Integer,
+        CheckConstraint("number > 0", name="number_is_positive"),
+        primary_key=True,
+        autoincrement=False,
+        comment="the highest one holds",
+    ),
     *(
         Column(name, Integer, nullable=False)
         for name in (
@@ -120,10 +128,11 @@ iteration_tally = Table(
     Column("lowest", Double),
     Column("best", Double, comment="the value of the first result in the order in which they are shown"),
     Column("is_best_feasible", Boolean, comment="whether that meets all further targets"),
+    Column("n_changes", Integer, nullable=False, comment="that v_iteration_changes counted by then"),
     made_by(),
     CheckConstraint("(best IS NULL) = (is_best_feasible IS NULL)", name="best_is_whole"),
 )
-"""What became of an iteration, counted when it was recorded; v_iteration_changed names those that it no longer holds of."""
+"""What became of an iteration, counted when it was recorded, and again when something was said of it later."""
 
 campaign_pool = Table(
     "campaign_pool",

@@ -52,7 +52,7 @@ _WRITTEN = (
     " JOIN suggestion s ON s.id = f.suggestion_id"
     " UNION ALL SELECT e.activity_id, 'suggest', s.iteration_id FROM suggestion_expectation e"
     " JOIN suggestion s ON s.id = e.suggestion_id"
-    " UNION ALL SELECT activity_id, 'record', iteration_id FROM iteration_tally"
+    " UNION ALL SELECT activity_id, 'record', iteration_id FROM iteration_tally WHERE number = 1"
     " UNION ALL SELECT activity_id, 'open', NULL FROM campaign_target"
     " UNION ALL SELECT activity_id, 'label', NULL FROM label WHERE model_version_id IS NOT NULL"
     " UNION ALL SELECT activity_id, 'templates', NULL FROM template_search"
@@ -81,10 +81,10 @@ _COUNTS = (
     *("n_suggested", "n_undecodable", "n_decodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_charged"),
     *("n_finds", "n_known_finds", "highest", "lowest", "best", "is_best_feasible"),
 )
-_TALLIED = (
-    f"t.iteration_id IS NOT NULL AND ({', '.join(f'r.{name}' for name in _COUNTS)}) IS DISTINCT FROM"
-    f" ({', '.join(f't.{name}' for name in _COUNTS)}) OR t.iteration_id IS NULL AND EXISTS (SELECT FROM activity a"
-    " WHERE a.iteration_id = r.iteration_id AND a.kind = 'record' AND a.outcome = 'done')"
+_MISCOUNTED = (
+    f"(t.n_changes = coalesce(x.n, 0) AND ({', '.join(f'r.{name}' for name in _COUNTS)}) IS DISTINCT FROM"
+    f" ({', '.join(f't.{name}' for name in _COUNTS)})) OR (t.number IS NULL AND EXISTS (SELECT FROM activity a"
+    " WHERE a.iteration_id = r.iteration_id AND a.kind = 'record' AND a.outcome = 'done'))"
 )
 """That what was counted of an iteration is not what its suggestions come to, or is missing where it is recorded."""
 
@@ -113,8 +113,9 @@ CONTRADICTIONS = (
     Law(
         "iteration",
         "are recorded without what they came to, or it is not what their suggestions say",
-        f"v_iteration_recount r LEFT JOIN iteration_tally t USING (iteration_id) WHERE ({_TALLIED}) AND NOT EXISTS"
-        " (SELECT FROM v_iteration_changed x WHERE x.iteration_id = r.iteration_id)",
+        "v_iteration_recount r LEFT JOIN v_iteration_changes x USING (iteration_id) LEFT JOIN iteration_tally t"
+        " ON t.iteration_id = r.iteration_id AND NOT EXISTS (SELECT FROM iteration_tally l"
+        f" WHERE l.iteration_id = t.iteration_id AND l.number > t.number) WHERE {_MISCOUNTED}",
     ),
     Law(
         "campaign",

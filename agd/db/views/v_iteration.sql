@@ -1,5 +1,5 @@
 -- One row per iteration: its counters, the highest and lowest of its results, and whether it is recorded. They are those
--- that were kept when it was recorded, and counted anew where it is not, or was changed since.
+-- that were kept when it was recorded, and whenever something was said of it since; else they are counted anew.
 CREATE OR REPLACE VIEW v_iteration AS
 SELECT k.name AS campaign, i.number AS iteration,
        coalesce(n.n_suggested, t.n_suggested) AS n_suggested,
@@ -23,6 +23,7 @@ SELECT k.name AS campaign, i.number AS iteration,
 FROM iteration i
 JOIN campaign k ON k.id = i.campaign_id
 LEFT JOIN iteration_tally t ON t.iteration_id = i.id
-LEFT JOIN v_iteration_changed x ON x.iteration_id = i.id
+     AND NOT EXISTS (SELECT FROM iteration_tally l WHERE l.iteration_id = t.iteration_id AND l.number > t.number)
+LEFT JOIN v_iteration_changes x ON x.iteration_id = i.id
 LEFT JOIN LATERAL (SELECT * FROM v_iteration_recount r WHERE r.iteration_id = i.id
-                   AND (t.iteration_id IS NULL OR x.iteration_id IS NOT NULL) OFFSET 0) n ON true;
+                   AND t.n_changes IS DISTINCT FROM coalesce(x.n, 0) OFFSET 0) n ON true;

@@ -19,5 +19,5 @@ SELECT i.id AS iteration_id, i.campaign_id,
        bool_or(s.is_feasible) FILTER (WHERE s.is_result) AS is_best_feasible
 FROM iteration i
 JOIN campaign k ON k.id = i.campaign_id
-LEFT JOIN v_suggestion_judged s ON s.iteration_id = i.id AND s.campaign_id = i.campaign_id
+LEFT JOIN v_suggestion_judged s ON s.iteration_id = i.id
 GROUP BY i.id;

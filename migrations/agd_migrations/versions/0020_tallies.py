@@ -1,7 +1,7 @@
 """What became of an iteration is counted once, when it is recorded, and views reach what they are asked for by index.
 
-Revision ID: 0019
-Revises: 0018
+Revision ID: 0020
+Revises: 0019
 """
 
 from importlib import import_module
@@ -9,8 +9,8 @@ from importlib import import_module
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0019"
-down_revision = "0018"
+revision = "0020"
+down_revision = "0019"
 branch_labels = None
 depends_on = None
 
@@ -80,20 +80,20 @@ SELECT i.id AS iteration_id, i.campaign_id,
        bool_or(s.is_feasible) FILTER (WHERE s.is_result) AS is_best_feasible
 FROM iteration i
 JOIN campaign k ON k.id = i.campaign_id
-LEFT JOIN v_suggestion_judged s ON s.iteration_id = i.id AND s.campaign_id = i.campaign_id
+LEFT JOIN v_suggestion_judged s ON s.iteration_id = i.id
 GROUP BY i.id
 """
 
-V_ITERATION_CHANGED = """
-CREATE OR REPLACE VIEW v_iteration_changed AS
-SELECT s.iteration_id FROM given_up g JOIN suggestion s ON s.id = g.suggestion_id
-UNION
-SELECT s.iteration_id FROM label_replacement r JOIN suggestion s ON s.id = r.suggestion_id
-UNION
-SELECT s.iteration_id FROM retraction x JOIN suggestion s ON s.label_id = x.label_id
-UNION
-SELECT s.iteration_id FROM retraction x JOIN suggestion_label f ON f.label_id = x.label_id
-JOIN suggestion s ON s.id = f.suggestion_id
+V_ITERATION_CHANGES = """
+CREATE OR REPLACE VIEW v_iteration_changes AS
+SELECT s.iteration_id, count(*) AS n
+FROM (SELECT suggestion_id FROM given_up
+      UNION ALL SELECT suggestion_id FROM label_replacement
+      UNION ALL SELECT s.id FROM retraction x JOIN suggestion s ON s.label_id = x.label_id
+      UNION ALL SELECT r.suggestion_id FROM retraction x JOIN label_replacement r ON r.label_id = x.label_id
+      UNION ALL SELECT f.suggestion_id FROM retraction x JOIN suggestion_label f ON f.label_id = x.label_id) said
+JOIN suggestion s ON s.id = said.suggestion_id
+GROUP BY s.iteration_id
 """
 
 V_ITERATION = """
@@ -120,9 +120,10 @@ SELECT k.name AS campaign, i.number AS iteration,
 FROM iteration i
 JOIN campaign k ON k.id = i.campaign_id
 LEFT JOIN iteration_tally t ON t.iteration_id = i.id
-LEFT JOIN v_iteration_changed x ON x.iteration_id = i.id
+     AND NOT EXISTS (SELECT FROM iteration_tally l WHERE l.iteration_id = t.iteration_id AND l.number > t.number)
+LEFT JOIN v_iteration_changes x ON x.iteration_id = i.id
 LEFT JOIN LATERAL (SELECT * FROM v_iteration_recount r WHERE r.iteration_id = i.id
-                   AND (t.iteration_id IS NULL OR x.iteration_id IS NOT NULL) OFFSET 0) n ON true
+                   AND t.n_changes IS DISTINCT FROM coalesce(x.n, 0) OFFSET 0) n ON true
 """
 
 V_CAMPAIGN_PROGRESS = """
@@ -152,14 +153,19 @@ LEFT JOIN v_iteration i ON i.campaign_id = k.id
 GROUP BY k.id, k.name, p.name, t.name, b.calls, b.calls_at_first
 """
 
-BACKFILL = """
-INSERT INTO iteration_tally (iteration_id, n_suggested, n_undecodable, n_decodable, n_duplicate, n_known, n_rejected, n_new,
-                             n_charged, n_finds, n_known_finds, highest, lowest, best, is_best_feasible, activity_id)
-SELECT r.iteration_id, r.n_suggested, r.n_undecodable, r.n_decodable, r.n_duplicate, r.n_known, r.n_rejected, r.n_new,
-       r.n_charged, r.n_finds, r.n_known_finds, r.highest, r.lowest, r.best, r.is_best_feasible, a.id
+_COUNTS = (
+    *("n_suggested", "n_undecodable", "n_decodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_charged"),
+    *("n_finds", "n_known_finds"),
+)
+_COUNTED = ", ".join((*_COUNTS, "highest", "lowest", "best", "is_best_feasible"))
+
+BACKFILL = f"""
+INSERT INTO iteration_tally (iteration_id, number, {_COUNTED}, n_changes, activity_id)
+SELECT r.iteration_id, 1, {_COUNTED}, coalesce(x.n, 0), a.id
 FROM v_iteration_recount r
-JOIN (SELECT iteration_id, min(id) AS id FROM activity WHERE kind = 'record' AND outcome = 'done' GROUP BY iteration_id) a
-    USING (iteration_id)
+JOIN (SELECT iteration_id, min(id) AS id FROM activity WHERE kind = 'record' AND outcome = 'done'
+      GROUP BY iteration_id) a ON a.iteration_id = r.iteration_id
+LEFT JOIN v_iteration_changes x ON x.iteration_id = r.iteration_id
 """
 
 INDEXES = {
@@ -167,40 +173,39 @@ INDEXES = {
     "ix_activity_iteration": ("activity", ["iteration_id", "kind"], "iteration_id IS NOT NULL"),
 }
 
-_COUNTS = (
-    *("n_suggested", "n_undecodable", "n_decodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_charged"),
-    *("n_finds", "n_known_finds"),
-)
-
 
 def upgrade() -> None:
     """Count what is recorded, and read it where it is asked for."""
     op.create_table(
         "iteration_tally",
         sa.Column("iteration_id", sa.BigInteger(), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False, comment="the highest one holds"),
         *(sa.Column(name, sa.Integer(), nullable=False) for name in _COUNTS),
         sa.Column("highest", sa.Double(), comment="of the results, NULL where there is none"),
         sa.Column("lowest", sa.Double()),
         sa.Column("best", sa.Double(), comment="the value of the first result in the order in which they are shown"),
         sa.Column("is_best_feasible", sa.Boolean(), comment="whether that meets all further targets"),
+        sa.Column("n_changes", sa.Integer(), nullable=False, comment="that v_iteration_changes counted by then"),
         sa.Column("activity_id", sa.BigInteger(), nullable=False),
+        sa.CheckConstraint("number > 0", name=op.f("ck_iteration_tally_number_is_positive")),
         sa.CheckConstraint(
             "(best IS NULL) = (is_best_feasible IS NULL)", name=op.f("ck_iteration_tally_best_is_whole")
         ),
         sa.ForeignKeyConstraint(["iteration_id"], ["iteration.id"], name=op.f("fk_iteration_tally_iteration_id")),
         sa.ForeignKeyConstraint(["activity_id"], ["activity.id"], name=op.f("fk_iteration_tally_activity_id")),
-        sa.PrimaryKeyConstraint("iteration_id", name=op.f("pk_iteration_tally")),
+        sa.PrimaryKeyConstraint("iteration_id", "number", name=op.f("pk_iteration_tally")),
     )
     for name, (table, columns, where) in INDEXES.items():
         op.create_index(name, table, columns, postgresql_where=None if where is None else sa.text(where))
-    for view in (V_SUGGESTION_STATE, V_SUGGESTION, V_ITERATION_RECOUNT, V_ITERATION_CHANGED):
+    for view in (V_SUGGESTION_STATE, V_SUGGESTION, V_ITERATION_RECOUNT, V_ITERATION_CHANGES):
         op.execute(view)
     op.execute(BACKFILL)
     op.execute("ANALYZE iteration_tally")
     for view in (V_ITERATION, V_CAMPAIGN_PROGRESS):
         op.execute(view)
     op.execute(
-        "CREATE TRIGGER defend_table BEFORE TRUNCATE ON iteration_tally FOR EACH STATEMENT EXECUTE FUNCTION agd_defend()"
+        "CREATE TRIGGER defend_table BEFORE TRUNCATE ON iteration_tally FOR EACH STATEMENT"
+        " EXECUTE FUNCTION agd_defend()"
     )
     for event, name in (("DELETE", "defend_rows"), ("UPDATE", "defend_values")):
         op.execute(
@@ -210,7 +215,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     """Go back: what was counted can be counted again."""
-    for view in ("v_campaign_progress", "v_iteration", "v_iteration_changed", "v_iteration_recount"):
+    for view in ("v_campaign_progress", "v_iteration", "v_iteration_changes", "v_iteration_recount"):
         op.execute(f"DROP VIEW {view}")
     op.execute(_DEFENCE.V_SUGGESTION_STATE.replace("CREATE VIEW", "CREATE OR REPLACE VIEW"))
     for view in (_PROPERTIES.V_SUGGESTION, _FORMULAS.V_ITERATION, _AMENDMENTS.V_CAMPAIGN_PROGRESS):
