@@ -1,8 +1,9 @@
 """What a plug-in of another package does wrong at work is laid at its door: by name, package and place."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,8 +11,30 @@ import numpy as np
 from agd import registry
 from agd.chem.elements import N_ELEMENTS
 from agd.errors import AgdError, FaultyPluginError
-from agd.protocols import FormulaGenerator, Generator, Options, Oracle, Progress, Sampler, ToldOracle, silent
-from agd.types import Counts, Decoded, FittedModel, Floats, History, Latents, Prediction, Proposals, TrainingTable
+from agd.protocols import (
+    FormulaGenerator,
+    Generator,
+    Options,
+    Oracle,
+    Progress,
+    Sampler,
+    StructureOracle,
+    ToldOracle,
+    silent,
+)
+from agd.types import (
+    Counts,
+    Decoded,
+    FittedModel,
+    Floats,
+    History,
+    Latents,
+    Prediction,
+    Proposals,
+    Structure,
+    StructureTable,
+    TrainingTable,
+)
 
 
 @contextmanager
@@ -41,8 +64,27 @@ def fit(
         FaultyPluginError: one of another package failed, or gave no numbers.
     """
     plugin = registry.load(group, name)
+    return _fitted(group, name, lambda: plugin.fit(table, options, seed=seed, progress=progress))
+
+
+def fit_structures(
+    name: str,
+    table: StructureTable,
+    options: Options,
+    *,
+    seed: int,
+    checkpoint: Path | None,
+    progress: Progress = silent,
+) -> FittedModel:
+    """Fit an oracle of structures to a table; raises as `fit`."""
+    group = "agd.structure_oracles"
+    plugin = registry.load(group, name)
+    return _fitted(group, name, lambda: plugin.fit(table, options, seed=seed, checkpoint=checkpoint, progress=progress))
+
+
+def _fitted(group: str, name: str, fit: Callable[[], FittedModel]) -> FittedModel:
     with blamed(group, name, "fit"):
-        fitted: FittedModel = plugin.fit(table, options, seed=seed, progress=progress)
+        fitted = fit()
         _require_type(fitted, FittedModel)
         for metric, value in fitted.metrics.items():
             _require(np.isfinite(value), f"metric {metric!r} is {value}")
@@ -127,6 +169,20 @@ class _FormulaGenerator:
 
 
 @dataclass(frozen=True, slots=True)
+class _StructureOracle:
+    name: str
+    made: StructureOracle
+
+    def label(self, structures: Sequence[Structure]) -> Prediction:
+        with blamed("agd.structure_oracles", self.name, "label"):
+            prediction = self.made.label(structures)
+            _require_type(prediction, Prediction)
+            for part in ("values", "uncertainties"):
+                _require_array(getattr(prediction, part), (len(structures),), "floating", part)
+        return prediction
+
+
+@dataclass(frozen=True, slots=True)
 class _Oracle:
     name: str
     made: Oracle
@@ -153,6 +209,7 @@ _GUARDS = {
     "agd.generators": _Generator,
     "agd.formula_generators": _FormulaGenerator,
     "agd.oracles": _Oracle,
+    "agd.structure_oracles": _StructureOracle,
 }
 
 

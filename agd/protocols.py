@@ -2,8 +2,8 @@
 
 A plug-in is a class. Its instance is a strategy without memory: everything it needs comes in as an argument, so that a
 resumed campaign repeats it exactly. Entry-point groups: `agd.generators`, `agd.formula_generators`, `agd.oracles`,
-`agd.samplers`, `agd.templates`, `agd.potentials`, `agd.dft_engines`; and `agd.engines`, whose protocol stands in
-`agd/engines.py`, for it speaks of campaigns.
+`agd.samplers`, `agd.templates`, `agd.potentials`, `agd.structure_oracles`, `agd.dft_engines`; and `agd.engines`, whose
+protocol stands in `agd/engines.py`, for it speaks of campaigns.
 """
 
 from collections.abc import Sequence
@@ -26,6 +26,7 @@ from agd.types import (
     Proposals,
     Relaxed,
     Structure,
+    StructureTable,
     TemplateProposal,
     Tensors,
     TrainingTable,
@@ -244,6 +245,37 @@ class Potential(Protocol):
 
     def stress(self, structure: Structure) -> Floats:
         """The stress `[6]` in GPa, tension positive: xx, yy, zz, yz, xz, xy; raises as `energy`."""
+
+
+@runtime_checkable
+class StructureOracle(Protocol):
+    """Answers a property for a structure, with an uncertainty."""
+
+    options_type: ClassVar[type[Options]]
+    architecture_version: ClassVar[int]
+
+    @classmethod
+    def fit(
+        cls,
+        table: StructureTable,
+        options: Options,
+        *,
+        seed: int,
+        checkpoint: Path | None = None,
+        progress: Progress = silent,
+    ) -> FittedModel:
+        """Train on the rows that are not held out; measure on those that are.
+
+        It may leave `checkpoint` behind, whole or not at all: all that it takes to go on to the same bits. Where the
+        file is there already, of the same table, options and seed, the training goes on from it.
+        """
+
+    @classmethod
+    def load(cls, tensors: Tensors, options: Options) -> Self:
+        """Rebuild a fitted model; raises ModelError where tensors and architecture disagree."""
+
+    def label(self, structures: Sequence[Structure]) -> Prediction:
+        """Values `[n]` of structures, each independent of the others; raises InputError for one it knows nothing of."""
 
 
 @runtime_checkable

@@ -23,6 +23,7 @@ MEMBERS = {
     "agd.samplers": ("options_type", "space", "draws_from_pool", "takes_several_properties", "suggest"),
     "agd.templates": ("options_type", "version", "propose"),
     "agd.potentials": ("options_type", "version", "weights_sha256", "relax", "energy", "forces", "stress"),
+    "agd.structure_oracles": (*_MODEL, "label"),
     "agd.dft_engines": (
         *("options_type", "method", "version", "recipe", "refusal", "size", "write", "command", "read", "mend"),
     ),

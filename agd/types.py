@@ -215,3 +215,17 @@ class Structure:
         if self.lattice.shape != (3, 3) or self.frac.shape != (len(self.species), 3):
             msg = f"a structure is [3, 3] and [n, 3] with n species, not {self.lattice.shape} and {self.frac.shape}"
             raise ValueError(msg)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StructureTable:
+    """What a model of structures is fitted on: `values` `[n]` in the property's unit.
+
+    `is_held_out` and `is_validation` are `[n]`: rows that no parameter may see and on which the metrics are measured,
+    and rows by which it chooses when to stop. All structures of one formula are of one kind.
+    """
+
+    structures: Sequence[Structure]
+    values: Floats
+    is_held_out: NDArray[np.bool_]
+    is_validation: NDArray[np.bool_]

@@ -8,6 +8,7 @@ import typer
 
 from agd.cli import show
 from agd.cli.show import Json
+from agd.cli.train_structures import structures
 
 if TYPE_CHECKING:
     from agd.protocols import Progress
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from agd.work.workspace import Workspace
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(structures)
 
 Dataset = Annotated[str, typer.Option(help="Name of the data set.")]
 Option = Annotated[

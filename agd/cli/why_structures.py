@@ -48,6 +48,11 @@ def _add_candidate(node: Tree, rows: "Sequence[StructureCandidate]") -> None:
         f"{first.template_id}), {escape(mapping_words(first.mapping))}, distance {text(first.distance)}: structure "
         f"{first.structure_id}"
     )
+    if first.model_e_form_ev_per_atom is not None:
+        of.add(
+            f"{escape(first.model or '-')}, model version {first.model_version_id}: formation energy "
+            f"{text(first.model_e_form_ev_per_atom)} eV/atom as proposed"
+        )
     for row in rows:
         if row.potential is None:
             continue
@@ -59,6 +64,11 @@ def _add_candidate(node: Tree, rows: "Sequence[StructureCandidate]") -> None:
             f"relaxation {row.relaxation_id} {by}, {text(row.n_steps)} steps: [bold]{text(row.energy_ev_per_atom)} "
             f"eV/atom[/], structure {row.relaxed_id}"
         )
+        if row.model_relaxed_e_form_ev_per_atom is not None:
+            line.add(
+                f"{escape(row.model or '-')}, model version {row.model_version_id}: formation energy "
+                f"{text(row.model_relaxed_e_form_ev_per_atom)} eV/atom"
+            )
         if row.e_above_hull_ev_per_atom is not None:
             line.add(
                 f"formation energy {text(row.e_form_ev_per_atom)} eV/atom, [bold]"

@@ -7,6 +7,7 @@ products are of atoms, not of pairs. The published vectors of elements (92 numbe
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -179,6 +180,7 @@ def fit(
     recipe: Recipe,
     seed: int,
     progress: Progress = silent,
+    checkpoint: Path | None = None,
 ) -> Trained:
     """Train `network` in place on standardised `values` `[n]`; the score is minus the mean error of `validation`."""
     target = torch.from_numpy(np.asarray(values, dtype=np.float32))
@@ -202,6 +204,7 @@ def fit(
         score_name="validation MAE (standardised)",
         score_text=lambda reached: f"{-reached:.4f}",
         progress=progress,
+        checkpoint=checkpoint,
     )
 
 

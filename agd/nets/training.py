@@ -5,12 +5,14 @@ import math
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
 
 from agd.errors import InputError
+from agd.nets.training_checkpoint import load_state, save_state
 from agd.protocols import Progress, silent
 
 BatchT = TypeVar("BatchT")
@@ -32,6 +34,47 @@ class Schedule:
     is_constant: bool = False
 
 
+@dataclass(slots=True)
+class _Position:
+    """How far a training has come: epochs that are whole, batches of the next one, and what was reached when."""
+
+    epoch: int = 0
+    n_batches: int = 0
+    risen: int = 0
+    best_epoch: int = 0
+    best_score: float = -math.inf
+
+
+@dataclass(slots=True)
+class _Run:
+    """A training as it stands: its position, its best weights, and where it is kept, if anywhere."""
+
+    network: torch.nn.Module
+    optimizer: torch.optim.Optimizer
+    checkpoint: Path | None
+    best_weights: dict[str, Any]
+    at: _Position = field(default_factory=_Position)
+
+    def keep(self) -> None:
+        """Leave it in the checkpoint's file, whole."""
+        if self.checkpoint is not None:
+            parts = {"network": self.network.state_dict(), "best": self.best_weights, "at": asdict(self.at)}
+            save_state(self.checkpoint, {**parts, "optimizer": self.optimizer.state_dict()["state"]})
+
+    def go_on(self) -> None:
+        """Take it up where the checkpoint's file has left it, if it is there and is one of this network."""
+        kept = None if self.checkpoint is None else load_state(self.checkpoint)
+        shapes = {name: tensor.shape for name, tensor in self.network.state_dict().items()}
+        if kept is None or {name: tensor.shape for name, tensor in kept["network"].items()} != shapes:
+            return
+        whole = {key: int(one) for key, one in kept["at"].items() if key != "best_score"}
+        self.at = _Position(**whole, best_score=float(kept["at"]["best_score"]))
+        self.best_weights = kept["best"]
+        self.network.load_state_dict(kept["network"])
+        state = {int(number): tensors for number, tensors in kept["optimizer"].items()}
+        self.optimizer.load_state_dict({**self.optimizer.state_dict(), "state": state})
+
+
 @dataclass(frozen=True, slots=True)
 class Trained:
     """What a training came to: epochs run, and the epoch (from 1) and score of the weights kept."""
@@ -51,13 +94,15 @@ def train(
     score_name: str,
     score_text: Callable[[float], str] = "{:.1%}".format,
     progress: Progress = silent,
+    checkpoint: Path | None = None,
 ) -> Trained:
     """Fit `network` in place and leave it, in evaluation mode, with the weights of its best epoch.
 
     `batches(epoch)` gives the batches of an epoch, in order; `loss(batch)` is a scalar to minimise; `score()`, asked
     after each epoch, is better the larger it is, and the later of two equals; the notes to `progress` call it
     `score_name` and give it as `score_text`. Length is counted in epochs, never in seconds: on one kind of processor
-    the same batches and the same number of threads give the same weights, bit for bit.
+    the same batches and the same number of threads give the same weights, bit for bit. Ten times an epoch all that it
+    takes to go on to the same bits is left in `checkpoint`, and a training goes on from the file that it finds there.
 
     Raises:
         InputError: the loss is no longer a finite number.
@@ -65,38 +110,39 @@ def train(
     optimizer = torch.optim.AdamW(
         network.parameters(), lr=schedule.learning_rate, weight_decay=schedule.weight_decay, fused=True
     )
-    best_epoch, best_score, best_weights = 0, -math.inf, copy.deepcopy(network.state_dict())
-    epoch, risen = 0, 0
-    note = ""
+    run = _Run(network, optimizer, checkpoint, copy.deepcopy(network.state_dict()))
+    run.go_on()
+    at, note = run.at, ""
     with deterministic_algorithms():
-        while epoch < min(schedule.epochs, risen + schedule.patience):
-            todo = batches(epoch)
+        while at.epoch < min(schedule.epochs, at.risen + schedule.patience):
+            todo = batches(at.epoch)
             total = schedule.epochs * len(todo)
             network.train()
-            for done, batch in enumerate(todo, start=epoch * len(todo)):
+            for done, batch in enumerate(todo[at.n_batches :], start=at.epoch * len(todo) + at.n_batches):
                 if not schedule.is_constant:
                     optimizer.param_groups[0]["lr"] = schedule.learning_rate * (1 - done / total)
                 optimizer.zero_grad()
                 value = loss(batch)
                 value.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
                 optimizer.step()
+                at.n_batches += 1
                 if done % max(1, len(todo) // _REPORTS_PER_EPOCH) == 0:
-                    progress(
-                        done,
-                        total,
-                        f"epoch {epoch + 1}/{schedule.epochs}, loss {_finite(value, epoch, schedule):.3g}{note}",
-                    )
-            epoch += 1
+                    reached_loss = _finite(value, at.epoch, schedule)
+                    run.keep()
+                    progress(done, total, f"epoch {at.epoch + 1}/{schedule.epochs}, loss {reached_loss:.3g}{note}")
+            at.epoch, at.n_batches = at.epoch + 1, 0
             network.eval()
             with torch.no_grad():
                 reached = score()
             note = f", {score_name} {score_text(reached)}"
-            progress(epoch * len(todo), total, f"epoch {epoch}/{schedule.epochs}{note}")
-            risen = epoch if reached > best_score else risen
-            if reached >= best_score:
-                best_epoch, best_score, best_weights = epoch, reached, copy.deepcopy(network.state_dict())
-    network.load_state_dict(best_weights)
-    return Trained(epoch, best_epoch, best_score)
+            at.risen = at.epoch if reached > at.best_score else at.risen
+            if reached >= at.best_score:
+                at.best_epoch, at.best_score = at.epoch, reached
+                run.best_weights = copy.deepcopy(network.state_dict())
+            run.keep()
+            progress(at.epoch * len(todo), total, f"epoch {at.epoch}/{schedule.epochs}{note}")
+    network.load_state_dict(run.best_weights)
+    return Trained(at.epoch, at.best_epoch, at.best_score)
 
 
 @contextmanager

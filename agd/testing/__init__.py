@@ -17,6 +17,7 @@ from agd.testing.oracles import OracleContract
 from agd.testing.potentials import PotentialContract
 from agd.testing.promises import BrokenPromiseError
 from agd.testing.samplers import PublishedSamplerContract, SamplerContract
+from agd.testing.structure_oracles import StructureOracleContract
 from agd.testing.templates import TemplatesContract
 
 __all__ = [
@@ -28,5 +29,6 @@ __all__ = [
     "PotentialContract",
     "PublishedSamplerContract",
     "SamplerContract",
+    "StructureOracleContract",
     "TemplatesContract",
 ]

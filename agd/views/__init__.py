@@ -35,15 +35,20 @@ from agd.views.lineage import (
     TrainedOn,
     Verdict,
 )
-from agd.views.models import ModelVersion, Predicted, TrainedModel
+from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
 from agd.views.structures import (
     Claim,
+    ComparedFormula,
+    ComparedStructure,
     DistanceFromHull,
     HullAt,
     HullOfComposition,
+    Ranking,
+    RankingOfAll,
     StructureCandidate,
+    StructureComparison,
     Structured,
 )
 
@@ -51,6 +56,8 @@ __all__ = [
     "Amendment",
     "CampaignProgress",
     "Claim",
+    "ComparedFormula",
+    "ComparedStructure",
     "Composition",
     "Dataset",
     "DatasetWithRefused",
@@ -80,6 +87,8 @@ __all__ = [
     "PickedBy",
     "Predicted",
     "PropertyOfSuggestion",
+    "Ranking",
+    "RankingOfAll",
     "Refusal",
     "RefusedRow",
     "Resting",
@@ -94,6 +103,7 @@ __all__ = [
     "Status",
     "StepAtWork",
     "StructureCandidate",
+    "StructureComparison",
     "StructureRow",
     "Structured",
     "Suggested",
@@ -101,6 +111,7 @@ __all__ = [
     "TargetProgress",
     "TrainedModel",
     "TrainedOn",
+    "TrainedStructureModel",
     "Verdict",
     "as_json",
     "budget_in_words",

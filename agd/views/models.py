@@ -1,6 +1,6 @@
 """Model versions."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,6 +40,36 @@ class TrainedModel:
     last_iteration: int | None
     n_held_out: int
     was_there: bool
+    model_version_id: int | None
+    tensors_sha256: str | None
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class TrainedStructureModel:
+    """A model of structures: its training set, by which method and scheme its labels are, and what was measured of it.
+
+    It was trained, was there before, or with `model_version_id` None is still to be trained: `stopped_at` says how far
+    it came where its minutes were over.
+    """
+
+    kind: str
+    plugin: str
+    property: str
+    options: Mapping[str, Any]
+    seed: int
+    threads: int
+    recipe_sha256: str
+    datasets: Sequence[str]
+    learned_method: str
+    correction_scheme: str
+    max_atoms: int
+    n_structures: int
+    n_formulas: int
+    n_held_out: int
+    n_validation: int
+    was_there: bool
+    stopped_at: str | None
     model_version_id: int | None
     tensors_sha256: str | None
     metrics: Mapping[str, float]

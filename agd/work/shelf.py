@@ -86,7 +86,12 @@ class Shelf:
 
 def group_of(kind: str) -> str:
     """The group of plug-ins that models of a kind are made by: a screener is an oracle that is not believed."""
-    return {"autoencoder": "agd.generators", "generator": "agd.formula_generators"}.get(kind, "agd.oracles")
+    groups = {
+        "autoencoder": "agd.generators",
+        "generator": "agd.formula_generators",
+        "structure_oracle": "agd.structure_oracles",
+    }
+    return groups.get(kind, "agd.oracles")
 
 
 def model_ref(tx: Transaction, model_version_id: int) -> ModelRef:

@@ -6,7 +6,7 @@ from typing import Any
 
 from agd.config import Pace
 from agd.db.connection import Database
-from agd.protocols import Generator, Oracle
+from agd.protocols import Generator, Oracle, StructureOracle
 from agd.work.shelf import Shelf, model_ref
 
 
@@ -38,6 +38,11 @@ class Workspace:
     def oracle(self, model_version_id: int) -> Oracle:
         """The oracle of that version, rebuilt from its verified tensors."""
         found: Oracle = self._model(model_version_id)
+        return found
+
+    def structure_oracle(self, model_version_id: int) -> StructureOracle:
+        """The oracle of structures of that version, rebuilt from its verified tensors."""
+        found: StructureOracle = self._model(model_version_id)
         return found
 
     def _model(self, model_version_id: int) -> Any:

@@ -1,6 +1,7 @@
-"""Fills an empty record with made rows that satisfy every law: as many compositions, suggestions and labels as asked for.
+"""Fills an empty record with made rows that satisfy every law: as many compositions, suggestions and labels as asked.
 
-Campaigns are 52: one of half of all suggestions, one of 300 called `demo`, fifty of the rest. Constraints and triggers are on.
+Campaigns are 52: one of half of all suggestions, one of 300 called `demo`, fifty of the rest. Constraints and
+triggers are on.
 """
 
 import time
@@ -47,7 +48,8 @@ ORDER BY greatest(n.a, n.b, n.c), n.a, n.b, n.c, s.number LIMIT :n
 """
 
 _DATASET = """
-INSERT INTO dataset (name, source, source_sha256, recipe_sha256, property, options, n_read, n_rejected, method, activity_id)
+INSERT INTO dataset (name, source, source_sha256, recipe_sha256, property, options, n_read, n_rejected, method,
+                     activity_id)
 VALUES (:name, 'made', :name, :name, :property, '{}', :n, 0, :method, :activity) RETURNING id
 """
 _ROWS = """
@@ -69,7 +71,8 @@ SELECT m AS id, k.number AS campaign, (m - k.first) / :batch + 1 AS iteration, (
        CASE m % 20 WHEN 0 THEN 'undecodable' WHEN 1 THEN 'duplicate' WHEN 2 THEN 'known' WHEN 3 THEN 'rejected'
                    ELSE 'new' END AS outcome, m % 1000 = 4 AS is_given_up, m % 2000 = 5 AS is_told_anew,
        CASE m % 20 WHEN 0 THEN NULL WHEN 1 THEN 1 + (k.first + greatest(m - 2 - k.first, 3) * 7919) % :n
-                   WHEN 2 THEN 1 + (m - k.first) / 20 % 300 ELSE 1 + (k.first + (m - k.first) * 7919) % :n END AS composition
+                   WHEN 2 THEN 1 + (m - k.first) / 20 % 300
+                   ELSE 1 + (k.first + (m - k.first) * 7919) % :n END AS composition
 FROM made_campaign k, LATERAL generate_series(k.first, k.last) m
 """
 
@@ -80,7 +83,8 @@ FROM made_campaign ORDER BY number;
 INSERT INTO iteration (campaign_id, number)
 SELECT campaign, iteration FROM made_suggestion GROUP BY campaign, iteration ORDER BY campaign, iteration;
 INSERT INTO job (kind, title, key_sha256, campaign_id, iteration, state)
-SELECT x.kind, x.kind || ' ' || i.number || ' of ' || k.name, agd_step_key(k.name, x.kind, i.number), k.id, i.number, 'done'
+SELECT x.kind, x.kind || ' ' || i.number || ' of ' || k.name, agd_step_key(k.name, x.kind, i.number), k.id, i.number,
+       'done'
 FROM iteration i JOIN campaign k ON k.id = i.campaign_id,
      unnest(ARRAY['suggest', 'decode', 'label', 'record']) WITH ORDINALITY x (kind, place) ORDER BY i.id, x.place;
 INSERT INTO activity (kind, campaign_id, iteration_id, job_id, lease_expires_at, {activity})
@@ -110,8 +114,8 @@ _SUGGESTIONS = """
 INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, posterior_mean, posterior_sd, acquisition,
                         activity_id, outcome, reason, composition_id, decode_activity_id, label_id, label_activity_id)
 SELECT s.campaign, t.iteration_id, s.rank, CASE WHEN z.id IS NULL THEN 'composition' ELSE 'latent' END, z.id,
-       s.id % 80 / 10.0, 1, 2, t.suggested, s.outcome, CASE s.outcome WHEN 'rejected' THEN 'has_metal' END, s.composition,
-       t.decoded, l.id, CASE WHEN l.id IS NOT NULL THEN t.labelled END
+       s.id % 80 / 10.0, 1, 2, t.suggested, s.outcome, CASE s.outcome WHEN 'rejected' THEN 'has_metal' END,
+       s.composition, t.decoded, l.id, CASE WHEN l.id IS NOT NULL THEN t.labelled END
 FROM made_suggestion s JOIN made_step t USING (campaign, iteration)
 LEFT JOIN (SELECT id, row_number() OVER (ORDER BY id) AS place FROM latent) z
     ON s.outcome = 'undecodable' AND z.place = s.id / 20
@@ -132,8 +136,9 @@ WITH a AS (INSERT INTO activity (kind, {activity}) SELECT 'give up', {done} FROM
 INSERT INTO given_up (suggestion_id, reason, activity_id) SELECT g.id, 'the furnace broke', n.id
 FROM (SELECT id, row_number() OVER (ORDER BY id) AS place FROM made_suggestion WHERE is_given_up AND outcome = 'new') g
 JOIN n USING (place);
-WITH a AS (INSERT INTO activity (kind, {activity}) SELECT 'retract', {done} FROM label WHERE model_version_id IS NOT NULL
-           AND id % 1000 = 7 RETURNING id), n AS (SELECT id, row_number() OVER (ORDER BY id) AS place FROM a)
+WITH a AS (INSERT INTO activity (kind, {activity}) SELECT 'retract', {done} FROM label
+           WHERE model_version_id IS NOT NULL AND id % 1000 = 7 RETURNING id),
+n AS (SELECT id, row_number() OVER (ORDER BY id) AS place FROM a)
 INSERT INTO retraction (label_id, reason, activity_id) SELECT l.id, 'another phase', n.id
 FROM (SELECT id, row_number() OVER (ORDER BY id) AS place FROM label WHERE model_version_id IS NOT NULL
       AND id % 1000 = 7) l JOIN n USING (place);
@@ -159,7 +164,8 @@ g AS (INSERT INTO screening (campaign_id, role, model_version_id, dataset_id, so
 s AS (INSERT INTO stage (activity_id, role, position, name, n_in, n_left)
       SELECT activity_id, role, 1, 'within the target', :n, least(:n, 10000) FROM g)
 INSERT INTO screening_hit (screening_id, rank, composition_id, line, formula, value, uncertainty)
-SELECT g.id, c.id, c.id, c.id, c.reduced_formula, 30 - c.id / 1000.0, 0.5 FROM g, composition c WHERE c.id <= least(:n, 10000)
+SELECT g.id, c.id, c.id, c.id, c.reduced_formula, 30 - c.id / 1000.0, 0.5 FROM g, composition c
+WHERE c.id <= least(:n, 10000)
 """
 
 
@@ -228,7 +234,8 @@ class _Hand:
             dataset = self._dataset(f"generated-{part + 1}", None, last - first + 1, activity)
             self._rows(dataset, first, last)
             self._do(
-                "INSERT INTO stage (activity_id, position, name, n_in, n_left) VALUES (:activity, 1, 'sampled', :n, :n)",
+                "INSERT INTO stage (activity_id, position, name, n_in, n_left)"
+                " VALUES (:activity, 1, 'sampled', :n, :n)",
                 activity=activity,
                 n=last - first + 1,
             )
@@ -247,8 +254,8 @@ class _Hand:
             )
             self._do(
                 "INSERT INTO training_set_member (training_set_id, composition_id, label_id, is_held_out)"
-                " SELECT :set, c.id, l.id, c.id % 10 = 0 FROM composition c LEFT JOIN label l ON l.composition_id = c.id"
-                " AND l.dataset_id = :known AND :with_labels WHERE c.id <= :n",
+                " SELECT :set, c.id, l.id, c.id % 10 = 0 FROM composition c LEFT JOIN label l"
+                " ON l.composition_id = c.id AND l.dataset_id = :known AND :with_labels WHERE c.id <= :n",
                 set=self._sets[role],
                 n=n,
                 known=self._known,
@@ -264,9 +271,9 @@ class _Hand:
                 continue
             self._do("INSERT INTO artifact VALUES (:role, 'made', 1, :activity)", role=role, activity=activity)
             self._models[role] = self._one(
-                "INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed, training_set_id,"
-                " recipe_sha256, tensors_sha256, metrics, activity_id) VALUES (:kind, 'made', :property, 1, '{}', 1, :set,"
-                " :kind, :kind, '{}', :activity) RETURNING id",
+                "INSERT INTO model_version (kind, plugin, property, architecture_version, options, seed,"
+                " training_set_id, recipe_sha256, tensors_sha256, metrics, activity_id)"
+                " VALUES (:kind, 'made', :property, 1, '{}', 1, :set, :kind, :kind, '{}', :activity) RETURNING id",
                 kind=role,
                 set=self._sets[role],
                 activity=activity,

@@ -1,7 +1,8 @@
 """What verbs and questions cost on a large record: milliseconds of their queries, and the plans of what is slow.
 
-`make bench-size` fills a record of made rows (`filled_record.py`) on a server of its own, asks everything three times and
-prints the medians. With --home the record is kept there, and a later run asks it again. --questions takes the README.
+`make bench-size` fills a record of made rows (`filled_record.py`) on a server of its own, asks everything three times
+and prints the medians. With --home the record is kept there, and a later run asks it again. --questions: of which
+document.
 """
 
 import argparse
@@ -12,6 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +23,6 @@ from sqlalchemy.exc import OperationalError
 
 from agd.db import schema
 from agd.db.connection import Database, Transaction
-from agd.db.reading import lineage
 from agd.db.record import campaigns, datasets
 from agd.db.server.embedded import EmbeddedServer
 from agd.steps.reading import explaining, overviews
@@ -43,7 +44,7 @@ class Watched:
     def __init__(self, database: Database) -> None:
         self.ms = self.cpu_ms = 0.0
         self.slow: dict[str, tuple[float, Any]] = {}
-        engine = database._engine  # noqa: SLF001  the bench looks at every statement
+        engine = database._engine
         event.listen(engine, "before_cursor_execute", self._begin)
         event.listen(engine, "after_cursor_execute", self._end)
 
@@ -74,7 +75,7 @@ def questions(document: Path) -> Iterator[tuple[str, str]]:
 
 def asked(tx: Transaction, document: Path) -> dict[str, Callable[[], object]]:
     """Every verb that reads the record, and every question, by what it is called in the table."""
-    ids = {name: row.id for name in (DEMO, BIG) if (row := campaigns.find(tx, name)) is not None}
+    ids = {name: _campaign(tx, name) for name in (DEMO, BIG)}
     picks = {name: _pick(tx, campaign) for name, campaign in ids.items()}
     calls: dict[str, Callable[[], object]] = {
         "agd list": lambda: overviews.campaigns(tx),
@@ -84,12 +85,7 @@ def asked(tx: Transaction, document: Path) -> dict[str, Callable[[], object]]:
         "agd generations": lambda: overviews.all_generations(tx),
     }
     for name, campaign in ids.items():
-        calls |= {
-            f"agd status {name}": lambda name=name: overviews.campaigns(tx, name),
-            f"agd status {name}, iterations": lambda campaign=campaign: overviews.iterations(tx, campaign, 10),
-            f"agd top {name}": lambda campaign=campaign: overviews.top_finds(tx, campaign, 20),
-            f"agd run {name}, calls": lambda campaign=campaign: campaigns.n_calls(tx, campaign),
-        }
+        calls |= _of_campaign(tx, name, campaign)
     for title, statement in questions(document):
         if "'demo'" in statement:
             calls |= {f"{title} ({name})": _question(tx, statement.replace("'demo'", f"'{name}'")) for name in ids}
@@ -98,8 +94,21 @@ def asked(tx: Transaction, document: Path) -> dict[str, Callable[[], object]]:
     return calls
 
 
+def _of_campaign(tx: Transaction, name: str, campaign_id: int) -> dict[str, Callable[[], object]]:
+    return {
+        f"agd status {name}": lambda: overviews.campaigns(tx, name),
+        f"agd status {name}, iterations": lambda: overviews.iterations(tx, campaign_id, 10),
+        f"agd top {name}": lambda: overviews.top_finds(tx, campaign_id, 20),
+        f"agd run {name}, calls": lambda: campaigns.n_calls(tx, campaign_id),
+    }
+
+
 def _question(tx: Transaction, statement: str) -> Callable[[], object]:
     return lambda: tx.execute(text(statement.replace(":", r"\:"))).all()
+
+
+def _campaign(tx: Transaction, name: str) -> int:
+    return int(tx.execute(text("SELECT id FROM campaign WHERE name = :name"), {"name": name}).scalar_one())
 
 
 def _pick(tx: Transaction, campaign_id: int) -> str:
@@ -134,8 +143,7 @@ def ask(database: Database, document: Path, n_rounds: int, plans: Path | None) -
     with database.read() as tx:
         calls = asked(tx, document)
         for name in (DEMO, BIG):
-            pick = _pick(tx, campaigns.find(tx, name).id)
-            calls[f"agd why, a pick of {name}"] = lambda pick=pick: explaining.why(workspace, pick)
+            calls[f"agd why, a pick of {name}"] = partial(explaining.why, workspace, _pick(tx, _campaign(tx, name)))
         for name, call in calls.items():
             for _ in range(1 + n_rounds):
                 watched.ms, watched.cpu_ms, watched.slow = 0.0, 0.0, {}
@@ -152,9 +160,9 @@ def ask(database: Database, document: Path, n_rounds: int, plans: Path | None) -
                 tx.execute(text("SET LOCAL statement_timeout = 0"))
                 for name, statements in slow.items():
                     for statement, (took_ms, values) in statements.items():
-                        rows = tx.connection.driver_connection.execute(
-                            f"EXPLAIN (ANALYZE, BUFFERS) {statement}", values
-                        )
+                        driver = tx.connection.driver_connection
+                        assert driver is not None
+                        rows = driver.execute(f"EXPLAIN (ANALYZE, BUFFERS) {statement}", values)
                         file.write(
                             f"== {name}: {took_ms:.0f} ms\n{statement}\n" + "\n".join(row[0] for row in rows) + "\n\n"
                         )

@@ -70,6 +70,7 @@ def differences(database: Database) -> list[str]:
 def _made_by_tables(tx: Transaction) -> Definitions:
     tx.execute(text("CREATE SCHEMA queue"))
     tx.execute(text(import_module("agd_migrations.versions.0003_queue").PRIORITY))
+    tx.execute(text(import_module("agd_migrations.versions.0020_long_lives").ELEMENTS))
     queue.document.metadata.create_all(tx)
     return _of_tables(definitions.definitions(tx))
 

@@ -192,7 +192,8 @@ INSERT INTO iteration_tally (iteration_id, number, {_COUNTED}, n_changes, activi
 SELECT said.iteration_id, said.number + 1, {_COUNTED}, said.n, :activity
 FROM (SELECT x.iteration_id, t.number, x.n FROM v_iteration_changes x
       JOIN iteration_tally t ON t.iteration_id = x.iteration_id AND t.n_changes <> x.n
-      WHERE NOT EXISTS (SELECT FROM iteration_tally l WHERE l.iteration_id = t.iteration_id AND l.number > t.number)) said
+      WHERE NOT EXISTS (SELECT FROM iteration_tally l
+                        WHERE l.iteration_id = t.iteration_id AND l.number > t.number)) said
 CROSS JOIN LATERAL (SELECT {_COUNTED} FROM v_iteration_recount r WHERE r.iteration_id = said.iteration_id OFFSET 0) r
 ON CONFLICT DO NOTHING
 """)

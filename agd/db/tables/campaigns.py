@@ -27,6 +27,12 @@ property_ = Table(
     Column("unit", Text, nullable=False),
     Column("lower_bound", Double, comment="physical lower bound in the unit, NULL where there is none"),
     Column("description", Text, nullable=False),
+    Column(
+        "activity_id",
+        BigInteger,
+        ForeignKey("activity.id", use_alter=True),  # an activity is of a campaign, which seeks a property
+        comment="NULL for those that come with the schema",
+    ),
 )
 
 campaign = Table(
@@ -204,4 +210,61 @@ campaign_amendment = Table(
     made_by(),
     CheckConstraint("old_value > 0 AND new_value > old_value", name="budget_grows"),
     CheckConstraint("(ended_at IS NULL) = (end_reason IS NULL)", name="end_has_reason"),
+)
+
+campaign_event = Table(
+    "campaign_event",
+    metadata,
+    row_id(),
+    ref("campaign_id", "campaign.id"),
+    Column(
+        "kind",
+        Text,
+        CheckConstraint(
+            "kind IN ('note', 'tag', 'untag', 'archive', 'unarchive', 'rename')",
+            name="kind_is_known",
+        ),
+        nullable=False,
+    ),
+    Column("value", Text, comment="the note, the tag, or the name that it had until it was renamed"),
+    Column(
+        "operator",
+        Text,
+        CheckConstraint("operator <> ''", name="operator_is_named"),
+        nullable=False,
+        comment="who said so",
+    ),
+    made_by(),
+    CheckConstraint("(kind IN ('archive', 'unarchive')) = (value IS NULL)", name="says_something"),
+    CheckConstraint("value <> ''", name="value_is_given"),
+    Index("ix_campaign_event_campaign", "campaign_id"),
+)
+
+campaign_removal = Table(
+    "campaign_removal",
+    metadata,
+    Column(
+        "removal_id",
+        BigInteger,
+        ForeignKey("removal.id"),
+        primary_key=True,
+        autoincrement=False,
+        comment="why and when, and by which role",
+    ),
+    Column("name", Text, nullable=False),
+    Column(
+        "operator",
+        Text,
+        CheckConstraint("operator <> ''", name="operator_is_named"),
+        nullable=False,
+        comment="who deleted it",
+    ),
+    Column("created_at", DateTime(timezone=True), nullable=False),
+    Column("spec_text", Text, nullable=False, comment="the TOML file as it was given"),
+    Column("search_sha256", Text, comment="the content hash of its search"),
+    Column("n_suggestions", BigInteger, nullable=False),
+    Column("n_latents", BigInteger, nullable=False),
+    Column("n_activities", BigInteger, nullable=False),
+    Column("n_screenings", BigInteger, nullable=False),
+    made_by(),
 )

@@ -12,6 +12,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -64,6 +65,7 @@ composition = Table(
     Column("n_atoms", Integer, nullable=False),
     made_by(),
     CheckConstraint("n_elements BETWEEN 1 AND n_atoms", name="counts_are_consistent"),
+    Index("ix_composition_elements", text("agd_elements(reduced_formula)"), postgresql_using="gin"),
 )
 
 dataset_row = Table(

@@ -54,7 +54,8 @@ _WRITTEN = (
     " JOIN suggestion s ON s.id = e.suggestion_id"
     " UNION ALL SELECT activity_id, 'record', iteration_id FROM iteration_tally WHERE number = 1"
     " UNION ALL SELECT activity_id, 'open', NULL FROM campaign_target"
-    " UNION ALL SELECT activity_id, 'label', NULL FROM label WHERE model_version_id IS NOT NULL"
+    " UNION ALL SELECT activity_id, CASE WHEN structure_id IS NULL THEN 'label' ELSE 'label structures' END, NULL"
+    " FROM label WHERE model_version_id IS NOT NULL"
     " UNION ALL SELECT activity_id, 'templates', NULL FROM template_search"
     " UNION ALL SELECT activity_id, 'relax', NULL FROM relaxation"
     " UNION ALL SELECT activity_id, CASE WHEN label_id IS NULL THEN 'structure' ELSE 'hull' END, NULL"
@@ -133,7 +134,14 @@ CONTRADICTIONS = (
     Law(
         "training set",
         "have another number of members than they were stored with",
-        "training_set t WHERE n_members <> (SELECT count(*) FROM training_set_member m WHERE m.training_set_id = t.id)",
+        "training_set t WHERE n_members <> (SELECT count(*) FROM training_set_member m WHERE m.training_set_id = t.id)"
+        " + (SELECT count(*) FROM training_structure q WHERE q.training_set_id = t.id)",
+    ),
+    Law(
+        "training set",
+        "hold structures of a formula out and have others of it to learn from",
+        "(SELECT q.training_set_id FROM training_structure q JOIN structure s ON s.id = q.structure_id"
+        " GROUP BY q.training_set_id, s.composition_id HAVING count(DISTINCT q.is_held_out) > 1) split",
     ),
     Law(
         "screening",

@@ -211,8 +211,8 @@ def _of_this_version(row: AnyRow) -> Campaign:
     major = row.agd_version.split(".")[0]
     if major != agd.__version__.split(".")[0]:
         raise SpecChangedError(
-            f"campaign {row.name!r} was opened with agd {row.agd_version}, this is {agd.__version__}: resume it "
-            f"with agd {major}.x (in a clone: `git checkout v{row.agd_version}`), or open a new campaign from its specification"
+            f"campaign {row.name!r} was opened with agd {row.agd_version}, this is {agd.__version__}: resume it with "
+            f"agd {major}.x (in a clone: `git checkout v{row.agd_version}`), or open another campaign"
         )
     return as_campaign(row)
 

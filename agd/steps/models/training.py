@@ -235,8 +235,14 @@ def retrain(workspace: Workspace, sha256: str, progress: Progress = silent) -> s
     options = plugin.options_type.model_validate_json(json.dumps(row.options))
     recipe = Recipe(row.kind, row.plugin, None, options, row.seed, row.threads, told_by)
     with recorded(workspace, f"retrain {row.kind}", seed=row.seed) as activity_id:
-        table = _table_of(workspace.shelf, recipe, members)
-        made = fit(workspace.artifacts, recipe, table, progress).tensors_sha256
+        if row.kind == "structure_oracle":
+            from agd.steps.models.structure_training import refit
+
+            made: str | None = refit(workspace, row, recipe, progress)
+        else:
+            made = fit(
+                workspace.artifacts, recipe, _table_of(workspace.shelf, recipe, members), progress
+            ).tensors_sha256
         assert made is not None  # noqa: S101  it was fitted just now
         if made != row.tensors_sha256:
             raise ModelError(

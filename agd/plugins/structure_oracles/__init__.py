@@ -1,0 +1,1 @@
+"""Oracles of structures: a property of a crystal, by its atoms and where they are."""
