@@ -20,6 +20,7 @@ from agd.cli import (
     structures,
     train,
     upkeep,
+    web,
     why,
     worker,
 )
@@ -55,6 +56,7 @@ upkeep.register(app)
 app.command()(extend.extend)
 app.command()(predict.predict)
 app.command()(reproduce.reproduce)
+app.command()(web.web)
 app.command()(demo)
 
 

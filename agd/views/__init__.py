@@ -9,6 +9,7 @@ from agd.views.campaigns import (
     CampaignProgress,
     Extension,
     IterationProgress,
+    ListedSuggestion,
     PropertyOfSuggestion,
     RunPlan,
     RunProgress,
@@ -18,7 +19,16 @@ from agd.views.campaigns import (
     TargetProgress,
     budget_in_words,
 )
-from agd.views.datasets import Dataset, DatasetWithRefused, ImportedStructure, Method, RefusedRow, StructureRow
+from agd.views.datasets import (
+    Dataset,
+    DatasetRow,
+    DatasetWithRefused,
+    ImportedStructure,
+    ListedComposition,
+    Method,
+    RefusedRow,
+    StructureRow,
+)
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
 from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
 from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
@@ -37,7 +47,7 @@ from agd.views.lineage import (
 )
 from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
-from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
+from agd.views.screenings import Hit, ListedHit, Screened, Screening, ScreeningWithHits
 from agd.views.structures import (
     Claim,
     ComparedFormula,
@@ -60,6 +70,7 @@ __all__ = [
     "ComparedStructure",
     "Composition",
     "Dataset",
+    "DatasetRow",
     "DatasetWithRefused",
     "DistanceFromHull",
     "ExpectedGeneration",
@@ -78,7 +89,10 @@ __all__ = [
     "JobWithAttempts",
     "Label",
     "Lineage",
+    "ListedComposition",
+    "ListedHit",
     "ListedIn",
+    "ListedSuggestion",
     "MadeFrom",
     "Method",
     "ModelOnTheWay",

@@ -227,9 +227,10 @@ CONTRADICTIONS = (
     ),
     Law(
         "label",
-        "have another activity than their dataset or measurement",
+        "have another activity than their dataset, measurement or calculated gap",
         "label l LEFT JOIN dataset d ON d.id = l.dataset_id LEFT JOIN measurement e ON e.id = l.measurement_id"
-        " WHERE l.activity_id <> coalesce(d.activity_id, e.activity_id)",
+        " LEFT JOIN calculation_gap g ON g.calculation_id = l.calculation_id"
+        " WHERE l.activity_id <> coalesce(d.activity_id, e.activity_id, g.activity_id)",
     ),
 )
 

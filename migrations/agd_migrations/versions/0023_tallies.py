@@ -1,7 +1,7 @@
 """What became of an iteration is counted once, when it is recorded, and views reach what they are asked for by index.
 
-Revision ID: 0022
-Revises: 0021
+Revision ID: 0023
+Revises: 0022
 """
 
 from importlib import import_module
@@ -9,8 +9,8 @@ from importlib import import_module
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0022"
-down_revision = "0021"
+revision = "0023"
+down_revision = "0022"
 branch_labels = None
 depends_on = None
 
