@@ -94,9 +94,7 @@ WHERE t.model_version_id = :model GROUP BY t.iteration ORDER BY t.iteration NULL
 """)
 
 _LABELS_BY_ITERATION = text("""
-SELECT i.number AS iteration, count(s.label_id) FILTER (WHERE s.outcome = 'new') AS n_labels
-FROM iteration i JOIN v_suggestion_state s ON s.iteration_id = i.id
-WHERE i.campaign_id = :campaign GROUP BY i.number ORDER BY i.number
+SELECT iteration, n_new AS n_labels FROM v_iteration WHERE campaign_id = :campaign ORDER BY iteration
 """)
 
 _N_INITIAL = text("""
