@@ -20,6 +20,7 @@ from agd.views.campaigns import (
     TargetProgress,
     budget_in_words,
 )
+from agd.views.costs import CampaignCost, KindCost
 from agd.views.datasets import (
     Dataset,
     DatasetRow,
@@ -68,6 +69,7 @@ __all__ = [
     "Calculated",
     "Calculation",
     "CalculationPreview",
+    "CampaignCost",
     "CampaignProgress",
     "Claim",
     "ComparedFormula",
@@ -92,6 +94,7 @@ __all__ = [
     "JobAttempt",
     "JobBefore",
     "JobWithAttempts",
+    "KindCost",
     "Label",
     "Lineage",
     "ListedComposition",
