@@ -268,3 +268,24 @@ class Suggested:
     claim: str | None
     claim_level: int | None
     predicted_e_above_hull_ev_per_atom: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSuggestion:
+    """A suggestion in a long table: v_suggestion, without what takes a look at the whole record."""
+
+    iteration: int
+    rank: int
+    reduced_formula: str | None
+    outcome: str | None
+    value: float | None
+    uncertainty: float | None
+    unit: str
+    expected: float | None
+    expected_sd: float | None
+    is_find: bool | None
+    is_known: bool
+    is_retracted: bool
+    reason: str | None
+    suggested_at: datetime
+    suggestion_id: int

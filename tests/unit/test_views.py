@@ -59,7 +59,7 @@ KEYS = {
     views.RefusedRow: ("dataset_id line kind formula value message"),
     views.Lineage: (
         "formula composition verdicts initial_in datasets generations labels screenings suggestions refusals "
-        "model_versions query_ms best_labels claim structures hull_distances"
+        "model_versions query_ms best_labels claim structures hull_distances calculations phonons elasticity"
     ),
     views.Refusal: (
         "campaign iteration activity pool generation reason reduced_formula n_refused refused_at agd_version host "
