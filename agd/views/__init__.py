@@ -35,6 +35,7 @@ from agd.views.lineage import (
     TrainedOn,
     Verdict,
 )
+from agd.views.lives import CampaignAbout, Deletion, Happening
 from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
@@ -49,17 +50,20 @@ from agd.views.structures import (
 
 __all__ = [
     "Amendment",
+    "CampaignAbout",
     "CampaignProgress",
     "Claim",
     "Composition",
     "Dataset",
     "DatasetWithRefused",
+    "Deletion",
     "DistanceFromHull",
     "ExpectedGeneration",
     "Extension",
     "FoundGeneration",
     "GeneratedAs",
     "Generation",
+    "Happening",
     "Hit",
     "HullAt",
     "HullOfComposition",
