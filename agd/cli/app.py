@@ -6,6 +6,7 @@ import typer
 
 import agd
 from agd.cli import (
+    calculations,
     campaign,
     data,
     database,
@@ -21,6 +22,7 @@ from agd.cli import (
     structures,
     train,
     upkeep,
+    web,
     why,
     worker,
 )
@@ -50,6 +52,7 @@ report.register(app)
 app.add_typer(train.app, name="train", help="Train a model by hand.")
 generate.register(app)
 structures.register(app)
+calculations.register(app)
 why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")
@@ -57,6 +60,7 @@ upkeep.register(app)
 app.command()(extend.extend)
 app.command()(predict.predict)
 app.command()(reproduce.reproduce)
+app.command()(web.web)
 app.command()(demo)
 
 

@@ -71,6 +71,18 @@ def workspace() -> Iterator["Workspace"]:
         yield Workspace(database, home / "artifacts", settings.pace)
 
 
+@contextmanager
+def reading_workspace() -> Iterator["Workspace"]:
+    """The same for who only looks, however many look at once: nothing can be written."""
+    from agd.config import load_settings
+    from agd.db.connection import ReadingLimits, open_database
+    from agd.work.workspace import Workspace
+
+    settings = load_settings()
+    with open_database(settings, reading=ReadingLimits()) as database:
+        yield Workspace(database, settings.require_home() / "artifacts", settings.pace)
+
+
 def require_outputs(*paths: Path | None, force: bool, reads: Iterable[Path] = (), takes_streams: bool = True) -> None:
     """Raise InputError, before anything is read or computed, where an output cannot be written or would cost a file."""
     from agd.config import load_settings

@@ -7,6 +7,7 @@ import typer
 
 from agd.cli import show
 from agd.cli.show import Force, Json, console
+from agd.cli.structure_comparison import compare
 from agd.cli.why_structures import mapping_words
 
 if TYPE_CHECKING:
@@ -124,6 +125,7 @@ def hull(
 def register(typer_app: typer.Typer) -> None:
     """Add the verbs to the command line."""
     typer_app.command()(structure)
+    app.command()(compare)
     typer_app.add_typer(app, name="structures", help="Structures of what was found: templates, potentials, hulls.")
     typer_app.command()(hull)
 
@@ -163,9 +165,12 @@ def _show_candidates(found: "Structured") -> None:
     """What was proposed; where something was relaxed, how far each is from the hull, and once what the hull is of."""
     is_relaxed = any(row.potential is not None for row in found.candidates)
     columns = ["rank", "like", "for", *(["relaxed", "E_form", "above hull"] if is_relaxed else ["distance"])]
+    model = next((row.model for row in found.candidates if row.model is not None), None)
+    columns += [] if model is None else [f"by {model}"]
     rows = [
         [row.rank, f"{row.template} {row.template_entry or ''}".rstrip(), mapping_words(row.mapping)]
         + ([*_relaxed(row)] if is_relaxed else [row.distance])
+        + ([] if model is None else [_by_model(row)])
         for row in found.candidates
     ]
     title = f"{found.formula}: {found.n_proposed} types of structure{f', energies in {_EV}' if is_relaxed else ''}"
@@ -177,6 +182,12 @@ def _show_candidates(found: "Structured") -> None:
 def _relaxed(row: "StructureCandidate") -> tuple[object, float | None, float | None]:
     by = row.potential if row.outcome != "refused" else f"{row.potential} refused: {row.reason}"
     return by, row.e_form_ev_per_atom, row.e_above_hull_ev_per_atom
+
+
+def _by_model(row: "StructureCandidate") -> float | None:
+    """The formation energy that a model of structures answers: relaxed, where it was."""
+    relaxed = row.model_relaxed_e_form_ev_per_atom
+    return row.model_e_form_ev_per_atom if relaxed is None else relaxed
 
 
 def _show_many(found: "list[Structured]", failed: dict[str, str]) -> None:

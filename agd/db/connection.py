@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 import psycopg
 from sqlalchemy import Connection, Engine, Row, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from agd.config import DRIVER, Settings
 from agd.db import causes, schema, session
@@ -27,11 +29,28 @@ _NO_CAMPAIGN = 0
 _LOCK_NAMESPACE = 0x616764  # "agd": keeps our advisory locks apart from those of other programs
 
 
+@dataclass(frozen=True, slots=True)
+class ReadingLimits:
+    """What holds back who only looks, however many look at once: few connections, short statements, nothing written."""
+
+    n_connections: int = 4
+    statement_s: float = 5.0
+    connection_s: float = 5.0
+    """How long one waits for a connection that others have."""
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a session is set to."""
+        return {"default_transaction_read_only": "on", "statement_timeout": f"{self.statement_s:g}s"}
+
+
 class Database:
     """The record, reached through SQLAlchemy; closes its embedded server's claim when closed."""
 
-    def __init__(self, url: str, server: EmbeddedServer | None = None) -> None:
+    def __init__(self, url: str, server: EmbeddedServer | None = None, *, reading: ReadingLimits | None = None) -> None:
         """Touch no server yet; for one of the user's own, variables such as PGPASSWORD say what the URL does not.
+
+        With `reading` nothing can be written, and its limits hold.
 
         Raises:
             InputError: the URL or such a variable cannot be used.
@@ -41,11 +60,15 @@ class Database:
         self.address = resolve(url, heeds_shell=server is None)
         self._server = server
         self._where = "the embedded server" if server is not None else self.address.where
-        self._engine: Engine = create_engine(f"{DRIVER}://", pool_size=2, pool_pre_ping=True, creator=self._connected)
+        self._settings = {} if reading is None else reading.settings
+        pool: dict[str, Any] = {"pool_size": 2}
+        if reading is not None:
+            pool = {"pool_size": reading.n_connections, "max_overflow": 0, "pool_timeout": reading.connection_s}
+        self._engine: Engine = create_engine(f"{DRIVER}://", pool_pre_ping=True, creator=self._connected, **pool)
         event.listen(self._engine, "checkin", _leave_to_server)
 
     def _connected(self) -> session.Session:
-        opened = session.connect(self.address)
+        opened = session.connect(self.address, more=self._settings)
         opened.autocommit = False
         return opened
 
@@ -158,10 +181,11 @@ def locked_campaigns(connection: Transaction, *, alone: bool = False) -> set[int
     return {row.objid for row in rows} - {_NO_CAMPAIGN}
 
 
-def open_database(settings: Settings, *, check_schema: bool = True) -> Database:
+def open_database(settings: Settings, *, check_schema: bool = True, reading: ReadingLimits | None = None) -> Database:
     """Connect to `AGD_DATABASE_URL`, or start and join the embedded server.
 
-    An empty embedded database gets its schema at once: nobody else can have wanted it otherwise.
+    An empty embedded database gets its schema at once: nobody else can have wanted it otherwise. Who is only `reading`
+    gets what is there.
 
     Raises:
         DatabaseError: no server answers.
@@ -169,13 +193,13 @@ def open_database(settings: Settings, *, check_schema: bool = True) -> Database:
     """
     if settings.database_url is None:
         server = EmbeddedServer(settings.require_home(), linger_s=settings.server_linger_s)
-        database = Database(server.acquire(), server)
+        database = Database(server.acquire(), server, reading=reading)
     else:
-        database = Database(settings.database_url)
+        database = Database(settings.database_url, reading=reading)
     try:
         if check_schema:
             with database.transaction() as connection:
-                if database.is_embedded and schema.is_empty(connection):
+                if database.is_embedded and reading is None and schema.is_empty(connection):
                     schema.upgrade(connection)
                 schema.require_current(connection)
     except BaseException:
@@ -199,6 +223,8 @@ def _explained(where: str) -> Iterator[None]:
         if meaning is None:
             raise
         raise meaning from error
+    except PoolTimeoutError as error:
+        raise BusyError("all connections to the record are in use: try again in a moment") from error
     except psycopg.Error as error:  # of the driver's own cursor, which copies rows
         meaning = causes.explained(error, where)
         if meaning is None:

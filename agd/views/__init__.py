@@ -4,11 +4,13 @@ A row of the record keeps the names of the view or query it comes from. Counts a
 have their zone. A field is None where the record has nothing to say.
 """
 
+from agd.views.calculations import Calculated, Calculation, CalculationPreview, Elasticity, Phonons
 from agd.views.campaigns import (
     Amendment,
     CampaignProgress,
     Extension,
     IterationProgress,
+    ListedSuggestion,
     PropertyOfSuggestion,
     RunPlan,
     RunProgress,
@@ -18,7 +20,16 @@ from agd.views.campaigns import (
     TargetProgress,
     budget_in_words,
 )
-from agd.views.datasets import Dataset, DatasetWithRefused, ImportedStructure, Method, RefusedRow, StructureRow
+from agd.views.datasets import (
+    Dataset,
+    DatasetRow,
+    DatasetWithRefused,
+    ImportedStructure,
+    ListedComposition,
+    Method,
+    RefusedRow,
+    StructureRow,
+)
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
 from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
 from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
@@ -38,26 +49,38 @@ from agd.views.lineage import (
 from agd.views.lives import CampaignAbout, Deletion, Happening
 from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
-from agd.views.screenings import Hit, Screened, Screening, ScreeningWithHits
+from agd.views.screenings import Hit, ListedHit, Screened, Screening, ScreeningWithHits
 from agd.views.structures import (
     Claim,
+    ComparedFormula,
+    ComparedStructure,
     DistanceFromHull,
     HullAt,
     HullOfComposition,
+    Ranking,
+    RankingOfAll,
     StructureCandidate,
+    StructureComparison,
     Structured,
 )
 
 __all__ = [
     "Amendment",
+    "Calculated",
+    "Calculation",
+    "CalculationPreview",
     "CampaignAbout",
     "CampaignProgress",
     "Claim",
+    "ComparedFormula",
+    "ComparedStructure",
     "Composition",
     "Dataset",
+    "DatasetRow",
     "DatasetWithRefused",
     "Deletion",
     "DistanceFromHull",
+    "Elasticity",
     "ExpectedGeneration",
     "Extension",
     "FoundGeneration",
@@ -75,15 +98,21 @@ __all__ = [
     "JobWithAttempts",
     "Label",
     "Lineage",
+    "ListedComposition",
+    "ListedHit",
     "ListedIn",
+    "ListedSuggestion",
     "MadeFrom",
     "Method",
     "ModelOnTheWay",
     "ModelVersion",
     "NewGeneration",
+    "Phonons",
     "PickedBy",
     "Predicted",
     "PropertyOfSuggestion",
+    "Ranking",
+    "RankingOfAll",
     "Refusal",
     "RefusedRow",
     "Resting",
@@ -98,6 +127,7 @@ __all__ = [
     "Status",
     "StepAtWork",
     "StructureCandidate",
+    "StructureComparison",
     "StructureRow",
     "Structured",
     "Suggested",

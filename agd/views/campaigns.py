@@ -266,3 +266,24 @@ class Suggested:
     is_on_front: bool | None
     claim: str | None
     claim_level: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ListedSuggestion:
+    """A suggestion in a long table: v_suggestion, without what takes a look at the whole record."""
+
+    iteration: int
+    rank: int
+    reduced_formula: str | None
+    outcome: str | None
+    value: float | None
+    uncertainty: float | None
+    unit: str
+    expected: float | None
+    expected_sd: float | None
+    is_find: bool | None
+    is_known: bool
+    is_retracted: bool
+    reason: str | None
+    suggested_at: datetime
+    suggestion_id: int

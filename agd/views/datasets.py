@@ -91,3 +91,28 @@ class ImportedStructure:
     frac: Sequence[Sequence[float]]
     cell_sha256: str
     rows: Sequence[StructureRow]
+
+
+@dataclass(frozen=True, slots=True)
+class DatasetRow:
+    """A row of a data set: its line and spelling, the composition, and the value of its label, if it has one."""
+
+    line: int
+    formula: str
+    reduced_formula: str
+    chemical_system: str
+    value: float | None
+    unit: str | None
+    composition_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ListedComposition:
+    """A composition in a list of those of a chemical system or a pattern of formulas."""
+
+    id: int
+    reduced_formula: str
+    chemical_system: str
+    anonymous_formula: str
+    n_elements: int
+    n_atoms: int

@@ -78,3 +78,17 @@ class Screened:
     seconds: float | None
     formulas_per_s: float | None
     dry_run: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ListedHit:
+    """A hit in a long table: v_screening_hit, a prediction and no label."""
+
+    rank: int
+    reduced_formula: str
+    value: float
+    unit: str
+    uncertainty: float
+    pool_line: int
+    pool_formula: str
+    composition_id: int

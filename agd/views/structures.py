@@ -10,7 +10,8 @@ class StructureCandidate:
     """A type of structure that a composition may have, v_structure_candidate, and what a potential made of it.
 
     `template_entry` is the template's name in a data set. Energies are in eV/atom. Without a potential nothing was
-    relaxed; `outcome` is relaxed or refused, with its reason.
+    relaxed; `outcome` is relaxed or refused, with its reason. `model` is of structures: what it says of the formation
+    energy of the structure as proposed, and relaxed.
     """
 
     reduced_formula: str
@@ -37,6 +38,10 @@ class StructureCandidate:
     template_id: int
     relaxation_id: int | None
     relaxed_id: int | None
+    model: str | None
+    model_version_id: int | None
+    model_e_form_ev_per_atom: float | None
+    model_relaxed_e_form_ev_per_atom: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,3 +124,67 @@ class HullOfComposition:
     hulls: Sequence[HullAt]
     distances: Sequence[DistanceFromHull]
     claim: Claim | None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedStructure:
+    """A relaxed structure of a formula: its energy by the potential, and what each ranker says of it, lowest first.
+
+    `rank` and `template` are of the search that proposed it; None where it was imported.
+    """
+
+    structure_id: int
+    relaxed_id: int
+    rank: int | None
+    template: str | None
+    energy_ev_per_atom: float
+    above_lowest_mev_per_atom: float
+    says: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Ranking:
+    """How a ranker orders the structures of a formula: what its first choice lies above the lowest is its regret."""
+
+    ranker: str
+    n_structures: int
+    spearman: float | None
+    is_lowest_right: bool
+    regret_mev_per_atom: float
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedFormula:
+    """The structures of a formula, the lowest by the potential first, and how each ranker orders them."""
+
+    formula: str
+    structures: Sequence[ComparedStructure]
+    rankings: Sequence[Ranking]
+
+
+@dataclass(frozen=True, slots=True)
+class RankingOfAll:
+    """How a ranker orders the structures of all formulas that it ranks."""
+
+    ranker: str
+    n_formulas: int
+    n_structures: int
+    mean_spearman: float | None
+    n_lowest_right: int
+    mean_regret_mev_per_atom: float
+    share_within_25_mev: float
+
+
+@dataclass(frozen=True, slots=True)
+class StructureComparison:
+    """How structures are ranked where the energies of a potential are the truth; the least regret first.
+
+    `refused` are reasons why the model has no answer for some of them.
+    """
+
+    potential: str
+    model: str | None
+    model_version_id: int | None
+    formulas: Sequence[ComparedFormula]
+    rankings: Sequence[RankingOfAll]
+    refused: Sequence[str]

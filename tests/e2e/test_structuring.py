@@ -19,10 +19,16 @@ from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
 from agd.steps import requests
 from agd.steps.campaign.opening import open_campaign
+from agd.steps.models.plugin_options import parse
+from agd.steps.models.structure_training import StructureChoice, train_on_structures
+from agd.steps.models.training import Recipe
 from agd.steps.reading.explaining import why
 from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
+from agd.steps.structures.comparing import TEMPLATES, compare
+from agd.steps.structures.importing import import_structures
 from agd.steps.structures.relaxing import checkpoint_of, potential_named, relaxed
 from agd.steps.structures.structuring import StructurePlan, structure_of, structures_of
+from agd.views import StructureComparison
 from agd.work.workspace import Workspace
 
 ImportKnown = Callable[[Workspace], None]
@@ -260,3 +266,74 @@ def test_top_by_level(starter: Workspace, make_spec: Callable[..., ResolvedSpec]
     assert planned["formulas"] == [hit.reduced_formula for hit in screened.top]
     assert planned["campaign"] == "demo"
     assert "no campaign 'dmeo': did you mean 'demo'" in str(cli("structures", "of", "dmeo").exception)
+
+
+def test_a_model_of_structures_answers_beside_the_potential(known: Workspace, tmp_path: Path) -> None:
+    assert compared(known, "KF").rankings[0].ranker == TEMPLATES
+    model = a_model(known, tmp_path)
+    found = structure_of(known, PLAN, "KF")
+    lowest = found.candidates[0]
+    assert (lowest.model, lowest.model_version_id) == ("gatgnn", model)
+    assert lowest.model_e_form_ev_per_atom is not None
+    assert lowest.model_relaxed_e_form_ev_per_atom is not None
+    of_structures = "SELECT count(*), count(DISTINCT activity_id) FROM label WHERE model_version_id IS NOT NULL"
+    assert rows(known, of_structures)[0][1] == 1
+    compared(known, "KF")  # asks for what competed, too
+    before = rows(known, of_structures)
+    said = compared(known, "KF")
+    assert rows(known, of_structures) == before
+    assert (said.potential, said.model, said.model_version_id) == ("spring", "gatgnn", model)
+    assert {one.ranker for one in said.rankings} == {TEMPLATES, "gatgnn", "gatgnn, relaxed"}
+    assert all(one.n_formulas == 1 and one.n_structures >= 2 for one in said.rankings)
+    (kf,) = said.formulas
+    assert kf.structures[0].above_lowest_mev_per_atom == 0
+    assert all(one.regret_mev_per_atom >= 0 for one in kf.rankings)
+    assert rows(
+        known, "SELECT DISTINCT method, method_kind, correction_scheme FROM v_label WHERE source = 'gatgnn'"
+    ) == [("model", "model", "mp2018")]
+    lineage = why(known, "KF")
+    assert lineage.structures[0].model == "gatgnn"
+    with known.database.read() as tx:
+        assert not [law.what for law in checks.CONTRADICTIONS if checks.n_against(tx, law)]
+
+
+def test_what_cannot_be_compared(known: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no formula has two structures relaxed: `agd structure"):
+        compare(known)
+    structure_of(known, PLAN, "KF")
+    assert [one.formula for one in compare(known).formulas] == ["KF"]
+    with pytest.raises(NotFoundError, match="CaO: there are not two structures relaxed"):
+        compare(known, ["CaO"])
+    a_model(known, tmp_path)
+    with pytest.raises(NotFoundError, match="--model 99: 0 models"):
+        compare(known, model="99")
+
+
+def compared(workspace: Workspace, formula: str) -> StructureComparison:
+    structure_of(workspace, PLAN, formula)
+    return compare(workspace, [formula])
+
+
+def a_model(workspace: Workspace, folder: Path) -> int:
+    """A model of structures that has seen the elements, and little else."""
+    lines = [
+        json.dumps(
+            {
+                "id": f"{metal}{other}{a}",
+                "lattice": [a, a, a, 90, 90, 90],
+                "species": [metal, other],
+                "frac": [0, 0, 0, 0.5, 0.5, 0.5],
+                "e_form": -3.0 + a / 10,
+            }
+        )
+        for metal in ("K", "Cs")
+        for other in ("F", "Cl", "Br")
+        for a in (3.0, 3.5)
+    ]
+    (folder / "salts.jsonl").write_text("\n".join(lines))
+    import_structures(workspace, [folder / "salts.jsonl"], "salts", method="dft-pbe", scheme="mp2018")
+    options = parse("agd.structure_oracles", "gatgnn", ["n_node=4", "n_heads=1", "n_layers=1", "epochs=2", "batch=4"])
+    recipe = Recipe("structure_oracle", "gatgnn", "formation_energy", options, 0)
+    made = train_on_structures(workspace, recipe, StructureChoice(("salts",), held_out=0.0))
+    assert made.model_version_id is not None
+    return made.model_version_id

@@ -59,7 +59,7 @@ KEYS = {
     views.RefusedRow: ("dataset_id line kind formula value message"),
     views.Lineage: (
         "formula composition verdicts initial_in datasets generations labels screenings suggestions refusals "
-        "model_versions query_ms best_labels claim structures hull_distances"
+        "model_versions query_ms best_labels claim structures hull_distances calculations phonons elasticity"
     ),
     views.Refusal: (
         "campaign iteration activity pool generation reason reduced_formula n_refused refused_at agd_version host "
@@ -84,13 +84,23 @@ KEYS = {
     views.Method: ("name kind fidelity description n_datasets added_at"),
     views.Claim: (
         "reduced_formula claim level is_valid n_proposed is_relaxed e_above_hull_ev_per_atom potential has_dft_gap "
-        "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference"
+        "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference has_stable_phonons"
     ),
     views.StructureCandidate: (
         "reduced_formula rank template template_entry mapping distance templates templates_version potential "
         "potential_version weights_sha256 outcome energy_ev_per_atom n_steps volume_ratio reason e_form_ev_per_atom "
-        "e_above_hull_ev_per_atom products search_id structure_id template_id relaxation_id relaxed_id"
+        "e_above_hull_ev_per_atom products search_id structure_id template_id relaxation_id relaxed_id "
+        "model model_version_id model_e_form_ev_per_atom model_relaxed_e_form_ev_per_atom"
     ),
+    views.ComparedStructure: (
+        "structure_id relaxed_id rank template energy_ev_per_atom above_lowest_mev_per_atom says"
+    ),
+    views.Ranking: ("ranker n_structures spearman is_lowest_right regret_mev_per_atom"),
+    views.ComparedFormula: ("formula structures rankings"),
+    views.RankingOfAll: (
+        "ranker n_formulas n_structures mean_spearman n_lowest_right mean_regret_mev_per_atom share_within_25_mev"
+    ),
+    views.StructureComparison: ("potential model model_version_id formulas rankings refused"),
     views.Structured: ("formula n_searched n_proposed was_there claim candidates left_out"),
     views.DistanceFromHull: (
         "reduced_formula e_form_ev_per_atom hull_ev_per_atom e_above_hull_ev_per_atom method method_kind "

@@ -46,6 +46,15 @@ _OF_CAMPAIGN = (
 )
 _OF_ACTIVITIES = ("stage", "rejection_sample")
 
+_FREE_CALCULATIONS = (
+    (
+        "UPDATE calculation c SET screening_id = NULL FROM screening g"
+        " WHERE g.id = c.screening_id AND g.campaign_id = :campaign"
+    ),
+    "UPDATE calculation SET campaign_id = NULL WHERE campaign_id = :campaign",
+)
+"""What was computed stays, and was paid by nobody that is left."""
+
 # Its steps and screenings are its own; what others did for it, as training a screener, goes where it left nothing.
 _DOOM = (
     (
@@ -134,7 +143,15 @@ def remove(tx: Transaction, campaign_id: int, removal_id: int, report: Callable[
         text("DELETE FROM screening_hit h USING screening g WHERE g.id = h.screening_id AND g.campaign_id = :campaign"),
         one,
     )
+    for statement in _FREE_CALCULATIONS:
+        tx.execute(text(statement), one)
     tx.execute(text("DELETE FROM screening WHERE campaign_id = :campaign"), one)
+    tx.execute(
+        text(
+            "DELETE FROM iteration_tally t USING iteration i WHERE i.id = t.iteration_id AND i.campaign_id = :campaign"
+        ),
+        one,
+    )
     for table in _OF_CAMPAIGN:
         tx.execute(text(f"DELETE FROM {table} WHERE campaign_id = :campaign"), one)
     n_activities = _remove_activities(tx, campaign_id)
@@ -222,8 +239,10 @@ def _remove_activities(tx: Transaction, campaign_id: int) -> int:
     tx.execute(text("DELETE FROM job j USING doomed_job d WHERE j.id = d.id"))
     tx.execute(
         text(
-            "UPDATE job SET campaign_id = NULL, iteration = NULL, key_sha256 = encode(sha256(convert_to("
-            "'deleted ' || id, 'UTF8')), 'hex') WHERE campaign_id = :campaign"
+            "UPDATE job j SET campaign_id = NULL, iteration = NULL, key_sha256 = CASE"
+            " WHEN j.key_sha256 = agd_step_key(k.name, j.kind, j.iteration)"
+            " THEN encode(sha256(convert_to('deleted ' || j.id, 'UTF8')), 'hex') ELSE j.key_sha256 END"
+            " FROM campaign k WHERE k.id = :campaign AND j.campaign_id = k.id"
         ),
         one,
     )

@@ -32,8 +32,11 @@ SELECT m.id AS model_version_id, m.kind, m.plugin, m.tensors_sha256, t.is_held_o
         WHERE g.model_version_id = m.id) AS n_hits,
        ARRAY(SELECT DISTINCT d.name FROM evaluation e JOIN dataset d ON d.id = e.dataset_id
              WHERE e.model_version_id = m.id ORDER BY d.name) AS evaluated_on
-FROM model_version m JOIN training_set_member t USING (training_set_id)
-WHERE t.composition_id = :composition AND t.label_id = :label ORDER BY m.id
+FROM model_version m JOIN (
+    SELECT training_set_id, is_held_out FROM training_set_member
+    WHERE composition_id = :composition AND label_id = :label
+    UNION ALL SELECT training_set_id, is_held_out FROM training_structure WHERE label_id = :label
+) t USING (training_set_id) ORDER BY m.id
 """,
     "evaluations": """
 SELECT e.model_version_id, m.kind, m.plugin, d.name AS dataset

@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 from agd.db.connection import AnyRow, Transaction
 from agd.db.plausible_labels import teaches
 from agd.db.record.datasets import copy_in
-from agd.db.tables import structure_evaluation, training_set, training_set_source
+from agd.db.tables import label, structure_evaluation, training_set, training_set_source
 
 _LABELLED = text(f"""
 SELECT DISTINCT ON (s.cell_sha256 COLLATE "C") l.id AS label_id, l.structure_id, c.reduced_formula, s.cell_sha256,
@@ -21,6 +21,32 @@ JOIN structure s ON s.id = r.structure_id
 JOIN composition c ON c.id = s.composition_id
 WHERE r.dataset_id = ANY (:datasets) AND s.n_sites <= :max_atoms AND {teaches("l")}
 ORDER BY s.cell_sha256 COLLATE "C", array_position(:datasets, r.dataset_id), r.line, l.id
+""")
+
+_NEWEST = text("""
+SELECT * FROM model_version WHERE kind = 'structure_oracle' AND property = :property ORDER BY id DESC LIMIT 1
+""")
+
+_ANSWERS = text("""
+SELECT l.structure_id, l.value FROM label l
+WHERE l.structure_id = ANY (:structures) AND l.property = :property AND l.model_version_id = :model
+  AND NOT EXISTS (SELECT FROM retraction x WHERE x.label_id = l.id)
+""")
+
+_RELAXED = text("""
+SELECT DISTINCT ON (c.reduced_formula COLLATE "C", r.from_id, p.plugin) c.reduced_formula,
+       r.from_id AS structure_id, r.structure_id AS relaxed_id, r.energy_ev_per_atom, p.plugin AS potential,
+       k.rank, k.template
+FROM relaxation r
+JOIN potential p ON p.id = r.potential_id
+JOIN structure s ON s.id = r.from_id
+JOIN composition c ON c.id = s.composition_id
+LEFT JOIN LATERAL (SELECT q.rank, e.reduced_formula AS template FROM structure_candidate q
+                   JOIN structure t ON t.id = q.template_id JOIN composition e ON e.id = t.composition_id
+                   WHERE q.structure_id = r.from_id ORDER BY q.search_id DESC, q.rank LIMIT 1) k ON true
+WHERE r.outcome = 'relaxed'
+  AND (CAST(:formulas AS text[]) IS NULL OR c.reduced_formula = ANY (CAST(:formulas AS text[])))
+ORDER BY c.reduced_formula COLLATE "C", r.from_id, p.plugin, r.potential_id DESC, r.id DESC
 """)
 
 _MEMBERS = text("""
@@ -116,3 +142,27 @@ def sources_of(tx: Transaction, names: Iterable[str]) -> Sequence[AnyRow]:
         {"names": list(names)},
     )
     return found.all()
+
+
+def newest(tx: Transaction, property_name: str) -> AnyRow | None:
+    """The newest model of structures that answers a property."""
+    return tx.execute(_NEWEST, {"property": property_name}).one_or_none()
+
+
+def answers(tx: Transaction, model: AnyRow, structure_ids: Iterable[int]) -> dict[int, float]:
+    """What a model version has answered for structures, by their ids; what was retracted is no answer."""
+    values = {"structures": list(structure_ids), "property": model.property, "model": model.id}
+    return {row.structure_id: row.value for row in tx.execute(_ANSWERS, values)}
+
+
+def store_answers(tx: Transaction, rows: Sequence[Mapping[str, object]]) -> None:
+    """Insert labels of structures by a model version, keeping those that are there."""
+    tx.execute(upsert(label).on_conflict_do_nothing(), list(rows))
+
+
+def relaxed(tx: Transaction, formulas: Sequence[str] | None) -> Sequence[AnyRow]:
+    """What potentials relaxed, of formulas or of all: of each potential's name the newest; with rank and template.
+
+    Rank and template are those of the newest search that proposed the structure, if one did.
+    """
+    return tx.execute(_RELAXED, {"formulas": None if formulas is None else list(formulas)}).all()

@@ -40,6 +40,11 @@ def evaluate(
         known = evaluations.find(tx, model_version_id, row.id, len(rows))
     if version is None:
         raise NotFoundError(f"no model version {model_version_id}")
+    if version.kind == "structure_oracle":
+        raise InputError(
+            f"model version {model_version_id} answers for structures: what it is worth on its held-out part is in "
+            "`v_evaluation`"
+        )
     if version.property is None or version.property != row.property:
         raise InputError(
             f"model version {model_version_id} answers {version.property or 'no property'}, dataset {dataset!r} holds "

@@ -86,6 +86,10 @@ def answering(tx: Transaction, model: str, flag: str = "--model") -> AnyRow:
         )
     version = models.find_model(tx, model_version_id=found[0].id)
     assert version is not None  # noqa: S101  it is among them
+    if version.kind == "structure_oracle":
+        raise InputError(
+            f"{flag} {model}: a model of structures answers no formula: `agd structure FORMULA` has what it says"
+        )
     if version.property is None:
         raise InputError(
             f"{flag} {model}: a model of kind {version.kind} answers no property: take an oracle or a screener"

@@ -18,6 +18,7 @@ from agd.db.record.jobs import NewJob
 from agd.errors import InputError, NotFoundError, StepError
 from agd.protocols import Progress, Share, silent
 from agd.steps.data.compositions import store_compositions
+from agd.steps.structures.answering import answered, model_of_structures
 from agd.steps.structures.phases import Member, competing, keep_distance, keep_set, systems_within
 from agd.steps.structures.relaxing import Potential, potential_named, relaxed
 from agd.steps.structures.searching import GROUP, Search, searched
@@ -89,6 +90,7 @@ def structure_of(workspace: Workspace, plan: StructurePlan, formula: str, progre
                 with workspace.database.transaction() as tx:
                     _place(tx, potential, search, found, activity_id)
                     activities.finish(tx, activity_id)
+    _ask_model(workspace, search_id)
     with workspace.database.read() as tx:
         there, claim = stability.find_search(tx, search.recipe_sha256), stability.claim(tx, search.formula)
         assert there is not None and claim is not None  # noqa: S101, PT018  it was done, or was there
@@ -104,6 +106,17 @@ def structure_of(workspace: Workspace, plan: StructurePlan, formula: str, progre
             candidates=of_rows(StructureCandidate, rows),
             left_out=refused,
         )
+
+
+def _ask_model(workspace: Workspace, search_id: int) -> None:
+    """Ask the newest model of structures, where there is one, for what was proposed and for what became of it."""
+    model = model_of_structures(workspace)
+    if model is None:
+        return
+    with workspace.database.read() as tx:
+        rows = stability.candidates(tx, search_id)
+    ids = [one for row in rows for one in (row.structure_id, row.relaxed_id) if one is not None]
+    answered(workspace, model, ids)
 
 
 def structures_of(

@@ -1,0 +1,1 @@
+"""Pages of the record for a browser: they read, and change nothing."""
