@@ -46,6 +46,7 @@ from agd.views.lineage import (
     TrainedOn,
     Verdict,
 )
+from agd.views.lives import CampaignAbout, Deletion, Happening
 from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, ListedHit, Screened, Screening, ScreeningWithHits
@@ -68,6 +69,7 @@ __all__ = [
     "Calculated",
     "Calculation",
     "CalculationPreview",
+    "CampaignAbout",
     "CampaignProgress",
     "Claim",
     "ComparedFormula",
@@ -76,6 +78,7 @@ __all__ = [
     "Dataset",
     "DatasetRow",
     "DatasetWithRefused",
+    "Deletion",
     "DistanceFromHull",
     "Elasticity",
     "ExpectedGeneration",
@@ -83,6 +86,7 @@ __all__ = [
     "FoundGeneration",
     "GeneratedAs",
     "Generation",
+    "Happening",
     "Hit",
     "HullAt",
     "HullOfComposition",
