@@ -19,7 +19,7 @@ from agd.steps.data.labelling import Measurement, add_label
 from agd.steps.reading.costs import cost_of
 from agd.work.workspace import Workspace
 
-# An hour of four cores, of which processors counted two; and one of two that was lost with its lease after half an hour.
+# An hour of four cores, of which two were counted; and one of two that was lost with its lease after half an hour.
 CALCULATION = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid, started_at, ended_at, outcome)
     SELECT 'gap', '0', 'h', 'c', 1, 1, now() - interval '1 h', now(), 'done';
