@@ -3,6 +3,7 @@
 import difflib
 import os
 import re
+import shlex
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -93,6 +94,16 @@ def _launchpad(url: str) -> str:
     return checked
 
 
+def _launch_command(command: str) -> str:
+    try:
+        words = shlex.split(command.format(cores=1))
+    except (ValueError, KeyError, IndexError):
+        raise ValueError("a quote or a brace is left open, or stands for something else than {cores}") from None
+    if not words:
+        raise ValueError("it holds no words")
+    return command
+
+
 def _default_home() -> Path:
     folder = platformdirs.user_data_path("agd")
     if not folder.is_absolute():
@@ -118,8 +129,9 @@ class Settings(BaseSettings):
 
     `database_url` carries the psycopg driver whatever alias the user wrote; None stands for the embedded server, which
     outlives its last client by `server_linger_s`. `launchpad_url` is where FireWorks keeps its queue; None stands for
-    the record's own database. A step sent to nodes that cannot reach the record is leased for `offline_lease_s`. For
-    the rest see Pace.
+    the record's own database. A step sent to nodes that cannot reach the record is leased for `offline_lease_s`. How
+    this site starts VASP is `vasp_command` (`srun -n {cores} vasp_std`), and `gpaw_command` is a Python that has GPAW
+    and agd, where this one has not. For the rest see Pace.
     """
 
     model_config = SettingsConfigDict(
@@ -134,6 +146,8 @@ class Settings(BaseSettings):
     lease_s: float = Field(Pace.lease_s, gt=0, allow_inf_nan=False)
     reconcile_s: float = Field(Pace.reconcile_s, gt=0, allow_inf_nan=False)
     offline_lease_s: float = Field(7 * 86400.0, gt=0, allow_inf_nan=False)
+    vasp_command: Annotated[str, AfterValidator(_launch_command)] | None = None
+    gpaw_command: Annotated[str, AfterValidator(_launch_command)] | None = None
 
     @model_validator(mode="after")
     def _lease_outlasts_heartbeats(self) -> Self:
@@ -151,7 +165,8 @@ class Settings(BaseSettings):
     @property
     def own_folders(self) -> tuple[Path, ...]:
         """Where in its home agd keeps its own files: nobody else writes there."""
-        return tuple(self.home / name for name in ("artifacts", "jobs", "postgres", "relaxing", "server"))
+        names = ("artifacts", "calculations", "jobs", "postgres", "relaxing", "server")
+        return tuple(self.home / name for name in names)
 
     def require_home(self) -> Path:
         """Return the home folder, made where missing; raises InputError where it cannot be written."""

@@ -6,6 +6,7 @@ import typer
 
 import agd
 from agd.cli import (
+    calculations,
     campaign,
     data,
     database,
@@ -13,6 +14,7 @@ from agd.cli import (
     generate,
     jobs,
     labels,
+    lives,
     predict,
     report,
     reproduce,
@@ -43,12 +45,14 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Import and look at data sets.")
 app.add_typer(database.app, name="db", help="Start, stop, upgrade and reach the database.")
 campaign.register(app)
+lives.register(app)
 labels.register(app)
 screen.register(app)
 report.register(app)
 app.add_typer(train.app, name="train", help="Train a model by hand.")
 generate.register(app)
 structures.register(app)
+calculations.register(app)
 why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")

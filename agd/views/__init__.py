@@ -4,6 +4,7 @@ A row of the record keeps the names of the view or query it comes from. Counts a
 have their zone. A field is None where the record has nothing to say.
 """
 
+from agd.views.calculations import Calculated, Calculation, CalculationPreview, Elasticity, Phonons
 from agd.views.campaigns import (
     Amendment,
     CampaignProgress,
@@ -45,6 +46,7 @@ from agd.views.lineage import (
     TrainedOn,
     Verdict,
 )
+from agd.views.lives import CampaignAbout, Deletion, Happening
 from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, ListedHit, Screened, Screening, ScreeningWithHits
@@ -64,6 +66,10 @@ from agd.views.structures import (
 
 __all__ = [
     "Amendment",
+    "Calculated",
+    "Calculation",
+    "CalculationPreview",
+    "CampaignAbout",
     "CampaignProgress",
     "Claim",
     "ComparedFormula",
@@ -72,12 +78,15 @@ __all__ = [
     "Dataset",
     "DatasetRow",
     "DatasetWithRefused",
+    "Deletion",
     "DistanceFromHull",
+    "Elasticity",
     "ExpectedGeneration",
     "Extension",
     "FoundGeneration",
     "GeneratedAs",
     "Generation",
+    "Happening",
     "Hit",
     "HullAt",
     "HullOfComposition",
@@ -98,6 +107,7 @@ __all__ = [
     "ModelOnTheWay",
     "ModelVersion",
     "NewGeneration",
+    "Phonons",
     "PickedBy",
     "Predicted",
     "PropertyOfSuggestion",

@@ -6,8 +6,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import pytest
 
+from agd.recipes import Launch
 from agd.testing import DftEngineContract
 from agd.testing.crystals import rock_salt
 from agd.types import Structure
@@ -34,5 +36,19 @@ class TestGpaw(DftEngineContract):
         return rock_salt("Na", "Cl", 5.8)
 
 
+STAND_IN = Path(__file__).parents[1] / "fixtures" / "vasp" / "vasp_stand_in.py"
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(find_spec("custodian") is None, reason="custodian is not installed: it comes with the extra vasp")
+class TestVasp(DftEngineContract):
+    plugin = "vasp"
+    launch = Launch(command=f"{sys.executable} {STAND_IN} emt slow")
+
+    @classmethod
+    def crystal(cls) -> Structure:
+        return Structure(3.2 * np.eye(3), ("Cu", "Au"), np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.45]]))
+
+
 def test_each_has_a_contract(has_all: Callable[[str, Iterable[object]], None]) -> None:
-    has_all("agd.dft_engines", (TestGpaw,))
+    has_all("agd.dft_engines", (TestGpaw, TestVasp))

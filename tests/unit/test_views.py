@@ -34,7 +34,7 @@ KEYS = {
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
         "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front "
-        "claim claim_level"
+        "claim claim_level predicted_e_above_hull_ev_per_atom"
     ),
     views.PropertyOfSuggestion: (
         "position property value uncertainty unit is_retracted is_met expected expected_sd label_id"
@@ -59,7 +59,7 @@ KEYS = {
     views.RefusedRow: ("dataset_id line kind formula value message"),
     views.Lineage: (
         "formula composition verdicts initial_in datasets generations labels screenings suggestions refusals "
-        "model_versions query_ms best_labels claim structures hull_distances"
+        "model_versions query_ms best_labels claim structures hull_distances calculations phonons elasticity"
     ),
     views.Refusal: (
         "campaign iteration activity pool generation reason reduced_formula n_refused refused_at agd_version host "
@@ -84,7 +84,7 @@ KEYS = {
     views.Method: ("name kind fidelity description n_datasets added_at"),
     views.Claim: (
         "reduced_formula claim level is_valid n_proposed is_relaxed e_above_hull_ev_per_atom potential has_dft_gap "
-        "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference"
+        "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference has_stable_phonons"
     ),
     views.StructureCandidate: (
         "reduced_formula rank template template_entry mapping distance templates templates_version potential "
@@ -101,7 +101,9 @@ KEYS = {
         "ranker n_formulas n_structures mean_spearman n_lowest_right mean_regret_mev_per_atom share_within_25_mev"
     ),
     views.StructureComparison: ("potential model model_version_id formulas rankings refused"),
-    views.Structured: ("formula n_searched n_proposed was_there claim candidates left_out"),
+    views.Structured: (
+        "formula n_searched n_proposed was_there claim candidates left_out predicted_e_above_hull_ev_per_atom"
+    ),
     views.DistanceFromHull: (
         "reduced_formula e_form_ev_per_atom hull_ev_per_atom e_above_hull_ev_per_atom method method_kind "
         "correction_scheme is_standing is_newest products started_at hull_distance_id phase_set_id relaxation_id "
@@ -123,7 +125,7 @@ KEYS = {
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
         "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front "
-        "claim claim_level"
+        "claim claim_level predicted_e_above_hull_ev_per_atom"
         " learned_from made_from"
     ),
     views.MadeFrom: ("depth reduced_formula operator iteration"),

@@ -55,6 +55,7 @@ calculation = Table(
     Column("screening_id", BigInteger, ForeignKey("screening.id"), comment="whose hit it is of"),
     made_by(),
     UniqueConstraint("structure_id", "recipe_id"),
+    UniqueConstraint("id", "structure_id"),
     Index("ix_calculation_recipe", "recipe_id"),
     Index("ix_calculation_job", "job_id"),
     Index("ix_calculation_campaign", "campaign_id"),

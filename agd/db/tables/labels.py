@@ -74,14 +74,16 @@ label = Table(
     made_by(),
     Column("structure_row_id", BigInteger, comment="the row of a dataset of structures"),
     Column("structure_id", BigInteger, comment="what it is of; NULL: of the composition"),
+    Column("calculation_id", BigInteger, comment="of that structure, by its own method"),
     ForeignKeyConstraint(["structure_id", "composition_id"], ["structure.id", "structure.composition_id"]),
+    ForeignKeyConstraint(["calculation_id", "structure_id"], ["calculation.id", "calculation.structure_id"]),
     ForeignKeyConstraint(
         ["structure_row_id", "structure_id", "composition_id"],
         ["structure_row.id", "structure_row.structure_id", "structure_row.composition_id"],
     ),
     CheckConstraint(
-        "CASE WHEN structure_row_id IS NULL THEN structure_id IS NULL OR model_version_id IS NOT NULL"
-        " ELSE structure_id IS NOT NULL END",
+        "CASE WHEN num_nonnulls(structure_row_id, calculation_id) = 0"
+        " THEN structure_id IS NULL OR model_version_id IS NOT NULL ELSE structure_id IS NOT NULL END",
         name="structure_has_its_source",
     ),
     ForeignKeyConstraint(
@@ -93,7 +95,8 @@ label = Table(
     finite("value"),
     CheckConstraint("uncertainty >= 0 AND uncertainty < 'Infinity'", name="uncertainty_is_finite"),
     CheckConstraint(
-        "num_nonnulls(dataset_id, model_version_id, measurement_id, structure_row_id) = 1", name="has_one_source"
+        "num_nonnulls(dataset_id, model_version_id, measurement_id, structure_row_id, calculation_id) = 1",
+        name="has_one_source",
     ),
     UniqueConstraint("id", "composition_id"),
     UniqueConstraint("id", "structure_id"),
@@ -128,6 +131,14 @@ label = Table(
         "property",
         unique=True,
         postgresql_where=text("structure_row_id IS NOT NULL"),
+    ),
+    Index("ix_label_composition", "composition_id"),
+    Index(
+        "uq_label_calculation",
+        "calculation_id",
+        "property",
+        unique=True,
+        postgresql_where=text("calculation_id IS NOT NULL"),
     ),
     Index("ix_label_structure", "structure_id", postgresql_where=text("structure_id IS NOT NULL")),
     Index("uq_label_measurement", "measurement_id", unique=True, postgresql_where=text("measurement_id IS NOT NULL")),

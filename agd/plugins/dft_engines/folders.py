@@ -1,7 +1,7 @@
 """The files of a folder: what was asked, each ionic step, and how it ended; whole or not there."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -98,7 +98,7 @@ def write_result(folder: Path, **values: Any) -> None:
 def read_folder(folder: Path, code_version: str) -> Calculated:
     """What there is; `code_version` is that of a program which has not said any."""
     asked, result, steps = read_json(folder / INPUT) or {}, read_json(folder / RESULT), read_steps(folder)
-    corrections: Sequence[str] = [one["words"] for one in asked.get("corrections", [])]
+    corrections = [one["words"] for one in asked.get("corrections", [])] + (result or {}).get("corrections", [])
     if result is None:
         return Calculated("unfinished", code_version, steps, corrections=corrections, settings=asked.get("plan", {}))
     bands = result.get("bands")
