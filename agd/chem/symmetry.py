@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd.chem.elements import SYMBOLS
-from agd.types import Structure
+from agd.types import Floats, Structure
 
 if TYPE_CHECKING:
     from spglib import SpglibDataset
@@ -87,6 +87,36 @@ def site_permutations(
     found = distances.argmin(axis=2)
     is_whole = np.sort(found, axis=1) == np.arange(len(sites))
     return np.asarray(found[is_whole.all(axis=1)], dtype=np.intp)
+
+
+def rotations(structure: Structure, precision_a: float = 0.01) -> Floats:
+    """Rotations of the crystal `[g, 3, 3]`, in the axes of the lattice; the identity alone where there is no other."""
+    dataset = _dataset(structure, precision_a)
+    if dataset is None:
+        return np.eye(3)[None]
+    axes = structure.lattice.T
+    return np.asarray(axes @ dataset.rotations @ np.linalg.inv(axes), dtype=np.float64)
+
+
+def centring(structure: Structure, precision_a: float = 0.01) -> NDArray[np.int64]:
+    """The vectors of the conventional cell in those of a primitive one `[3, 3]`, as rows."""
+    dataset = _dataset(structure, precision_a)
+    if dataset is None:
+        return np.eye(3, dtype=np.int64)
+    return np.asarray(np.rint(np.linalg.inv(dataset.transformation_matrix).T), dtype=np.int64)
+
+
+def path_of(structure: Structure, precision_a: float = 0.01) -> list[tuple[tuple[str, Floats], tuple[str, Floats]]]:
+    """Lines between named points of the Brillouin zone, in reciprocal vectors (10.1016/j.commatsci.2016.10.015)."""
+    import seekpath
+
+    with _quiet(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of cells at the edge between two paths: either will do
+        found: Any = seekpath.get_path_orig_cell(  # type: ignore[no-untyped-call]
+            _cell(structure), symprec=precision_a, threshold=1e-3
+        )
+    points = {name: np.array(at, dtype=np.float64) for name, at in found["point_coords"].items()}
+    return [((start, points[start]), (end, points[end])) for start, end in found["path"]]
 
 
 def n_irreducible_points(structure: Structure, mesh: Sequence[int]) -> int:

@@ -6,6 +6,7 @@ import typer
 
 import agd
 from agd.cli import (
+    calculations,
     campaign,
     data,
     database,
@@ -49,6 +50,7 @@ report.register(app)
 app.add_typer(train.app, name="train", help="Train a model by hand.")
 generate.register(app)
 structures.register(app)
+calculations.register(app)
 why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")

@@ -10,7 +10,7 @@ from rich.tree import Tree
 from agd.claims import LEVELS
 from agd.cli import show
 from agd.cli.show import Json, console, text
-from agd.cli.why_structures import add_structures, claim_line
+from agd.cli.why_structures import add_calculations, add_structures, claim_line
 from agd.methods import UNSTATED
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ def _tree(found: "Lineage") -> Tree:
     for label in found.labels:
         if label.source_kind != "dataset" and label.label_id not in used:
             tree.add(_label_line(label))
-    if found.structures or found.hull_distances:
-        add_structures(tree, found)
+    add_structures(tree, found)
+    add_calculations(tree, found)
     if found.model_versions:
         _add_models(tree.add("[bold]models on the way[/]"), found.model_versions)
     return tree

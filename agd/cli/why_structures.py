@@ -10,7 +10,7 @@ from agd.cli.show import text
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from agd.views import Claim, DistanceFromHull, Lineage, StructureCandidate
+    from agd.views import Claim, DistanceFromHull, Elasticity, Lineage, Phonons, StructureCandidate
 
 
 def claim_line(claim: "Claim") -> str:
@@ -38,6 +38,41 @@ def add_structures(tree: Tree, found: "Lineage") -> None:
     for distance in found.hull_distances:
         if distance.label_id is not None:
             tree.add(_distance_line(distance))
+
+
+def add_calculations(tree: Tree, found: "Lineage") -> None:
+    """Every calculation with its engine, how far it is, and what came of it."""
+    phonons = {row.calculation_id: row for row in found.phonons}
+    elasticity = {row.calculation_id: row for row in found.elasticity}
+    node = tree.add("[bold]calculations[/]") if found.calculations else tree
+    for row in found.calculations:
+        parts = f", {row.n_parts_done} of {row.n_parts} cells" if row.n_parts else ""
+        stands = "" if row.is_done else f"; [red]not done[/]{'' if row.last_error is None else f': {row.last_error}'}"
+        of = node.add(
+            f"{row.kind} of structure {row.structure_id} by {escape(row.method)} ({escape(row.code_version or '-')}"
+            f"{'' if row.weights_sha256 is None else f', {row.weights_sha256[:12]}'}), calculation {row.calculation_id}"
+            f"{parts}, {row.n_attempts} attempts, {text(row.core_seconds)} core-seconds{stands}"
+        )
+        if (modes := phonons.get(row.calculation_id)) is not None:
+            of.add(_phonon_line(modes))
+        if (constants := elasticity.get(row.calculation_id)) is not None:
+            of.add(_elastic_line(constants))
+
+
+def _phonon_line(row: "Phonons") -> str:
+    verdict = "no imaginary mode" if row.n_imaginary == 0 else f"{row.n_imaginary} imaginary modes"
+    lowest = "" if row.is_lowest else "; it is not the lowest structure"
+    return (
+        f"[bold]{verdict}[/] below {row.imaginary_below_thz:g} THz, the lowest {row.min_frequency_thz:.3f} THz{lowest}"
+    )
+
+
+def _elastic_line(row: "Elasticity") -> str:
+    stable = "stable" if row.is_born_stable else "[red]not stable[/]"
+    return (
+        f"[bold]{stable}[/] by Born (least eigenvalue {row.min_eigenvalue_gpa:.2f} GPa); of Hill K "
+        f"{text(row.bulk_hill_gpa)}, G {text(row.shear_hill_gpa)}, E {text(row.young_hill_gpa)} GPa"
+    )
 
 
 def _add_candidate(node: Tree, rows: "Sequence[StructureCandidate]") -> None:

@@ -8,6 +8,7 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.record import activities, jobs
 from agd.db.record.jobs import Needs, NewJob
 from agd.policies import Category
+from agd.steps.calculations.calculating import CalculationPlan, calculate
 from agd.steps.campaign.campaigns import get_campaign
 from agd.steps.campaign.kinds import STEPS
 from agd.steps.generation.generating import GenerationPlan, generate
@@ -18,7 +19,7 @@ from agd.steps.structures.structuring import StructurePlan, structure_of
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
-Plan: TypeAlias = ScreeningPlan | GenerationPlan | StructurePlan
+Plan: TypeAlias = ScreeningPlan | GenerationPlan | StructurePlan | CalculationPlan
 """What can be left to others."""
 
 _TRAIN = training_of("screener")
@@ -50,11 +51,17 @@ def _structure(workspace: Workspace, request: Mapping[str, Any]) -> None:
     structure_of(workspace, plan, plan.formulas[0])
 
 
+def _calculate(workspace: Workspace, request: Mapping[str, Any]) -> None:
+    calculate(workspace, CalculationPlan.of_request(request))
+
+
 KINDS: dict[str, _Kind] = {
     _TRAIN: _Kind("train", _train, lambda request: int(request["choice"]["seed"])),
     "screen": _Kind("screen", _screen),
     "generate": _Kind("generate", _generate, lambda request: int(request["seed"])),
     "structure": _Kind("structure", _structure),
+    "phonons": _Kind("structure", _calculate),
+    "elastic": _Kind("structure", _calculate),
 }
 """What can be asked for, by the kind of its job."""
 
@@ -94,6 +101,10 @@ def ask(workspace: Workspace, plan: Plan) -> list[int]:
             return [jobs.ask(tx, "generate", f"generate {plan.name}", plan.as_request(), needs=needs)]
     if isinstance(plan, StructurePlan):
         return _ask_for_structures(workspace, plan)
+    if isinstance(plan, CalculationPlan):
+        campaign_id = None if plan.campaign is None else get_campaign(workspace, plan.campaign).id
+        with workspace.database.transaction() as tx:
+            return [jobs.ask(tx, plan.kind, plan.title, plan.as_request(), campaign_id=campaign_id)]
     if plan.campaign is None or plan.model is not None:
         return [_ask_by_model(workspace, plan)]
     campaign = get_campaign(workspace, plan.campaign)

@@ -4,6 +4,7 @@ A row of the record keeps the names of the view or query it comes from. Counts a
 have their zone. A field is None where the record has nothing to say.
 """
 
+from agd.views.calculations import Calculated, Calculation, CalculationPreview, Elasticity, Phonons
 from agd.views.campaigns import (
     Amendment,
     CampaignProgress,
@@ -64,6 +65,9 @@ from agd.views.structures import (
 
 __all__ = [
     "Amendment",
+    "Calculated",
+    "Calculation",
+    "CalculationPreview",
     "CampaignProgress",
     "Claim",
     "ComparedFormula",
@@ -73,6 +77,7 @@ __all__ = [
     "DatasetRow",
     "DatasetWithRefused",
     "DistanceFromHull",
+    "Elasticity",
     "ExpectedGeneration",
     "Extension",
     "FoundGeneration",
@@ -98,6 +103,7 @@ __all__ = [
     "ModelOnTheWay",
     "ModelVersion",
     "NewGeneration",
+    "Phonons",
     "PickedBy",
     "Predicted",
     "PropertyOfSuggestion",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from agd.views.calculations import Calculation, Elasticity, Phonons
 from agd.views.campaigns import Suggested
 from agd.views.labels import Label
 from agd.views.structures import Claim, DistanceFromHull, StructureCandidate
@@ -202,3 +203,6 @@ class Lineage:
     claim: Claim
     structures: Sequence[StructureCandidate]
     hull_distances: Sequence[DistanceFromHull]
+    calculations: Sequence[Calculation]
+    phonons: Sequence[Phonons]
+    elasticity: Sequence[Elasticity]

@@ -34,6 +34,8 @@ FILES: dict[tuple[str, str], tuple[list[str], str]] = {
     ),
     ("data import-phases", "rejects"): (["data", "import-phases", "t.csv", *PHASES, "--rejects"], "r.csv"),
     ("data structure", "output"): (["data", "structure", "mp-1", "-o"], "m.cif"),
+    ("phonons", "output"): (["phonons", "mp-1", "-o"], "b.png"),
+    ("elastic", "output"): (["elastic", "mp-1", "-o"], "c.svg"),
     ("init", "file"): (["init"], "s.toml"),
     ("compare", "figure"): (["compare", "small", "--figure"], "f.png"),
     ("compare", "output"): (["compare", "small", "-o"], "c.html"),
@@ -54,7 +56,7 @@ READ = {
     ("reproduce", "data"),
     ("reproduce", "corpus"),
 }
-OF_STRUCTURES = {"data import-structures", "data import-phases", "data structure"}
+OF_STRUCTURES = {"data import-structures", "data import-phases", "data structure", "phonons", "elastic"}
 """What these write is tested where there are structures."""
 
 DRY = [words for (verb, _), (words, _) in FILES.items() if verb in {"data import", "backup"}]

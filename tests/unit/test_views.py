@@ -59,7 +59,7 @@ KEYS = {
     views.RefusedRow: ("dataset_id line kind formula value message"),
     views.Lineage: (
         "formula composition verdicts initial_in datasets generations labels screenings suggestions refusals "
-        "model_versions query_ms best_labels claim structures hull_distances"
+        "model_versions query_ms best_labels claim structures hull_distances calculations phonons elasticity"
     ),
     views.Refusal: (
         "campaign iteration activity pool generation reason reduced_formula n_refused refused_at agd_version host "
@@ -84,7 +84,7 @@ KEYS = {
     views.Method: ("name kind fidelity description n_datasets added_at"),
     views.Claim: (
         "reduced_formula claim level is_valid n_proposed is_relaxed e_above_hull_ev_per_atom potential has_dft_gap "
-        "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference"
+        "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference has_stable_phonons"
     ),
     views.StructureCandidate: (
         "reduced_formula rank template template_entry mapping distance templates templates_version potential "

@@ -125,6 +125,10 @@ SELECT * FROM v_structure_candidate WHERE composition_id = :composition
 ORDER BY search_id, rank, potential_id NULLS FIRST, relaxation_id
 """)
 
+_CALCULATIONS = text("SELECT * FROM v_calculation WHERE composition_id = :composition ORDER BY calculation_id")
+_PHONONS = text("SELECT * FROM v_phonons WHERE composition_id = :composition ORDER BY calculation_id")
+_ELASTICITY = text("SELECT * FROM v_elasticity WHERE composition_id = :composition ORDER BY calculation_id")
+
 _HULL_DISTANCES = text("""
 SELECT * FROM v_hull_distance WHERE composition_id = :composition AND is_newest
 ORDER BY method_kind, method, correction_scheme, e_above_hull_ev_per_atom, hull_distance_id
@@ -229,6 +233,21 @@ def structures(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
 def hull_distances(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
     """Rows of v_hull_distance of a composition: of each energy the newest."""
     return tx.execute(_HULL_DISTANCES, _of(composition_id)).all()
+
+
+def calculations(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
+    """Rows of v_calculation of a composition, in the order in which they were asked for."""
+    return tx.execute(_CALCULATIONS, _of(composition_id)).all()
+
+
+def phonons(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
+    """Rows of v_phonons of a composition."""
+    return tx.execute(_PHONONS, _of(composition_id)).all()
+
+
+def elasticity(tx: Transaction, composition_id: int) -> Sequence[AnyRow]:
+    """Rows of v_elasticity of a composition."""
+    return tx.execute(_ELASTICITY, _of(composition_id)).all()
 
 
 def _of(composition_id: int) -> dict[str, int]:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, select, text, update
+from sqlalchemy import func, insert, select, text, update
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.chem.elements import SYMBOLS
@@ -50,6 +50,10 @@ SELECT p.part, p.role, p.displaced_site, p.displacement_angstrom, p.strain, e.en
 FROM calculation_part p JOIN calculation_energy e ON e.calculation_id = p.calculation_id AND e.part = p.part
 WHERE p.calculation_id = :calculation AND p.part > 0 ORDER BY p.part
 """)
+
+
+_PHONONS = text("SELECT * FROM v_phonons WHERE calculation_id = :calculation")
+_ELASTICITY = text("SELECT * FROM v_elasticity WHERE calculation_id = :calculation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,6 +265,14 @@ def parts_left(tx: Transaction, calculation_id: int) -> list[int]:
     return list(tx.execute(_PARTS_LEFT, {"calculation": calculation_id}).scalars())
 
 
+def n_parts(tx: Transaction, calculation_id: int) -> int:
+    """How many parts it is made of, but for the whole; 0 where it was not divided yet."""
+    found = select(func.count()).where(
+        calculation_part.c.calculation_id == calculation_id, calculation_part.c.part != WHOLE
+    )
+    return int(tx.execute(found).scalar_one())
+
+
 def keep_step(
     tx: Transaction, calculation_id: int, number: int, at: Structure, answer: Answer, activity_id: int, *, part: int = 0
 ) -> None:
@@ -306,6 +318,22 @@ def keep_answer(tx: Transaction, calculation_id: int, part: int, answer: Answer,
 def answers(tx: Transaction, calculation_id: int) -> Sequence[AnyRow]:
     """What engines said of the parts but the whole, in order, each with what was done to the cell."""
     return tx.execute(_ANSWERS, {"calculation": calculation_id}).all()
+
+
+def phonons_of(tx: Transaction, calculation_id: int) -> AnyRow | None:
+    """The row of v_phonons of a calculation."""
+    return tx.execute(_PHONONS, {"calculation": calculation_id}).one_or_none()
+
+
+def elasticity_of(tx: Transaction, calculation_id: int) -> AnyRow | None:
+    """The row of v_elasticity of a calculation."""
+    return tx.execute(_ELASTICITY, {"calculation": calculation_id}).one_or_none()
+
+
+def spectrum_of(tx: Transaction, calculation_id: int) -> AnyRow | None:
+    """The frequencies of a calculation of phonons: the row of calculation_phonons."""
+    found = select(calculation_phonons).where(calculation_phonons.c.calculation_id == calculation_id)
+    return tx.execute(found).one_or_none()
 
 
 def store_relaxed(

@@ -75,6 +75,21 @@ WHERE r.potential_id = :potential AND r.outcome = 'refused' AND c.chemical_syste
 GROUP BY c.reduced_formula ORDER BY c.reduced_formula COLLATE "C"
 """)
 
+# Of those within 1 meV/atom the one that was relaxed with these settings; where none was relaxed, the lowest known one.
+_LOWEST = text("""
+SELECT coalesce((
+    SELECT r.structure_id FROM relaxation r JOIN structure s ON s.id = r.structure_id
+    WHERE s.composition_id = c.id AND r.potential_id = :potential
+    ORDER BY r.energy_ev_per_atom > 0.001 + (
+                 SELECT min(o.energy_ev_per_atom) FROM relaxation o JOIN structure t ON t.id = o.structure_id
+                 WHERE t.composition_id = c.id AND o.potential_id = :potential),
+             r.settings_sha256 <> :settings, r.energy_ev_per_atom, r.structure_id LIMIT 1
+), (
+    SELECT structure_id FROM v_structure v WHERE v.composition_id = c.id
+    ORDER BY v.formation_energy, v.structure_row_id LIMIT 1))
+FROM composition c WHERE c.reduced_formula = :formula
+""")
+
 _CLAIM = text("SELECT * FROM v_claim WHERE reduced_formula = :formula")
 
 _SYSTEM = text("""
@@ -160,6 +175,20 @@ def find_relaxation(tx: Transaction, from_id: int, potential_id: int, settings_s
     keys = {"from_id": from_id, "potential_id": potential_id, "settings_sha256": settings_sha256}
     found = select(relaxation).where(*(relaxation.c[key] == value for key, value in keys.items()))
     return tx.execute(found).one_or_none()
+
+
+def lowest(tx: Transaction, reduced_formula: str, potential_id: int, settings_sha256: str) -> int | None:
+    """The structure of a composition that is the lowest by a potential, or by data sets where it relaxed none."""
+    wanted = {"formula": reduced_formula, "potential": potential_id, "settings": settings_sha256}
+    found: int | None = tx.scalar(_LOWEST, wanted)
+    return found
+
+
+def is_relaxed(tx: Transaction, structure_id: int, potential_id: int, settings_sha256: str) -> bool:
+    """Whether a structure is what came of a relaxation by a potential with these settings."""
+    keys = {"structure_id": structure_id, "potential_id": potential_id, "settings_sha256": settings_sha256}
+    found = select(relaxation.c.id).where(*(relaxation.c[key] == value for key, value in keys.items()))
+    return tx.execute(found.limit(1)).first() is not None
 
 
 def store_relaxation(tx: Transaction, values: Mapping[str, object]) -> int:

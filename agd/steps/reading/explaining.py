@@ -12,15 +12,18 @@ from agd.errors import NotFoundError
 from agd.methods import best_by_property
 from agd.steps.reading.overviews import of_each_property
 from agd.views import (
+    Calculation,
     Claim,
     Composition,
     DistanceFromHull,
+    Elasticity,
     GeneratedAs,
     Label,
     Lineage,
     ListedIn,
     MadeFrom,
     ModelOnTheWay,
+    Phonons,
     PickedBy,
     Refusal,
     StructureCandidate,
@@ -65,6 +68,9 @@ def why(workspace: Workspace, formula: str) -> Lineage:
             claim=of_row(Claim, lineage.claim(tx, found.id)),
             structures=of_rows(StructureCandidate, lineage.structures(tx, found.id)),
             hull_distances=of_rows(DistanceFromHull, lineage.hull_distances(tx, found.id)),
+            calculations=of_rows(Calculation, lineage.calculations(tx, found.id)),
+            phonons=of_rows(Phonons, lineage.phonons(tx, found.id)),
+            elasticity=of_rows(Elasticity, lineage.elasticity(tx, found.id)),
         )
         return replace(answer, query_ms=round(1000 * (time.perf_counter() - started), 1))
 
