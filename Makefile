@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo gpaw test test-slow test-hpc check bench soak clean
+.PHONY: help venv demo gpaw test test-slow test-hpc check bench bench-size soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -59,6 +59,10 @@ $(PEERS_STAMP): tests/bench/peers.txt
 
 bench: $(STAMP) $(PEERS_STAMP)  ## print the measured ratios (needs the real data, see README)
 	for script in tests/bench/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+MILLIONS := 1
+bench-size: $(STAMP)  ## fill a record with made rows and time every verb and question (MILLIONS=1 of each kind, about 15 minutes)
+	$(BIN)/python tests/bench/size_of_record.py --millions $(MILLIONS) --plans slow.plans
 
 clean:  ## remove what the other targets made
 	rm -rf $(VENV) $(PEERS) .agd-demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -15,6 +15,7 @@ from agd.cli import (
     generate,
     jobs,
     labels,
+    lives,
     predict,
     report,
     reproduce,
@@ -45,6 +46,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Import and look at data sets.")
 app.add_typer(database.app, name="db", help="Start, stop, upgrade and reach the database.")
 campaign.register(app)
+lives.register(app)
 labels.register(app)
 screen.register(app)
 report.register(app)

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -10,7 +12,7 @@ import typer
 from agd.claims import LEVELS, Level
 from agd.cli import show, status_view
 from agd.cli.show import Force, Json, console
-from agd.cli.top_view import footnote, top_table
+from agd.cli.top_view import MaxPredictedHull, footnote, top_table
 from agd.errors import InputError
 from agd.streams import is_output_lost
 from agd.waiting import waiting
@@ -147,11 +149,11 @@ def status(
             show.print_json(_status(workspace, name, iterations))
             return
         if not watch:
-            console.print(status_view.shown(_status(workspace, name, iterations)))
+            console.print(status_view.shown(_status(workspace, name, iterations), is_alone=name is not None))
             return
         with waiting(lambda: None, is_last_word=True), Live(console=console, auto_refresh=False) as live:
             while not is_output_lost():
-                view = status_view.shown(_status(workspace, name, iterations))
+                view = status_view.shown(_status(workspace, name, iterations), is_alone=name is not None)
                 if console.is_terminal:
                     live.update(view, refresh=True)
                 else:
@@ -159,25 +161,53 @@ def status(
                 time.sleep(1)
 
 
-def list_(json: Json = False) -> None:
-    """List the campaigns."""
-    status(name=None, watch=False, iterations=0, json=json)
+def list_(
+    tag: Annotated[list[str] | None, typer.Option(help="Only those with this tag; repeatable.")] = None,
+    state: Annotated[str | None, typer.Option(help="Only those whose state begins so: running, ended, failed.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only those that were at work on that day or later.")
+    ] = None,
+    archived: Annotated[bool, typer.Option("--archived", help="The archived ones, too.")] = False,
+    json: Json = False,
+) -> None:
+    """List the campaigns, but for archived ones."""
+    from agd.steps.campaign import lives
+
+    with show.workspace() as workspace:
+        with workspace.database.read() as tx:
+            about = {row.campaign_id: row for row in lives.all_about(tx)}
+        found = _status(workspace, None, 0)
+    rows = [
+        row
+        for row in found.campaigns
+        if (archived or not about[row.campaign_id].is_archived)
+        and set(tag or ()) <= set(about[row.campaign_id].tags)
+        and row.state.startswith(state or "")
+        and (since is None or (row.last_active or row.created_at).date() >= since.date())
+    ]
+    if json:
+        show.print_json(replace(found, campaigns=rows))
+    elif found.campaigns and not rows:
+        show.say(f"none of {len(found.campaigns)} campaigns is like that")
+    else:
+        console.print(status_view.listed(rows, about))
 
 
 def top(
     name: Name,
     n: Annotated[int, typer.Option("-n", min=1, max=show.MAX_INT, help="How many.")] = 10,
     level: Annotated[Level | None, typer.Option(help="Only whose claim has come that far or farther.")] = None,
+    max_predicted_hull: MaxPredictedHull = None,
     json: Json = False,
 ) -> None:
     """Show the best compositions a campaign has found."""
     from agd.steps.campaign.campaigns import get_campaign
-    from agd.steps.reading import overviews
+    from agd.steps.reading.best import best_finds
 
     with show.workspace() as workspace:
         campaign = get_campaign(workspace, name)
-        with workspace.database.read() as tx:
-            rows = overviews.top_finds(tx, campaign.id, n, 0 if level is None else LEVELS.index(level))
+        lowest = 0 if level is None else LEVELS.index(level)
+        rows = best_finds(workspace, campaign.id, n, lowest, max_predicted_hull)
     if json:
         show.print_json(rows)
         return

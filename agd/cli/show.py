@@ -193,6 +193,18 @@ def text(value: object) -> str:
     return shown
 
 
+def ago(moment: datetime | None) -> str:
+    """How long ago something was, in one unit: 12 s, 5 min, 3 h, 4 d; the day itself after a month."""
+    if moment is None:
+        return "-"
+    seconds = (datetime.now(moment.tzinfo) - moment).total_seconds()
+    for limit, unit, word in ((60, 1, "s"), (3600, 60, "min"), (86400, 3600, "h")):
+        if seconds < limit:
+            return f"{max(0, int(seconds / unit))} {word} ago"
+    days = int(seconds / 86400)
+    return f"{days} d ago" if days <= 31 else f"{moment:%Y-%m-%d}"  # noqa: PLR2004  a month
+
+
 def duration(seconds: float) -> str:
     """12.3 s, 4 min 05 s, 3 h 07 min."""
     if seconds < 60:  # noqa: PLR2004  a minute

@@ -47,6 +47,7 @@ from agd.views.lineage import (
     TrainedOn,
     Verdict,
 )
+from agd.views.lives import CampaignAbout, Deletion, Happening
 from agd.views.models import ModelVersion, Predicted, TrainedModel, TrainedStructureModel
 from agd.views.rows import as_json, of_row, of_rows, plain
 from agd.views.screenings import Hit, ListedHit, Screened, Screening, ScreeningWithHits
@@ -69,6 +70,7 @@ __all__ = [
     "Calculated",
     "Calculation",
     "CalculationPreview",
+    "CampaignAbout",
     "CampaignProgress",
     "Claim",
     "ComparedFormula",
@@ -77,6 +79,7 @@ __all__ = [
     "Dataset",
     "DatasetRow",
     "DatasetWithRefused",
+    "Deletion",
     "DftDone",
     "DftPreview",
     "DistanceFromHull",
@@ -87,6 +90,7 @@ __all__ = [
     "FoundGeneration",
     "GeneratedAs",
     "Generation",
+    "Happening",
     "Hit",
     "HullAt",
     "HullOfComposition",

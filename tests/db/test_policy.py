@@ -243,6 +243,7 @@ def test_python_and_sql_agree(
         agree_on_finds(tx, made, told)
         agree_on_who_waits(tx, made, told)
         agree_on_what_teaches(tx, made, told)
+        agree_on_what_is_kept(tx, made, told)
         savepoint.rollback()
 
 
@@ -308,6 +309,31 @@ def agree_on_what_teaches(tx: Transaction, made: Written, told: Told) -> None:
     known = suggestions.suggested_points(tx, made.campaign_id, N_ITERATIONS + 1)
     stand = [row.label.value if row.label and not row.label.is_retracted else None for row in made.rows]
     assert [row.value for row in known] == [value if value in plausible_range("band_gap") else None for value in stand]
+
+
+COUNTED = text("SELECT * FROM v_iteration_recount WHERE campaign_id = :campaign ORDER BY iteration_id")
+
+
+def agree_on_what_is_kept(tx: Transaction, made: Written, told: Told) -> None:
+    """What was counted when iterations were recorded is what they come to, also once labels were retracted since."""
+    for one in told.iterations:
+        campaigns.store_tally(tx, one.iteration_id, 1)
+    kept = progress.iterations(tx, made.campaign_id)
+    assert [{**one._asdict(), "is_recorded": False} for one in kept] == [one._asdict() for one in told.iterations]
+    assert all(one.is_recorded for one in kept)
+    shown = progress.top_finds(tx, made.campaign_id, 99)
+    assert progress.top_finds(tx, made.campaign_id, 2) == shown[:2]
+    for row in shown[::2]:
+        tx.execute(text("INSERT INTO retraction VALUES (:id, 'wrong sample', 1)"), {"id": row.label_id})
+    for _ in range(2):  # counted anew by the view, then kept
+        recounted = [one._asdict() for one in tx.execute(COUNTED, {"campaign": made.campaign_id})]
+        now = [one._asdict() for one in progress.iterations(tx, made.campaign_id)]
+        assert recounted == [{key: one[key] for key in recounted[0]} for one in now]
+        assert sum(one["n_new"] for one in now) == progress.campaigns(tx, made.name)[0]["n_new"]
+        campaigns.store_tallies_anew(tx, 1)
+    assert tx.scalar(text("SELECT count(*) FROM iteration_tally WHERE number = 2")) == len(
+        {row.iteration_id for row in shown[::2]}
+    )
 
 
 FURTHER = (("formation_energy", (None, -1.5)), ("density", (0.0, 3.0)))

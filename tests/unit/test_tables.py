@@ -1,13 +1,13 @@
 """Tables at the widths of terminals."""
 
 from dataclasses import fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from agd.cli import show, status_view
-from agd.views import CampaignProgress, IterationProgress, Status
+from agd.views import CampaignAbout, CampaignProgress, IterationProgress, Status
 
 
 def filled(view: Any, **values: object) -> Any:
@@ -19,6 +19,9 @@ STATUS = Status(
         filled(
             CampaignProgress,
             campaign="wide-gap-2026-11",
+            property="band_gap",
+            unit="eV",
+            target_low=6.0,
             state="ended: budget spent",
             n_charged=12_345,
             budget_calls=100_000,
@@ -55,16 +58,42 @@ STATUS = Status(
 )
 
 
-@pytest.mark.parametrize("width", [80, 100, 160])
-def test_numbers_are_whole_and_the_counters_are_there(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_a_card_says_all_of_one_campaign(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(show.console, "width", width)
     with show.console.capture() as captured:
-        show.console.print(status_view.shown(STATUS))
-    lines = captured.get().splitlines()
-    assert max(map(len, lines)) <= width
-    for words in ("12,345 100,000 9,876 1,234 13.62", "23,456 1,111 2,222 7,778 1,173", "1,173 9.532"):
-        numbers = words.split()
-        assert any(all(number in line.split() for number in numbers) for line in lines), (words, lines)
+        show.console.print(status_view.shown(STATUS, is_alone=True))
+    shown = captured.get()
+    assert max(map(len, shown.splitlines())) <= width
+    words = " ".join(shown.split())
+    for part in (
+        "12,345 of 100,000, 12%",
+        "9,876, 1,234 of them known; best 13.62",
+        "1,111 undecodable",
+        "1,173 9.532",
+    ):
+        assert part in words or all(one in words for one in part.split()), (part, shown)
+
+
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_lists_of_campaigns_fit(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(show.console, "width", width)
+    about = {None: filled(CampaignAbout, tags=["fluorides", "2026"])}
+    for view in (status_view.shown(STATUS), status_view.listed(STATUS.campaigns, about)):  # type: ignore[arg-type]
+        with show.console.capture() as captured:
+            show.console.print(view)
+        lines = captured.get().splitlines()
+        assert max(map(len, lines)) <= width
+        (line,) = [line for line in lines if "wide-gap-2026-11" in line]
+        assert "budget spent" in line
+        assert "9,876" in line.split()
+
+
+def test_times_are_told_in_one_unit() -> None:
+    now = datetime.now(UTC)
+    told = [show.ago(now - timedelta(seconds=n)) for n in (5, 300, 7300, 200_000)]
+    assert told == ["5 s ago", "5 min ago", "2 h ago", "2 d ago"]
+    assert show.ago(now - timedelta(days=90)) == f"{now - timedelta(days=90):%Y-%m-%d}"
 
 
 def test_a_table_that_is_too_wide_is_a_list_of_each_row(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import bindparam, text
 
 from agd.db.connection import AnyRow, Transaction
+from agd.db.reading.progress import predicted_hull_of
 
 # OFFSET 0 keeps the planner from joining the whole view: it follows each edge by index instead.
 _WALK = text("""
@@ -37,11 +38,13 @@ _LABELS = text("SELECT * FROM v_label WHERE label_id IN :ids ORDER BY label_id")
     bindparam("ids", expanding=True)
 )
 
-_SUGGESTIONS = text("""
-SELECT v.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level
+_SUGGESTIONS = text(f"""
+SELECT v.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level,
+       h.value AS predicted_e_above_hull_ev_per_atom
 FROM v_suggestion v
 CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = v.suggestion_id OFFSET 0) n
 LEFT JOIN LATERAL (SELECT * FROM v_claim q WHERE q.composition_id = v.composition_id OFFSET 0) q ON true
+{predicted_hull_of("v")}
 WHERE v.suggestion_id IN :ids ORDER BY v.suggestion_id
 """).bindparams(bindparam("ids", expanding=True))
 
@@ -94,9 +97,7 @@ WHERE t.model_version_id = :model GROUP BY t.iteration ORDER BY t.iteration NULL
 """)
 
 _LABELS_BY_ITERATION = text("""
-SELECT i.number AS iteration, count(s.label_id) FILTER (WHERE s.outcome = 'new') AS n_labels
-FROM iteration i JOIN v_suggestion_state s ON s.iteration_id = i.id
-WHERE i.campaign_id = :campaign GROUP BY i.number ORDER BY i.number
+SELECT iteration, n_new AS n_labels FROM v_iteration WHERE campaign_id = :campaign ORDER BY iteration
 """)
 
 _N_INITIAL = text("""

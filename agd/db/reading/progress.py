@@ -6,18 +6,27 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
-from agd.db.plausible_labels import BEST_FIRST, IS_RESULT
+from agd.db.plausible_labels import BEST_FIRST, IS_RESULT, stands
 from agd.spec import ANSWERERS
 
-_STATE = f"""
-SELECT p.*, top.value AS best, final.outcome AS last_outcome, final.error AS last_error,
+
+def predicted_hull_of(alias: str) -> str:
+    """SQL: a join of `h.value`, the energy above the hull that the newest model predicts of a row's composition."""
+    return f"""
+LEFT JOIN LATERAL (SELECT l.value FROM label l
+                   WHERE l.composition_id = {alias}.composition_id AND l.property = 'e_above_hull'
+                     AND l.model_version_id IS NOT NULL AND l.structure_id IS NULL AND {stands("l")}
+                   ORDER BY l.model_version_id DESC LIMIT 1) h ON true
+"""
+
+
+_STATE = """
+SELECT p.*, final.outcome AS last_outcome, final.error AS last_error,
        spent.last_active, spent.time_spent, spent.n_launches, k.engine, k.parked_reason,
-       k.spec #>> '{{oracle,kind}}' = ANY(:awaited) AND EXISTS (
+       k.spec #>> '{oracle,kind}' = ANY(:awaited) AND EXISTS (
            SELECT FROM v_suggestion_judged s WHERE s.campaign_id = k.id AND s.is_awaited) AS is_waiting
 FROM v_campaign_progress p
 JOIN campaign k ON k.id = p.campaign_id
-LEFT JOIN LATERAL (SELECT v.value FROM v_suggestion v WHERE v.campaign_id = p.campaign_id AND {IS_RESULT}
-                   ORDER BY {BEST_FIRST} LIMIT 1) top ON true
 LEFT JOIN LATERAL (SELECT outcome, error FROM activity a
                    WHERE a.campaign_id = p.campaign_id ORDER BY a.id DESC LIMIT 1) final ON true
 LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active,
@@ -26,19 +35,27 @@ LEFT JOIN LATERAL (SELECT max(coalesce(a.ended_at, a.started_at)) AS last_active
                    FROM activity a WHERE a.campaign_id = p.campaign_id) spent ON true
 """
 
-# What is known is looked through for each of those that are shown, and for no other.
+# The first n of all lie in the n iterations whose best come first. What is known is looked through for each of those
+# that are shown, and for no other.
 _TOP = text(f"""
 WITH best AS MATERIALIZED (
     SELECT v.*, row_number() OVER (ORDER BY {BEST_FIRST}) AS place
     FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id
     WHERE v.campaign_id = :campaign AND {IS_RESULT}
+      AND v.iteration_id = ANY (ARRAY(
+          SELECT i.iteration_id FROM v_iteration i JOIN campaign k ON k.id = i.campaign_id
+          WHERE i.campaign_id = :campaign AND i.best IS NOT NULL
+          ORDER BY i.is_best_feasible DESC, agd_objective(k.target_low, k.target_high, i.best) DESC, i.iteration
+          LIMIT CASE WHEN :level = 0 THEN :n END))
       AND (:level = 0
            OR (SELECT q.level FROM v_claim q WHERE q.composition_id = v.composition_id OFFSET 0) >= :level)
     ORDER BY {BEST_FIRST} LIMIT :n
 )
-SELECT b.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level
+SELECT b.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level,
+       h.value AS predicted_e_above_hull_ev_per_atom
 FROM best b CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = b.suggestion_id OFFSET 0) n
 LEFT JOIN LATERAL (SELECT * FROM v_claim q WHERE q.composition_id = b.composition_id OFFSET 0) q ON true
+{predicted_hull_of("b")}
 ORDER BY b.place
 """)
 

@@ -8,7 +8,6 @@ from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
 from agd.db.record import jobs
-from agd.db.record.suggestions import suggested
 from agd.db.tables import (
     activity,
     campaign,
@@ -175,17 +174,62 @@ def open_iteration(tx: Transaction, campaign_id: int, number: int) -> int:
     return int(tx.execute(found).scalar_one())
 
 
+_COUNTED = (
+    "n_suggested, n_undecodable, n_decodable, n_duplicate, n_known, n_rejected, n_new, n_charged, n_finds,"
+    " n_known_finds, highest, lowest, best, is_best_feasible"
+)
+
+_TALLY = text(f"""
+INSERT INTO iteration_tally (iteration_id, number, {_COUNTED}, n_changes, activity_id)
+SELECT iteration_id, 1, {_COUNTED}, coalesce((SELECT n FROM v_iteration_changes WHERE iteration_id = :iteration), 0),
+       :activity
+FROM v_iteration_recount WHERE iteration_id = :iteration
+""")
+
+# Who counts at the same time, counts less: what then is missing, views count anew.
+_TALLY_ANEW = text(f"""
+INSERT INTO iteration_tally (iteration_id, number, {_COUNTED}, n_changes, activity_id)
+SELECT said.iteration_id, said.number + 1, {_COUNTED}, said.n, :activity
+FROM (SELECT x.iteration_id, t.number, x.n FROM v_iteration_changes x
+      JOIN iteration_tally t ON t.iteration_id = x.iteration_id AND t.n_changes <> x.n
+      WHERE NOT EXISTS (SELECT FROM iteration_tally l
+                        WHERE l.iteration_id = t.iteration_id AND l.number > t.number)) said
+CROSS JOIN LATERAL (SELECT {_COUNTED} FROM v_iteration_recount r WHERE r.iteration_id = said.iteration_id OFFSET 0) r
+ON CONFLICT DO NOTHING
+""")
+
+# What is charged stays so: a label is retracted or told anew where there is one, and given up where there is none.
+_N_CALLS = text("""
+SELECT coalesce(sum(coalesce(t.n_charged, r.n_charged)), 0)
+FROM iteration i LEFT JOIN iteration_tally t ON t.iteration_id = i.id AND t.number = 1
+LEFT JOIN LATERAL (SELECT r.n_charged FROM v_iteration_recount r
+                   WHERE r.iteration_id = i.id AND t.iteration_id IS NULL OFFSET 0) r ON true
+WHERE i.campaign_id = :campaign
+""")
+
+_N_BARREN = text("""
+SELECT CAST(:last AS integer) - coalesce((
+    SELECT i.number FROM iteration i WHERE i.campaign_id = :campaign
+    AND EXISTS (SELECT FROM v_suggestion_state s WHERE s.iteration_id = i.id AND s.outcome = 'new')
+    ORDER BY i.number DESC LIMIT 1), 0)
+""")
+
+
+def store_tally(tx: Transaction, iteration_id: int, activity_id: int) -> None:
+    """Keep what the suggestions of an iteration come to, once they have all their labels."""
+    tx.execute(_TALLY, {"iteration": iteration_id, "activity": activity_id})
+
+
+def store_tallies_anew(tx: Transaction, activity_id: int) -> None:
+    """Count again what was counted before something was said of it, which v_iteration_changes tells."""
+    tx.execute(_TALLY_ANEW, {"activity": activity_id})
+
+
 def n_calls(tx: Transaction, campaign_id: int) -> int:
     """Calls charged so far."""
-    found = text("SELECT coalesce(sum(n_charged), 0) FROM v_iteration WHERE campaign_id = :campaign")
-    return int(tx.execute(found, {"campaign": campaign_id}).scalar_one())
+    return int(tx.execute(_N_CALLS, {"campaign": campaign_id}).scalar_one())
 
 
 def n_barren_iterations(tx: Transaction, campaign_id: int, last: int) -> int:
     """How many iterations up to number `last` have gone by since one brought a new composition."""
-    found = (
-        select(func.max(iteration.c.number))
-        .join(suggested, suggested.c.iteration_id == iteration.c.id)
-        .where(iteration.c.campaign_id == campaign_id, suggested.c.outcome == "new")
-    )
-    return last - int(tx.scalar(found) or 0)
+    return int(tx.execute(_N_BARREN, {"campaign": campaign_id, "last": last}).scalar_one())

@@ -24,6 +24,7 @@ from agd.db.tables.campaigns import (
     campaign_set,
     campaign_target,
     iteration,
+    iteration_tally,
     property_,
 )
 from agd.db.tables.columns import metadata
@@ -108,6 +109,7 @@ __all__ = [
     "given_up",
     "hull_distance",
     "iteration",
+    "iteration_tally",
     "job",
     "job_after",
     "label",

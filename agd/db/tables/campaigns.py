@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     DateTime,
@@ -109,6 +110,35 @@ iteration = Table(
     UniqueConstraint("campaign_id", "number"),
     UniqueConstraint("id", "campaign_id"),
 )
+
+iteration_tally = Table(
+    "iteration_tally",
+    metadata,
+    ref("iteration_id", "iteration.id", primary_key=True),
+    Column(
+        "number",
+        Integer,
+        CheckConstraint("number > 0", name="number_is_positive"),
+        primary_key=True,
+        autoincrement=False,
+        comment="the highest one holds",
+    ),
+    *(
+        Column(name, Integer, nullable=False)
+        for name in (
+            *("n_suggested", "n_undecodable", "n_decodable", "n_duplicate", "n_known", "n_rejected", "n_new"),
+            *("n_charged", "n_finds", "n_known_finds"),
+        )
+    ),
+    Column("highest", Double, comment="of the results, NULL where there is none"),
+    Column("lowest", Double),
+    Column("best", Double, comment="the value of the first result in the order in which they are shown"),
+    Column("is_best_feasible", Boolean, comment="whether that meets all further targets"),
+    Column("n_changes", Integer, nullable=False, comment="that v_iteration_changes counted by then"),
+    made_by(),
+    CheckConstraint("(best IS NULL) = (is_best_feasible IS NULL)", name="best_is_whole"),
+)
+"""What became of an iteration, counted when it was recorded, and again when something was said of it later."""
 
 campaign_pool = Table(
     "campaign_pool",

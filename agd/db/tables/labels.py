@@ -132,6 +132,7 @@ label = Table(
         unique=True,
         postgresql_where=text("structure_row_id IS NOT NULL"),
     ),
+    Index("ix_label_composition", "composition_id"),
     Index(
         "uq_label_calculation",
         "calculation_id",

@@ -52,6 +52,7 @@ _WRITTEN = (
     " JOIN suggestion s ON s.id = f.suggestion_id"
     " UNION ALL SELECT e.activity_id, 'suggest', s.iteration_id FROM suggestion_expectation e"
     " JOIN suggestion s ON s.id = e.suggestion_id"
+    " UNION ALL SELECT activity_id, 'record', iteration_id FROM iteration_tally WHERE number = 1"
     " UNION ALL SELECT activity_id, 'open', NULL FROM campaign_target"
     " UNION ALL SELECT activity_id, CASE WHEN structure_id IS NULL THEN 'label' ELSE 'label structures' END, NULL"
     " FROM label WHERE model_version_id IS NOT NULL"
@@ -77,6 +78,17 @@ _OUT_OF_ORDER = (
 )
 """Hits that are farther inside the target than the one before, or outside it."""
 
+_COUNTS = (
+    *("n_suggested", "n_undecodable", "n_decodable", "n_duplicate", "n_known", "n_rejected", "n_new", "n_charged"),
+    *("n_finds", "n_known_finds", "highest", "lowest", "best", "is_best_feasible"),
+)
+_MISCOUNTED = (
+    f"(t.n_changes = coalesce(x.n, 0) AND ({', '.join(f'r.{name}' for name in _COUNTS)}) IS DISTINCT FROM"
+    f" ({', '.join(f't.{name}' for name in _COUNTS)})) OR (t.number IS NULL AND EXISTS (SELECT FROM activity a"
+    " WHERE a.iteration_id = r.iteration_id AND a.kind = 'record' AND a.outcome = 'done'))"
+)
+"""That what was counted of an iteration is not what its suggestions come to, or is missing where it is recorded."""
+
 CONTRADICTIONS = (
     Law(
         "suggestion",
@@ -98,6 +110,13 @@ CONTRADICTIONS = (
         "v_iteration i WHERE i.is_recorded AND EXISTS (SELECT FROM suggestion s"
         " JOIN iteration n ON n.id = s.iteration_id"
         " WHERE n.campaign_id = i.campaign_id AND n.number = i.iteration AND s.outcome IS NULL)",
+    ),
+    Law(
+        "iteration",
+        "are recorded without what they came to, or it is not what their suggestions say",
+        "v_iteration_recount r LEFT JOIN v_iteration_changes x USING (iteration_id) LEFT JOIN iteration_tally t"
+        " ON t.iteration_id = r.iteration_id AND NOT EXISTS (SELECT FROM iteration_tally l"
+        f" WHERE l.iteration_id = t.iteration_id AND l.number > t.number) WHERE {_MISCOUNTED}",
     ),
     Law(
         "campaign",

@@ -14,10 +14,12 @@ SELECT k.name AS campaign, k.property, p.unit, k.target_low, k.target_high, k.mo
        round(sum(i.n_finds) / nullif(sum(i.n_charged), 0), 4) AS finds_per_call,
        max(i.highest) AS highest, min(i.lowest) AS lowest, t.name AS twin_of,
        k.created_at, k.stop_requested_at, k.ended_at, k.end_reason, k.id AS campaign_id,
-       coalesce(sum(i.n_known_finds), 0)::bigint AS n_known_finds, b.calls_at_first AS budget_calls_at_first
+       coalesce(sum(i.n_known_finds), 0)::bigint AS n_known_finds, b.calls_at_first AS budget_calls_at_first,
+       (array_agg(i.best ORDER BY i.is_best_feasible DESC, agd_objective(k.target_low, k.target_high, i.best) DESC,
+                                  i.iteration) FILTER (WHERE i.best IS NOT NULL))[1] AS best
 FROM campaign k
 JOIN v_campaign_budget b ON b.campaign_id = k.id
 JOIN property p ON p.name = k.property
 LEFT JOIN campaign t ON t.id = k.twin_of_id
 LEFT JOIN v_iteration i ON i.campaign_id = k.id
-GROUP BY k.id, p.name, t.name, b.calls, b.calls_at_first;
+GROUP BY k.id, k.name, p.name, t.name, b.calls, b.calls_at_first;

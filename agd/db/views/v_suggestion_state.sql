@@ -9,5 +9,5 @@ SELECT s.id AS suggestion_id, s.campaign_id, s.iteration_id, s.rank, s.proposed,
        coalesce(r.activity_id, s.label_activity_id) AS label_activity_id
 FROM suggestion s
 LEFT JOIN given_up g ON g.suggestion_id = s.id
-LEFT JOIN (SELECT DISTINCT ON (suggestion_id) suggestion_id, label_id, activity_id
-           FROM label_replacement ORDER BY suggestion_id, number DESC) r ON r.suggestion_id = s.id;
+LEFT JOIN label_replacement r ON r.suggestion_id = s.id
+     AND NOT EXISTS (SELECT FROM label_replacement n WHERE n.suggestion_id = r.suggestion_id AND n.number > r.number);

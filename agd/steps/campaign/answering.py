@@ -178,9 +178,12 @@ def _store_answers(tx: Transaction, campaign: Campaign, activity_id: int, asked:
         suggestions.store_oracle_labels(tx, fresh)
 
 
-def _close(tx: Transaction, step: CampaignStep, _activity_id: int, _inputs: Nothing, _outputs: Nothing) -> None:
-    """Close the iteration, and the campaign when its budget is spent or nothing new comes any more."""
+def _close(tx: Transaction, step: CampaignStep, activity_id: int, _inputs: Nothing, _outputs: Nothing) -> None:
+    """Close the iteration with its tally, and the campaign when its budget is spent or nothing new comes any more."""
     campaign = step.campaign
+    iteration_id = campaigns.find_iteration(tx, campaign.id, step.number)
+    assert iteration_id is not None  # noqa: S101  its suggestions are there
+    campaigns.store_tally(tx, iteration_id, activity_id)
     budget_calls, stall_after = amendments.held_budget(tx, campaign.id), campaign.spec.budget.stall_after
     n_calls = campaigns.n_calls(tx, campaign.id)
     n_barren = campaigns.n_barren_iterations(tx, campaign.id, step.number)

@@ -6,7 +6,7 @@ from datetime import date
 from agd.chem.formula import parse_formula
 from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import activities, suggestions
+from agd.db.record import activities, campaigns, suggestions
 from agd.errors import InputError
 from agd.spec import ANSWERERS
 from agd.steps.campaign.campaigns import Campaign
@@ -37,6 +37,7 @@ def tell(
         if withdrawn:
             activity_id = activities.start(tx, "replace label", threads=campaign.spec.threads, campaign_id=campaign.id)
             suggestions.replace_labels(tx, activity_id, withdrawn, added.label_id)
+            campaigns.store_tallies_anew(tx, activity_id)
             activities.finish(tx, activity_id)
     return added
 
@@ -58,6 +59,7 @@ def give_up(workspace: Workspace, campaign: Campaign, formula: str, reason: str)
     with recorded(workspace, "give up", **own) as activity_id, workspace.database.transaction() as tx:
         if not suggestions.give_up(tx, activity_id, waiting.id, reason.strip()):
             raise InputError(f"campaign {campaign.name!r} has got an answer for {formula} meanwhile")
+        campaigns.store_tallies_anew(tx, activity_id)
         activities.finish(tx, activity_id)
 
 

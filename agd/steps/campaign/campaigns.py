@@ -7,9 +7,9 @@ from typing import Any
 
 from agd import registry
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import campaigns, jobs
+from agd.db.record import campaign_events, campaigns, jobs
 from agd.db.record.jobs import Needs, NewJob
-from agd.errors import NotFoundError
+from agd.errors import NotFoundError, SpecError
 from agd.spec import CampaignSpec
 from agd.work.workspace import Workspace
 
@@ -36,10 +36,20 @@ def campaign_row(workspace: Workspace, name: str) -> AnyRow:
     """The row of the campaign of that name; raises NotFoundError where there is none."""
     with workspace.database.read() as tx:
         row = campaigns.find(tx, name)
+        if row is None and (now := campaign_events.named_before(tx, name)) is not None:
+            raise NotFoundError(f"campaign {name!r} is called {now!r} now (see `agd log {now}`)")
         if row is None:
             known = registry.suggestion(name, campaigns.names(tx))
             raise NotFoundError(f"no campaign {name!r}{known} (see `agd list`)")
     return row
+
+
+def refuse_former_name(tx: Transaction, name: str, place: str) -> None:
+    """Raise SpecError where a campaign was called so before: it may be meant."""
+    if (now := campaign_events.named_before(tx, name)) is not None:
+        raise SpecError(
+            f'{place}: campaign {name!r} was renamed to {now!r}: write name = "{now}" to go on with it, or another name'
+        )
 
 
 def as_campaign(row: AnyRow) -> Campaign:

@@ -13,7 +13,15 @@ from agd import registry
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import activities, campaigns, datasets, generations, known_datasets, models, properties
+from agd.db.record import (
+    activities,
+    campaigns,
+    datasets,
+    generations,
+    known_datasets,
+    models,
+    properties,
+)
 from agd.db.record.models import Part
 from agd.errors import BusyError, InputError, NotFoundError, SpecChangedError, SpecError
 from agd.protocols import CandidateOptions
@@ -29,7 +37,7 @@ from agd.spec import (
     hash_of,
     with_options,
 )
-from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
+from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row, refuse_former_name
 from agd.steps.campaign.extending import keep_up
 from agd.steps.campaign.trust import check_trust
 from agd.steps.data.tabular import read_formulas
@@ -69,6 +77,7 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
         there = campaigns.find(tx, spec.name)
     if there is None:
         with workspace.database.read() as tx:
+            refuse_former_name(tx, spec.name, resolved.place("name"))
             sets = _resolve_sets(tx, resolved)
         with recorded(workspace, "open", seed=spec.seed) as activity_id, workspace.database.transaction() as tx:
             if not _store(tx, resolved, sets, activity_id):

@@ -10,7 +10,7 @@ from agd.chem.doubts import is_doubtful
 from agd.chem.formula import parse_formula
 from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
-from agd.db.record import activities, datasets, labels
+from agd.db.record import activities, campaigns, datasets, labels
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.plausible import Range, implausible, plausible_range
 from agd.steps.data.compositions import store_compositions
@@ -125,6 +125,7 @@ def retract_label(workspace: Workspace, label_id: int, reason: str) -> AnyRow:
     with recorded(workspace, "retract") as activity_id, workspace.database.transaction() as tx:
         if not labels.store_retraction(tx, label_id, reason.strip(), activity_id):
             raise _retracted_before(found)
+        campaigns.store_tallies_anew(tx, activity_id)
         activities.finish(tx, activity_id)
     return found
 

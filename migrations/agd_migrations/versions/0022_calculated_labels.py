@@ -81,9 +81,7 @@ def upgrade() -> None:
     op.create_unique_constraint(op.f("uq_calculation_id_structure_id"), "calculation", ["id", "structure_id"])
     op.add_column(
         "label",
-        sa.Column(
-            "calculation_id", sa.BigInteger(), nullable=True, comment="of that structure, by its own method"
-        ),
+        sa.Column("calculation_id", sa.BigInteger(), nullable=True, comment="of that structure, by its own method"),
     )
     op.create_foreign_key(
         op.f("fk_label_calculation_id_structure_id"),
