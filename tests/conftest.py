@@ -173,20 +173,22 @@ def workspace(database: Database, tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An installed distribution: templates `alike`, potentials `spring` and `bonds`, which take no time."""
+    """An installed distribution: templates `alike`, potentials `spring` and `bonds`, the engine `emt`; all quick."""
     info = tmp_path / "site" / "quick-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quick\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[agd.templates]\nalike = quick_plugins:Alike\n"
         "[agd.potentials]\nspring = quick_plugins:Spring\nbonds = quick_plugins:Bonds\n"
+        "[agd.dft_engines]\nemt = quick_dft:Emt\n"
     )
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "fixtures" / "quick"))
     monkeypatch.syspath_prepend(str(info.parent))
     importlib.invalidate_caches()
     registry.installed.cache_clear()
     yield
-    sys.modules.pop("quick_plugins", None)
+    for name in ("quick_plugins", "quick_dft"):
+        sys.modules.pop(name, None)
     registry.installed.cache_clear()
 
 
