@@ -27,6 +27,7 @@ from agd.views.datasets import (
     ImportedStructure,
     ListedComposition,
     Method,
+    Property,
     RefusedRow,
     StructureRow,
 )
@@ -110,6 +111,7 @@ __all__ = [
     "Phonons",
     "PickedBy",
     "Predicted",
+    "Property",
     "PropertyOfSuggestion",
     "Ranking",
     "RankingOfAll",
