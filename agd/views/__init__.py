@@ -20,6 +20,7 @@ from agd.views.campaigns import (
     TargetProgress,
     budget_in_words,
 )
+from agd.views.costs import CampaignCost, KindCost
 from agd.views.datasets import (
     Dataset,
     DatasetRow,
@@ -70,6 +71,7 @@ __all__ = [
     "Calculation",
     "CalculationPreview",
     "CampaignAbout",
+    "CampaignCost",
     "CampaignProgress",
     "Claim",
     "ComparedFormula",
@@ -96,6 +98,7 @@ __all__ = [
     "JobAttempt",
     "JobBefore",
     "JobWithAttempts",
+    "KindCost",
     "Label",
     "Lineage",
     "ListedComposition",
