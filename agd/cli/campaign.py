@@ -12,7 +12,7 @@ import typer
 from agd.claims import LEVELS, Level
 from agd.cli import show, status_view
 from agd.cli.show import Force, Json, console
-from agd.cli.top_view import footnote, top_table
+from agd.cli.top_view import MaxPredictedHull, footnote, top_table
 from agd.errors import InputError
 from agd.streams import is_output_lost
 from agd.waiting import waiting
@@ -197,16 +197,17 @@ def top(
     name: Name,
     n: Annotated[int, typer.Option("-n", min=1, max=show.MAX_INT, help="How many.")] = 10,
     level: Annotated[Level | None, typer.Option(help="Only whose claim has come that far or farther.")] = None,
+    max_predicted_hull: MaxPredictedHull = None,
     json: Json = False,
 ) -> None:
     """Show the best compositions a campaign has found."""
     from agd.steps.campaign.campaigns import get_campaign
-    from agd.steps.reading import overviews
+    from agd.steps.reading.best import best_finds
 
     with show.workspace() as workspace:
         campaign = get_campaign(workspace, name)
-        with workspace.database.read() as tx:
-            rows = overviews.top_finds(tx, campaign.id, n, 0 if level is None else LEVELS.index(level))
+        lowest = 0 if level is None else LEVELS.index(level)
+        rows = best_finds(workspace, campaign.id, n, lowest, max_predicted_hull)
     if json:
         show.print_json(rows)
         return

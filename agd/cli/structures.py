@@ -8,6 +8,7 @@ import typer
 from agd.cli import show
 from agd.cli.show import Force, Json, console
 from agd.cli.structure_comparison import compare
+from agd.cli.top_view import MaxPredictedHull
 from agd.cli.why_structures import mapping_words
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def of(
     ] = "sevennet",
     types: Types = 10,
     template: Template = "substitution",
+    max_predicted_hull: MaxPredictedHull = None,
     dry_run: DryRun = False,
     detach: Detach = False,
     json: Json = False,
@@ -85,7 +87,7 @@ def of(
     from agd.steps.structures.structuring import StructurePlan, structures_of
 
     with show.workspace() as workspace:
-        formulas, campaign = best_of(workspace, what, top)
+        formulas, campaign = best_of(workspace, what, top, max_predicted_hull, is_kept=not dry_run)
         plan = StructurePlan(tuple(formulas), types, template, potential, campaign)
         if dry_run:
             _say_plan(plan, json=json)
@@ -158,6 +160,7 @@ def _show(found: "Structured") -> None:
     else:
         _show_candidates(found)
         _say_left_out(found)
+    _say_prediction(found)
     _say_claim(found.claim)
 
 
@@ -192,7 +195,9 @@ def _by_model(row: "StructureCandidate") -> float | None:
 
 def _show_many(found: "list[Structured]", failed: dict[str, str]) -> None:
     columns = ["formula", "types", "relaxed", f"E_form ({_EV})", "above hull", "lowest like", "claim", "novelty"]
-    rows = []
+    is_predicted = any(one.predicted_e_above_hull_ev_per_atom is not None for one in found)
+    columns += ["predicted above hull"] if is_predicted else []
+    rows: list[list[object]] = []
     for one in found:
         relaxed = [row for row in one.candidates if row.energy_ev_per_atom is not None]
         lowest = min(relaxed, key=lambda row: row.energy_ev_per_atom or 0.0, default=None)
@@ -206,6 +211,7 @@ def _show_many(found: "list[Structured]", failed: dict[str, str]) -> None:
                 None if lowest is None else lowest.template,
                 one.claim.claim,
                 one.claim.structure_novelty,
+                *([one.predicted_e_above_hull_ev_per_atom] if is_predicted else []),
             ]
         )
     console.print(show.table(columns, rows))
@@ -218,6 +224,12 @@ def _show_many(found: "list[Structured]", failed: dict[str, str]) -> None:
 def _say_left_out(found: "Structured") -> None:
     for formula, reason in found.left_out.items():
         show.say_aside(f"{found.formula}: {formula} competes and is not on the hull: {reason}")
+
+
+def _say_prediction(found: "Structured") -> None:
+    if found.predicted_e_above_hull_ev_per_atom is not None:
+        above = 1000 * found.predicted_e_above_hull_ev_per_atom
+        show.say(f"predicted from the formula alone: {above:.0f} meV/atom above the hull")
 
 
 def _say_claim(claim: "Claim") -> None:

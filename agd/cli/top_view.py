@@ -1,8 +1,9 @@
 """How `agd top` looks: each property in its own unit, what is a find, and what is on the front of several."""
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
+import typer
 from rich.table import Table
 
 from agd.claims import LEVELS
@@ -12,11 +13,18 @@ if TYPE_CHECKING:
     from agd.target import Target
     from agd.views import Suggested
 
+MaxPredictedHull = Annotated[
+    float | None,
+    typer.Option(
+        metavar="EV", help="Only what the newest oracle of e_above_hull predicts within so many eV/atom of the hull."
+    ),
+]
+
 
 def top_table(title: str, targets: "Sequence[Target]", rows: "Sequence[Suggested]") -> Table:
     """The best of a campaign by its targets; what the sampler expected is in the unit of the property, too.
 
-    Claims are told where one goes beyond the formula.
+    Claims are told where one goes beyond the formula, predicted energies above the hull where there are any.
     """
     if len(targets) == 1:
         value = f"{targets[0].property} ({targets[0].unit})"
@@ -27,6 +35,9 @@ def top_table(title: str, targets: "Sequence[Target]", rows: "Sequence[Suggested
     if any((row.claim_level or 0) > LEVELS.index("valid") for row in rows):
         columns.append("claim")
         shown = [[*cells, row.claim] for cells, row in zip(shown, rows, strict=True)]
+    if any(row.predicted_e_above_hull_ev_per_atom is not None for row in rows):
+        columns.append("above hull?")
+        shown = [[*cells, row.predicted_e_above_hull_ev_per_atom] for cells, row in zip(shown, rows, strict=True)]
     return show.table(columns, shown, title=title)
 
 
@@ -35,7 +46,9 @@ def footnote(rows: "Sequence[Suggested]") -> str | None:
     reference = rows[0].reference if rows else None
     known = None if reference is None else f"known: what {reference} lists; like: one element away from such a formula"
     front = "front: a find that no other exceeds throughout" if any(row.is_on_front for row in rows) else None
-    return "; ".join(filter(None, (known, front, "at: iteration.rank"))) if rows else None
+    is_predicted = any(row.predicted_e_above_hull_ev_per_atom is not None for row in rows)
+    hull = "above hull?: predicted from the formula, in eV/atom" if is_predicted else None
+    return "; ".join(filter(None, (known, front, "at: iteration.rank", hull))) if rows else None
 
 
 def _of_one(rows: "Sequence[Suggested]") -> Iterator[list[object]]:

@@ -223,7 +223,8 @@ class Suggested:
     """A suggestion and what became of it, v_suggestion, how sure and how new it is, v_sureness, and its claim, v_claim.
 
     Value, unit and what the sampler `expected` are of the first property; where the campaign seeks several,
-    `properties` are all of them, and `is_on_front` says whether no other result is better throughout.
+    `properties` are all of them, and `is_on_front` says whether no other result is better throughout. The predicted
+    energy above the hull is what the newest oracle of it has said of the formula.
     """
 
     campaign: str
@@ -266,6 +267,7 @@ class Suggested:
     is_on_front: bool | None
     claim: str | None
     claim_level: int | None
+    predicted_e_above_hull_ev_per_atom: float | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ class Structured:
     """What was found for a composition: its candidates by rank, each with what a potential made of it; its claim.
 
     `n_searched` are known structures of the same anonymous formula; no candidates means no analogue, never unstable.
-    `left_out` tells by formula why what competes is not on the hull, which may lie lower than it is told then.
+    `left_out` tells by formula why what competes is not on the hull, which may lie lower than it is told then. The
+    predicted energy above the hull is what the newest oracle of it says of the formula alone.
     """
 
     formula: str
@@ -82,6 +83,7 @@ class Structured:
     claim: Claim
     candidates: Sequence[StructureCandidate]
     left_out: Mapping[str, str]
+    predicted_e_above_hull_ev_per_atom: float | None
 
 
 @dataclass(frozen=True, slots=True)

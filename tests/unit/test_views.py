@@ -34,7 +34,7 @@ KEYS = {
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
         "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front "
-        "claim claim_level"
+        "claim claim_level predicted_e_above_hull_ev_per_atom"
     ),
     views.PropertyOfSuggestion: (
         "position property value uncertainty unit is_retracted is_met expected expected_sd label_id"
@@ -101,7 +101,9 @@ KEYS = {
         "ranker n_formulas n_structures mean_spearman n_lowest_right mean_regret_mev_per_atom share_within_25_mev"
     ),
     views.StructureComparison: ("potential model model_version_id formulas rankings refused"),
-    views.Structured: ("formula n_searched n_proposed was_there claim candidates left_out"),
+    views.Structured: (
+        "formula n_searched n_proposed was_there claim candidates left_out predicted_e_above_hull_ev_per_atom"
+    ),
     views.DistanceFromHull: (
         "reduced_formula e_form_ev_per_atom hull_ev_per_atom e_above_hull_ev_per_atom method method_kind "
         "correction_scheme is_standing is_newest products started_at hull_distance_id phase_set_id relaxation_id "
@@ -123,7 +125,7 @@ KEYS = {
         "is_retracted is_charged proposed posterior_mean posterior_sd acquisition seed suggested_at agd_version "
         "host autoencoder_sha256 suggestion_id campaign_id iteration_id latent_id composition_id label_id "
         "activity_id is_known lower_bound novelty analogue reference expected expected_sd properties is_on_front "
-        "claim claim_level"
+        "claim claim_level predicted_e_above_hull_ev_per_atom"
         " learned_from made_from"
     ),
     views.MadeFrom: ("depth reduced_formula operator iteration"),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from sqlalchemy import bindparam, text
 
 from agd.db.connection import AnyRow, Transaction
+from agd.db.reading.progress import predicted_hull_of
 
 # OFFSET 0 keeps the planner from joining the whole view: it follows each edge by index instead.
 _WALK = text("""
@@ -37,17 +38,22 @@ _LABELS = text("SELECT * FROM v_label WHERE label_id IN :ids ORDER BY label_id")
     bindparam("ids", expanding=True)
 )
 
-_SUGGESTIONS = text("""
-SELECT v.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level
+_SUGGESTIONS = text(f"""
+SELECT v.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level,
+       h.value AS predicted_e_above_hull_ev_per_atom
 FROM v_suggestion v
 CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = v.suggestion_id OFFSET 0) n
 LEFT JOIN LATERAL (SELECT * FROM v_claim q WHERE q.composition_id = v.composition_id OFFSET 0) q ON true
+{predicted_hull_of("v")}
 WHERE v.suggestion_id IN :ids ORDER BY v.suggestion_id
 """).bindparams(bindparam("ids", expanding=True))
 
 _MODELS = text("""
 SELECT m.id, m.kind, m.plugin, m.architecture_version, m.options, m.seed, m.metrics, m.tensors_sha256,
-       a.started_at, a.ended_at, a.agd_version, a.host, t.n_members, q.is_held_out,
+       a.started_at, a.ended_at, a.agd_version, a.host, t.n_members,
+       coalesce(q.is_held_out, (SELECT bool_or(x.is_held_out) FROM training_structure x
+                                JOIN structure s ON s.id = x.structure_id
+                                WHERE x.training_set_id = t.id AND s.composition_id = :composition)) AS is_held_out,
        concat_ws(', ',
            (SELECT string_agg(d.name || ' (' || s.n_members || ' rows)', ', ' ORDER BY d.name)
             FROM training_set_source s JOIN dataset d ON d.id = s.dataset_id WHERE s.training_set_id = t.id),

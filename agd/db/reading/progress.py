@@ -6,8 +6,19 @@ from typing import Any
 from sqlalchemy import RowMapping, text
 
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
-from agd.db.plausible_labels import BEST_FIRST, IS_RESULT
+from agd.db.plausible_labels import BEST_FIRST, IS_RESULT, stands
 from agd.spec import ANSWERERS
+
+
+def predicted_hull_of(alias: str) -> str:
+    """SQL: a join of `h.value`, the energy above the hull that the newest model predicts of a row's composition."""
+    return f"""
+LEFT JOIN LATERAL (SELECT l.value FROM label l
+                   WHERE l.composition_id = {alias}.composition_id AND l.property = 'e_above_hull'
+                     AND l.model_version_id IS NOT NULL AND l.structure_id IS NULL AND {stands("l")}
+                   ORDER BY l.model_version_id DESC LIMIT 1) h ON true
+"""
+
 
 _STATE = """
 SELECT p.*, final.outcome AS last_outcome, final.error AS last_error,
@@ -40,9 +51,11 @@ WITH best AS MATERIALIZED (
            OR (SELECT q.level FROM v_claim q WHERE q.composition_id = v.composition_id OFFSET 0) >= :level)
     ORDER BY {BEST_FIRST} LIMIT :n
 )
-SELECT b.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level
+SELECT b.*, n.lower_bound, n.novelty, n.analogue, n.reference, q.claim, q.level AS claim_level,
+       h.value AS predicted_e_above_hull_ev_per_atom
 FROM best b CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = b.suggestion_id OFFSET 0) n
 LEFT JOIN LATERAL (SELECT * FROM v_claim q WHERE q.composition_id = b.composition_id OFFSET 0) q ON true
+{predicted_hull_of("b")}
 ORDER BY b.place
 """)
 

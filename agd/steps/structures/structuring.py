@@ -20,6 +20,7 @@ from agd.protocols import Progress, Share, silent
 from agd.steps.data.compositions import store_compositions
 from agd.steps.structures.answering import answered, model_of_structures
 from agd.steps.structures.phases import Member, competing, keep_distance, keep_set, systems_within
+from agd.steps.structures.predicted_hulls import predicted_by_newest
 from agd.steps.structures.relaxing import Potential, potential_named, relaxed
 from agd.steps.structures.searching import GROUP, Search, searched
 from agd.views import Claim, StructureCandidate, Structured, of_row, of_rows
@@ -91,6 +92,7 @@ def structure_of(workspace: Workspace, plan: StructurePlan, formula: str, progre
                     _place(tx, potential, search, found, activity_id)
                     activities.finish(tx, activity_id)
     _ask_model(workspace, search_id)
+    predicted = predicted_by_newest(workspace, [search.formula], is_kept=True)
     with workspace.database.read() as tx:
         there, claim = stability.find_search(tx, search.recipe_sha256), stability.claim(tx, search.formula)
         assert there is not None and claim is not None  # noqa: S101, PT018  it was done, or was there
@@ -105,6 +107,7 @@ def structure_of(workspace: Workspace, plan: StructurePlan, formula: str, progre
             claim=of_row(Claim, claim),
             candidates=of_rows(StructureCandidate, rows),
             left_out=refused,
+            predicted_e_above_hull_ev_per_atom=predicted.get(search.formula),
         )
 
 
