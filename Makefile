@@ -36,6 +36,9 @@ test: $(STAMP)  ## run the tests
 test-slow: $(STAMP)  ## run the tests that take minutes: FireWorks' own, kills, a machine lost, an autoencoder on real data
 	$(BIN)/pytest -n 3 --dist loadfile -m slow
 
+browser:  ## install Chromium for the tests of pages, where there is none (root on Debian)
+	command -v chromium >/dev/null || { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium; }
+
 test-hpc: $(STAMP)  ## let a real Slurm of one node work a campaign (root on Debian: installs it), a few minutes
 	$(BIN)/python tests/hpc/slurm_node.py $(BIN)/pytest tests/hpc
 

@@ -27,6 +27,7 @@ from agd.cli import (
     why,
     worker,
 )
+from agd.cli.cost import cost
 from agd.cli.demo import demo
 
 EXIT_CODES = """\b
@@ -63,6 +64,7 @@ app.command()(extend.extend)
 app.command()(predict.predict)
 app.command()(reproduce.reproduce)
 app.command()(web.web)
+app.command()(cost)
 app.command()(demo)
 
 

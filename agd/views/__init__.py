@@ -20,6 +20,7 @@ from agd.views.campaigns import (
     TargetProgress,
     budget_in_words,
 )
+from agd.views.costs import CampaignCost, KindCost
 from agd.views.datasets import (
     Dataset,
     DatasetRow,
@@ -71,6 +72,7 @@ __all__ = [
     "Calculation",
     "CalculationPreview",
     "CampaignAbout",
+    "CampaignCost",
     "CampaignProgress",
     "Claim",
     "ComparedFormula",
@@ -100,6 +102,7 @@ __all__ = [
     "JobAttempt",
     "JobBefore",
     "JobWithAttempts",
+    "KindCost",
     "Label",
     "Lineage",
     "ListedComposition",

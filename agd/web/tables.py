@@ -203,7 +203,9 @@ def table(path: str, columns: Sequence[Column], query: Mapping[str, str], standa
     try:
         wanted, given = asked(query, columns, standard)
     except InputError as error:
-        mistake, wanted, given = str(error), standard, {}
+        written = {f"f.{column.name}": column.name for column in columns}
+        mistake, wanted = str(error), standard
+        given = {written[key]: value[:_LONGEST_FILTER] for key, value in query.items() if value and key in written}
     rows = source.page(wanted)
     has_more = len(rows) > wanted.n
     return Table(path, columns, rows[: wanted.n], wanted, given, has_more, mistake, searched=query.get("q"))

@@ -223,6 +223,8 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
         if rules.property is not None:
             labels = ((i, k.value) for i, k in rows if k.value is not None)
             datasets.store_labels(tx, dataset_id, rules.property, activity_id, labels)
+        values_kept = [] if rules.property is None else [k.value for k in table.kept if k.value is not None]
+        datasets.store_tally(tx, dataset_id, activity_id, len(rows), values=values_kept)
         rejects = ((r.line, r.kind, storable(r.formula), storable(r.value), storable(r.message)) for r in table.rejects)
         datasets.store_rejects(tx, dataset_id, rejects)
         hashes.keep_dataset(tx, dataset_id)

@@ -45,15 +45,15 @@ _CAMPAIGNS: Final = (
 )
 _SUGGESTIONS: Final = (
     Column("iteration", "iteration", "number"),
-    Column("rank", "rank", "number"),
     Column("reduced_formula", "formula", "text", "formula", "/composition/{reduced_formula}"),
-    Column("outcome", "outcome"),
     Column("value", "value", "number", "with unit"),
     Column("uncertainty", "± sd", "number"),
     Column("expected", "expected", "number"),
     Column("is_find", "find", "bool", "mark"),
     Column("is_known", "known", "bool", "mark"),
+    Column("outcome", "outcome"),
     Column("reason", "why not"),
+    Column("rank", "rank", "number"),
 )
 _BEST: Final = tuple(one for one in _SUGGESTIONS if one.name not in {"outcome", "reason", "is_find", "rank"})
 _ITERATIONS: Final = (

@@ -10,7 +10,7 @@ from agd.db.connection import Transaction
 from agd.db.reading.listings import Wanted
 from agd.web import downloads, tables
 from agd.web.site import query_of, site_of
-from agd.web.tables import Column, Source
+from agd.web.tables import Column, Source, Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,4 +41,9 @@ def answer(
             return downloads.csv_of_table(listed.file, columns, source, wanted)
         table = tables.table(request.url.path, columns, query, standard, source)
     table = tables.live(table) if listed.is_live else table
-    return site.show("table.html", 200 if table.mistake is None else 400, listed=listed, table=table)
+    return site.show("table.html", status_of(request, table), listed=listed, table=table)
+
+
+def status_of(request: Request, table: Table) -> int:
+    """Of a table that was asked for by mistake another than 200; a script that asked shows only what is 200."""
+    return 200 if table.mistake is None or "hx-request" in request.headers else 400

@@ -13,7 +13,7 @@ from agd.errors import NotFoundError
 from agd.steps.reading import overviews
 from agd.views import ListedHit, Screening
 from agd.web import downloads, tables
-from agd.web.pages.listing import Listed, answer
+from agd.web.pages.listing import Listed, answer, status_of
 from agd.web.site import query_of, site_of
 from agd.web.tables import Column, Table
 
@@ -72,7 +72,7 @@ def screen(request: Request) -> Response:
             return downloads.csv_of_table(f"screen-{number}", _HITS, source, wanted)
         table: Table = tables.table(request.url.path, _HITS, query, standard, source)
         stages = _stages(screenings.stages(tx, number))
-    return site.show("screen.html", 200 if table.mistake is None else 400, screen=found, stages=stages, table=table)
+    return site.show("screen.html", status_of(request, table), screen=found, stages=stages, table=table)
 
 
 def _screening(tx: Transaction, number: int) -> Screening:

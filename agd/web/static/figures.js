@@ -89,7 +89,6 @@
     addEventListener("resize", () => { clearTimeout(wait); wait = setTimeout(again, 150); });
     document.body.addEventListener("htmx:beforeRequest", (event) => { if (document.hidden && event.detail.requestConfig.triggeringEvent === undefined) event.preventDefault(); });
     document.body.addEventListener("htmx:responseError", (event) => { if (event.detail.xhr.status === 401) location.reload(); });
-    document.body.addEventListener("htmx:beforeSwap", (event) => { if (event.detail.xhr.status === 400) event.detail.shouldSwap = true; });
     document.body.addEventListener("htmx:sendError", () => offline(true));
     document.body.addEventListener("htmx:afterRequest", (event) => { if (event.detail.successful) offline(false); });
   });
