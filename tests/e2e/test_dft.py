@@ -34,34 +34,23 @@ pytestmark = [
 Cli = Callable[..., Result]
 
 QUICK = {"max_force": 0.01}
-METALS = (("CuAu", 3.2), ("AgAu", 3.3), ("AgNi", 3.1), ("NaCl", 4.0))
 
 
 @pytest.fixture
-def cli(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Cli:
+def cli(
+    workspace: Workspace,
+    import_metals: Callable[[Workspace], None],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Cli:
     """The verbs in this process, on a record that holds four cells of the type of caesium chloride."""
     monkeypatch.setenv("AGD_DATABASE_URL", workspace.database.url)
     monkeypatch.setenv("AGD_HOME", str(tmp_path))
-    lines = [
-        json.dumps(
-            {
-                "id": formula,
-                "lattice": [[length, 0, 0], [0, length, 0], [0, 0, length]],
-                "species": [formula[:2], formula[2:]],
-                "frac": [0, 0, 0, 0.5, 0.5, 0.5],
-                "e_form": -0.1,
-            }
-        )
-        for formula, length in METALS
-    ]
-    path = tmp_path / "metals.jsonl"
-    path.write_text("\n".join(lines) + "\n")
 
     def call(*words: str) -> Result:
         return CliRunner().invoke(app, list(words))
 
-    done = call("data", "import-structures", str(path), "--name", "metals", "--method", "dft-pbe", "--scheme", "mp2018")
-    assert done.exit_code == 0, done.output
+    import_metals(workspace)
     return call
 
 
