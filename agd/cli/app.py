@@ -10,6 +10,7 @@ from agd.cli import (
     campaign,
     data,
     database,
+    dft,
     extend,
     generate,
     jobs,
@@ -26,6 +27,7 @@ from agd.cli import (
     why,
     worker,
 )
+from agd.cli.cost import cost
 from agd.cli.demo import demo
 
 EXIT_CODES = """\b
@@ -53,6 +55,7 @@ app.add_typer(train.app, name="train", help="Train a model by hand.")
 generate.register(app)
 structures.register(app)
 calculations.register(app)
+dft.register(app)
 why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")
@@ -61,6 +64,7 @@ app.command()(extend.extend)
 app.command()(predict.predict)
 app.command()(reproduce.reproduce)
 app.command()(web.web)
+app.command()(cost)
 app.command()(demo)
 
 

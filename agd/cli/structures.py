@@ -87,7 +87,7 @@ def of(
     from agd.steps.structures.structuring import StructurePlan, structures_of
 
     with show.workspace() as workspace:
-        formulas, campaign = best_of(workspace, what, top, max_predicted_hull)
+        formulas, campaign = best_of(workspace, what, top, max_predicted_hull, is_kept=not dry_run)
         plan = StructurePlan(tuple(formulas), types, template, potential, campaign)
         if dry_run:
             _say_plan(plan, json=json)

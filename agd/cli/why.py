@@ -71,8 +71,8 @@ def _tree(found: "Lineage") -> Tree:
     used = {row.label_id for row in found.suggestions}
     used |= {one.label_id for row in found.suggestions for one in row.properties}
     for label in found.labels:
-        if label.source_kind != "dataset" and label.label_id not in used:
-            tree.add(_label_line(label))
+        if label.source_kind != "dataset" and label.label_id not in used and label.activity != "label structures":
+            tree.add(_label_line(label))  # those of structures stand with the structures
     add_structures(tree, found)
     add_calculations(tree, found)
     if found.model_versions:

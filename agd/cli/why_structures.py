@@ -51,7 +51,8 @@ def add_calculations(tree: Tree, found: "Lineage") -> None:
         of = node.add(
             f"{row.kind} of structure {row.structure_id} by {escape(row.method)} ({escape(row.code_version or '-')}"
             f"{'' if row.weights_sha256 is None else f', {row.weights_sha256[:12]}'}), calculation {row.calculation_id}"
-            f"{parts}, {row.n_attempts} attempts, {text(row.core_seconds)} core-seconds{stands}"
+            f"{parts}, {row.n_attempts} attempt{'' if row.n_attempts == 1 else 's'}, {text(row.core_seconds)} "
+            f"core-seconds{stands}"
         )
         if (modes := phonons.get(row.calculation_id)) is not None:
             of.add(_phonon_line(modes))

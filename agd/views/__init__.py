@@ -20,6 +20,7 @@ from agd.views.campaigns import (
     TargetProgress,
     budget_in_words,
 )
+from agd.views.costs import CampaignCost, KindCost
 from agd.views.datasets import (
     Dataset,
     DatasetRow,
@@ -27,9 +28,11 @@ from agd.views.datasets import (
     ImportedStructure,
     ListedComposition,
     Method,
+    Property,
     RefusedRow,
     StructureRow,
 )
+from agd.views.dft import DftDone, DftPreview, FailureRate
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
 from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
 from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
@@ -70,6 +73,7 @@ __all__ = [
     "Calculation",
     "CalculationPreview",
     "CampaignAbout",
+    "CampaignCost",
     "CampaignProgress",
     "Claim",
     "ComparedFormula",
@@ -79,10 +83,13 @@ __all__ = [
     "DatasetRow",
     "DatasetWithRefused",
     "Deletion",
+    "DftDone",
+    "DftPreview",
     "DistanceFromHull",
     "Elasticity",
     "ExpectedGeneration",
     "Extension",
+    "FailureRate",
     "FoundGeneration",
     "GeneratedAs",
     "Generation",
@@ -96,6 +103,7 @@ __all__ = [
     "JobAttempt",
     "JobBefore",
     "JobWithAttempts",
+    "KindCost",
     "Label",
     "Lineage",
     "ListedComposition",
@@ -110,6 +118,7 @@ __all__ = [
     "Phonons",
     "PickedBy",
     "Predicted",
+    "Property",
     "PropertyOfSuggestion",
     "Ranking",
     "RankingOfAll",

@@ -78,6 +78,10 @@ def test_top_tells_and_chooses(
     near = [formula for formula, value in told.items() if value <= bound]
     chosen = json.loads(cli("top", "demo", "-n", "99", "--max-predicted-hull", repr(bound), "--json").stdout)
     assert [one["reduced_formula"] for one in chosen] == near
+    asked = ("structures", "of", "demo", "--top", "2", "--max-predicted-hull", repr(bound), "--dry-run", "--json")
+    assert json.loads(cli(*asked).stdout)["formulas"] == near[:2]
+    with starter.database.read() as tx:
+        assert tx.scalar(text(kept)) == 0
     assert best_of(starter, "demo", 2, bound) == (near[:2], "demo")
     with starter.database.read() as tx:
         assert tx.scalar(text(kept)) >= 2

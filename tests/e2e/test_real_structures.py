@@ -1,4 +1,4 @@
-"""SrYF5 by real templates, relaxed by a real potential on the hull of its own phases; minutes."""
+"""SrYF5 by real templates and a real potential, and a model of real structures; minutes."""
 
 import json
 import lzma
@@ -8,6 +8,9 @@ import pytest
 from sqlalchemy import text
 
 from agd.chem.hull import elements_of
+from agd.steps.models.plugin_options import parse
+from agd.steps.models.structure_training import StructureChoice, train_on_structures
+from agd.steps.models.training import Recipe
 from agd.steps.structures.hulls import hull_of
 from agd.steps.structures.importing import import_structures
 from agd.steps.structures.structuring import StructurePlan, structure_of
@@ -59,3 +62,19 @@ def test_sryf5_is_a_type_of_bayf5_near_its_hull(fluorides: Workspace) -> None:
     assert found.claim.claim == "near the potential's hull"
     assert hull_of(fluorides, "SrYF5").hulls[0].hull_ev_per_atom == pytest.approx(-4.365, abs=0.002)
     assert structure_of(fluorides, plan, "SrYF5").was_there
+
+
+def test_a_model_of_structures_learns_from_real_ones(workspace: Workspace, real_data: Path, tmp_path: Path) -> None:
+    with lzma.open(real_data / "structures" / "mp_labeled.05.jsonl.xz", "rt") as file:
+        kept = [line for line in file if '"label_src":"cell"' not in line.replace(" ", "")]
+    path = tmp_path / "some.jsonl"
+    path.write_text("".join(kept[:6000]))
+    import_structures(workspace, [path], "mp", method="dft-pbe", scheme="mp2018")
+    options = parse("agd.structure_oracles", "gatgnn", ["epochs=10"])
+    recipe = Recipe("structure_oracle", "gatgnn", "formation_energy", options, 0)
+    made = train_on_structures(workspace, recipe, StructureChoice(("mp",), limit=2500))
+    assert made.n_structures > 1000
+    assert made.metrics["mae"] < 0.7 * made.metrics["elements_mae"]
+    with workspace.database.read() as tx:
+        worth = tx.execute(text("SELECT part, n_rows FROM v_evaluation WHERE metric = 'mae' ORDER BY part")).all()
+    assert [row.part for row in worth] == ["held_out", "validation"]

@@ -50,7 +50,10 @@ WHERE v.suggestion_id IN :ids ORDER BY v.suggestion_id
 
 _MODELS = text("""
 SELECT m.id, m.kind, m.plugin, m.architecture_version, m.options, m.seed, m.metrics, m.tensors_sha256,
-       a.started_at, a.ended_at, a.agd_version, a.host, t.n_members, q.is_held_out,
+       a.started_at, a.ended_at, a.agd_version, a.host, t.n_members,
+       coalesce(q.is_held_out, (SELECT bool_or(x.is_held_out) FROM training_structure x
+                                JOIN structure s ON s.id = x.structure_id
+                                WHERE x.training_set_id = t.id AND s.composition_id = :composition)) AS is_held_out,
        concat_ws(', ',
            (SELECT string_agg(d.name || ' (' || s.n_members || ' rows)', ', ' ORDER BY d.name)
             FROM training_set_source s JOIN dataset d ON d.id = s.dataset_id WHERE s.training_set_id = t.id),

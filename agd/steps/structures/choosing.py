@@ -9,11 +9,12 @@ from agd.work.workspace import Workspace
 
 
 def best_of(
-    workspace: Workspace, what: str, n: int, max_predicted_hull: float | None = None
+    workspace: Workspace, what: str, n: int, max_predicted_hull: float | None = None, *, is_kept: bool = True
 ) -> tuple[list[str], str | None]:
     """The first `n` formulas of a campaign by its name, or of a screening by its number, and whom they serve.
 
-    Of those only that an oracle predicts to lie within `max_predicted_hull` eV/atom above the hull, where it is given.
+    Of those only that an oracle predicts to lie within `max_predicted_hull` eV/atom above the hull, where it is given:
+    what that is asked for `is_kept` as labels.
 
     Raises:
         NotFoundError: there is no such campaign or screening, or nothing in it; or no such oracle.
@@ -26,7 +27,7 @@ def best_of(
         found, of["campaign"] = _best_of(workspace, what, n_fetched)
         return found
 
-    near = near_hull(workspace, fetch, str, n, max_ev_per_atom=max_predicted_hull, is_kept=True)
+    near = near_hull(workspace, fetch, str, n, max_ev_per_atom=max_predicted_hull, is_kept=is_kept)
     if not near:
         raise NotFoundError(f"{what}: nothing is predicted within {max_predicted_hull:g} eV/atom above the hull")
     return near, of["campaign"]
