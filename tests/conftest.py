@@ -203,7 +203,7 @@ VALUES (:dataset, :entry, :line, :structure, :composition)
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def import_known() -> Callable[[Workspace], None]:
     """Bring three cubic salts and three elements into a record, as structures of the dataset `known`."""
 

@@ -28,6 +28,7 @@ from agd.views.datasets import (
     ImportedStructure,
     ListedComposition,
     Method,
+    Property,
     RefusedRow,
     StructureRow,
 )
@@ -117,6 +118,7 @@ __all__ = [
     "Phonons",
     "PickedBy",
     "Predicted",
+    "Property",
     "PropertyOfSuggestion",
     "Ranking",
     "RankingOfAll",
