@@ -32,6 +32,7 @@ from agd.views.datasets import (
     RefusedRow,
     StructureRow,
 )
+from agd.views.dft import DftDone, DftPreview, FailureRate
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
 from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
 from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
@@ -82,10 +83,13 @@ __all__ = [
     "DatasetRow",
     "DatasetWithRefused",
     "Deletion",
+    "DftDone",
+    "DftPreview",
     "DistanceFromHull",
     "Elasticity",
     "ExpectedGeneration",
     "Extension",
+    "FailureRate",
     "FoundGeneration",
     "GeneratedAs",
     "Generation",
