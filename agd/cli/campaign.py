@@ -103,6 +103,8 @@ def run(
                 for key, value in planned.items():
                     show.say(f"{key:>18}  {show.text(value)}")
             return
+        if not quiet and show.notices.is_terminal:
+            show.say_aside(f"{resolved.spec.name}: looking up its data sets and what it starts from")
         _run(workspace, open_campaign(workspace, resolved), how)
 
 
