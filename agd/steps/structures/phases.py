@@ -70,8 +70,7 @@ def competing(rows: Sequence[AnyRow], elements: Iterable[str]) -> list[int]:
                 "potential: import some (`agd data import-structures`)"
             )
         lowest = labelled.get(own[0].reduced_formula)
-        is_ground = lowest is not None and lowest.e_form_ev_per_atom <= GROUND_EV_PER_ATOM
-        if not (is_ground and lowest.structure_id in chosen):
+        if lowest is None or lowest.e_form_ev_per_atom > GROUND_EV_PER_ATOM or lowest.structure_id not in chosen:
             chosen |= {row.structure_id for row in sorted(own, key=_by_size)[:N_ELEMENTAL]}
     return [row.structure_id for row in rows if row.structure_id in chosen]
 
