@@ -5,6 +5,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
+from html import escape
 from numbers import Integral, Real
 from pathlib import Path
 from types import TracebackType
@@ -22,6 +23,9 @@ from agd.steps.campaign.extending import Calls, extend
 from agd.steps.campaign.kinds import LABELLING
 from agd.steps.campaign.opening import open_campaign, open_controls, reopen_campaign
 from agd.steps.campaign.stepping import next_step
+from agd.steps.data.cleaning import ImportRules
+from agd.steps.data.frames import source_of
+from agd.steps.data.importing import ImportSummary, import_dataset, import_source
 from agd.steps.data.labelling import AddedLabel, Measurement, whoami
 from agd.steps.reading import explaining, overviews
 from agd.views import Extension, as_json
@@ -105,6 +109,30 @@ class Campaign:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         self.close()
+
+    def __repr__(self) -> str:
+        """How it stands, in one line."""
+        try:
+            told = self.status
+        except Exception:  # noqa: BLE001  a closed campaign still has a name
+            return f"<Campaign {self.name!r}>"
+        return (
+            f"<Campaign {self.name!r}: {self.target}; {told['state']}; {told['n_charged']:,} of "
+            f"{told['budget_calls']:,} calls, {told['n_finds']:,} finds>"
+        )
+
+    def _repr_html_(self) -> str:
+        """How it stands, as a table in a notebook."""
+        told = self.status
+        rows = {
+            "target": self.target,
+            "state": told["state"],
+            "calls": f"{told['n_charged']:,} of {told['budget_calls']:,}",
+            "finds": f"{told['n_finds']:,} ({told['n_known_finds']:,} known)",
+            "best": "-" if told["best"] is None else f"{told['best']:.4g} {told['unit']}",
+        }
+        cells = "".join(f"<tr><th>{escape(key)}</th><td>{escape(str(value))}</td></tr>" for key, value in rows.items())
+        return f"<table><caption>{escape(self.name)}</caption>{cells}</table>"
 
     def close(self) -> None:
         """Leave the database."""
@@ -243,6 +271,37 @@ class Campaign:
 
     def _advance(self, progress: Progress, before: Collection[str] = ()) -> Outcome:
         return LocalEngine().run(self._workspace, self._stored, progress=progress, before=before)
+
+
+def import_data(
+    table: Any,
+    name: str,
+    *,
+    formula_column: str = "composition",
+    value_column: str | None = None,
+    property: str | None = None,  # noqa: A002  the name of the option
+    unit: str | None = None,
+    home: str | Path | None = None,
+    database_url: str | None = None,
+    strict: bool = False,
+    **rules: Any,
+) -> ImportSummary:
+    """Import a DataFrame, a mapping of columns, or a file, as `agd data import` does; the summary has what was refused.
+
+    `rules` are those of `agd.steps.data.cleaning.ImportRules`: negative, on_duplicate, where, method, max_factor.
+
+    Raises:
+        InputError: a column, the property, the unit or a rule is wrong, or the name is taken by other content.
+    """
+    try:
+        chosen = ImportRules(formula_column, value_column, property, unit, **rules)
+    except TypeError as error:
+        raise InputError(f"import_data: {error}") from error
+    with _workspace(home, database_url) as workspace:
+        if isinstance(table, str | Path):
+            return import_dataset(workspace, Path(table), name, chosen, strict=strict)
+        source = source_of(table, formula_column, value_column, chosen.where)
+        return import_source(workspace, source, name, chosen, strict=strict)
 
 
 def _open(workspace: Workspace, spec: str | Path | Mapping[str, Any]) -> "StoredCampaign":

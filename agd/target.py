@@ -5,7 +5,7 @@
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,6 +87,16 @@ class Target(Bounds, frozen=True):
         raise ValueError(
             f"{text!r} is no target: write 'band_gap > 6 eV', 'band_gap < 1 eV' or '2 eV < band_gap < 4 eV'"
         )
+
+    def text_in(self, unit: str, of: Callable[[float], float]) -> str:
+        """The same words in another unit, whose values `of` gives."""
+        if (one := _ONE_SIDED.fullmatch(self.text)) is not None:
+            return f"{one['property']} {one['sign']} {of(float(one['bound'])):.15g} {unit}"
+        window = _WINDOW.fullmatch(self.text)
+        assert window is not None  # noqa: S101  it was parsed
+        low, high = of(float(window["low"])), of(float(window["high"]))
+        words = [f"{low:.15g}", unit, window["sign"], window["property"], window["sign_high"], f"{high:.15g}", unit]
+        return " ".join(words)
 
     def __str__(self) -> str:
         return self.text

@@ -2,6 +2,7 @@
 
 import importlib
 import itertools
+import json
 import os
 import shutil
 import sys
@@ -28,6 +29,7 @@ from agd.steps.data.cleaning import ImportRules
 from agd.steps.data.compositions import store_compositions
 from agd.steps.data.importing import import_dataset
 from agd.steps.structures.crystals import store_crystals
+from agd.steps.structures.importing import import_structures
 from agd.types import Structure
 from agd.work.leases import recorded
 from agd.work.workspace import Workspace
@@ -43,6 +45,9 @@ KNOWN = (
     (3.2, ("Na",)),
 )
 """Edges of cubic cells in Å, and what stands at their corners and centres."""
+
+METALS = (("CuAu", 3.2), ("AgAu", 3.3), ("AgNi", 3.1), ("NaCl", 4.0))
+"""Formulas and edges in Å of cubic cells, most of which the engine `emt` knows."""
 
 # A small campaign on the starter set: real steps, a small autoencoder, seconds.
 SPEC = """\
@@ -173,20 +178,22 @@ def workspace(database: Database, tmp_path: Path) -> Workspace:
 
 @pytest.fixture
 def quick(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """An installed distribution: templates `alike`, potentials `spring` and `bonds`, which take no time."""
+    """An installed distribution: templates `alike`, potentials `spring` and `bonds`, the engine `emt`; all quick."""
     info = tmp_path / "site" / "quick-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: quick\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[agd.templates]\nalike = quick_plugins:Alike\n"
         "[agd.potentials]\nspring = quick_plugins:Spring\nbonds = quick_plugins:Bonds\n"
+        "[agd.dft_engines]\nemt = quick_dft:Emt\n"
     )
     monkeypatch.syspath_prepend(str(Path(__file__).parent / "fixtures" / "quick"))
     monkeypatch.syspath_prepend(str(info.parent))
     importlib.invalidate_caches()
     registry.installed.cache_clear()
     yield
-    sys.modules.pop("quick_plugins", None)
+    for name in ("quick_plugins", "quick_dft"):
+        sys.modules.pop(name, None)
     registry.installed.cache_clear()
 
 
@@ -196,7 +203,7 @@ VALUES (:dataset, :entry, :line, :structure, :composition)
 """
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def import_known() -> Callable[[Workspace], None]:
     """Bring three cubic salts and three elements into a record, as structures of the dataset `known`."""
 
@@ -219,6 +226,30 @@ def import_known() -> Callable[[Workspace], None]:
                 row |= {"entry": f"known-{line}", "structure": structure_id}
                 tx.execute(text(STRUCTURE_ROW), row)
             activities.finish(tx, activity_id)
+
+    return bring
+
+
+@pytest.fixture
+def import_metals(tmp_path: Path) -> Callable[[Workspace], None]:
+    """Bring four cells of the type of caesium chloride into a record, as structures of the dataset `metals`."""
+
+    def bring(workspace: Workspace) -> None:
+        lines = [
+            json.dumps(
+                {
+                    "id": formula,
+                    "lattice": (length * np.eye(3)).tolist(),
+                    "species": [formula[:2], formula[2:]],
+                    "frac": [0, 0, 0, 0.5, 0.5, 0.5],
+                    "e_form": -0.1,
+                }
+            )
+            for formula, length in METALS
+        ]
+        path = tmp_path / "metals.jsonl"
+        path.write_text("\n".join(lines) + "\n")
+        import_structures(workspace, [path], "metals", method="dft-pbe", scheme="mp2018")
 
     return bring
 

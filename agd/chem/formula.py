@@ -8,12 +8,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from agd.chem.elements import N_ELEMENTS, SYMBOLS
-from agd.chem.grammar import MAX_AMOUNT, ProblemKind, UnreadableError, read_formula
+from agd.chem.grammar import MAX_AMOUNT, ProblemKind, UnreadableError, read_formula, read_scaled
 from agd.chem.identity import Identities, identify
 from agd.errors import FormulaError
 from agd.types import Counts
 
-__all__ = ["MAX_AMOUNT", "FormulaProblem", "Identities", "ProblemKind", "identify", "parse_formula", "parse_formulas"]
+__all__ = [
+    "MAX_AMOUNT",
+    "FormulaProblem",
+    "Identities",
+    "ProblemKind",
+    "identify",
+    "parse_formula",
+    "parse_formulas",
+    "scale_fractions",
+]
 
 _BLOCK: Final = 32_768
 _LONGEST_SHOWN: Final = 80
@@ -50,6 +59,30 @@ def parse_formulas(formulas: Sequence[str]) -> tuple[Counts, list[FormulaProblem
             for column, n in atoms.items():
                 row[column] = n
     return counts, problems
+
+
+def scale_fractions(
+    formulas: Sequence[str], counts: Counts, problems: Sequence[FormulaProblem], max_factor: int
+) -> tuple[list[FormulaProblem], dict[int, int]]:
+    """Read what `parse_formulas` refused for fractional amounts by making them whole, in place in counts `[n, 103]`.
+
+    Returns the problems that are left, and by index the factor, of at most `max_factor`, that made a row whole.
+    """
+    left, factors = [], {}
+    for problem in problems:
+        if max_factor == 1 or problem.kind not in {"non-integer amount", "ambiguous"}:
+            left.append(problem)
+            continue
+        text = formulas[problem.index]
+        try:
+            atoms, factor = read_scaled(text, max_factor)
+        except UnreadableError as error:
+            left.append(FormulaProblem(problem.index, error.kind, f"{_shown(text)}: {error}"))
+            continue
+        factors[problem.index] = factor
+        for column, n in atoms.items():
+            counts[problem.index, column] = n
+    return left, factors
 
 
 def parse_formula(text: str) -> Counts:

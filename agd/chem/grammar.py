@@ -4,10 +4,12 @@ formula = part, {joint, part};  part = [amount], group, {group};  group = (symbo
 bracket = "(" formula ")" | "[" formula "]" | "{" formula "}";  joint = "·" and its like, or a full stop that cannot
 belong to an amount;  amount = 2 | 2.0 | .5 | 1/2 | ½ | 1½.
 
-What is written must stand a whole number of times: `(Na0.57Li0.43)100` is read, `Li0.5O` and `Li0.5O0.5` are not.
+What is written must stand a whole number of times: `(Na0.57Li0.43)100` is read, `Li0.5O` and `Li0.5O0.5` are
+read by `read_scaled` alone.
 pymatgen adds up floats, and gives amounts but no place to what it refuses; hence a grammar of our own.
 """
 
+import math
 import re
 import unicodedata
 from fractions import Fraction
@@ -16,7 +18,7 @@ from typing import Final, Literal, NamedTuple, NoReturn, TypeAlias
 from agd.chem import signs
 from agd.chem.elements import N_ELEMENTS, SYMBOLS
 
-__all__ = ["MAX_AMOUNT", "ProblemKind", "UnreadableError", "read_formula"]
+__all__ = ["MAX_AMOUNT", "ProblemKind", "UnreadableError", "read_formula", "read_scaled"]
 
 MAX_AMOUNT: Final = 10_000
 """Largest number of atoms of one element that a formula may name."""
@@ -92,6 +94,24 @@ def read_formula(formula: str) -> dict[int, int]:
     if not text.strip():
         raise UnreadableError("empty", "no formula")
     return _added_up(_Reader(formula, text, places).formula(None))
+
+
+def read_scaled(formula: str, max_factor: int) -> tuple[dict[int, int], int]:
+    """Atoms by column, and the smallest factor that made fractional amounts whole; raises UnreadableError.
+
+    A full stop within an amount that may as well join two formulas is a decimal's where another amount surely is one.
+    """
+    text, places = signs.plain(formula)
+    terms = _Reader(formula, text, places).formula(None)
+    fractional = [term.times for term in terms if term.times.denominator != 1 and not term.may_join]
+    if not fractional:
+        return read_formula(formula), 1
+    factor = math.lcm(*(term.times.denominator for term in terms if term.column is not None))
+    if factor > max_factor:
+        reason = f"its amounts are whole only times {factor}, which is more than {max_factor}"
+        raise UnreadableError("non-integer amount", reason)
+    whole = [term._replace(times=term.times * factor, may_join=False) for term in terms if term.column is not None]
+    return _added_up(whole), factor
 
 
 def _added_up(terms: list[_Term]) -> dict[int, int]:

@@ -10,6 +10,7 @@ from agd.cli import (
     campaign,
     data,
     database,
+    dft,
     extend,
     generate,
     jobs,
@@ -54,6 +55,7 @@ app.add_typer(train.app, name="train", help="Train a model by hand.")
 generate.register(app)
 structures.register(app)
 calculations.register(app)
+dft.register(app)
 why.register(app)
 worker.register(app)
 app.add_typer(jobs.app, name="jobs", help="See what is due, and decide about it.")

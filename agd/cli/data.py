@@ -1,11 +1,12 @@
 """`agd data`: import, enumerate, list, show; structures and phases have a file of their own."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agd.cli import show, structure_data
+from agd.cli import properties, show, structure_data
 from agd.cli.refused import say_refused, write_refused
 from agd.cli.show import Force, Json, console
 from agd.methods import UNSTATED, Kind
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from agd.steps.data.importing import ImportSummary
 
 app = typer.Typer(no_args_is_help=True)
+app.add_typer(properties.app, name="property", help="List what values may be of, and add to it.")
 app.command("import-structures")(structure_data.import_structures)
 app.command("import-phases")(structure_data.import_phases)
 app.command("structure")(structure_data.structure)
@@ -29,7 +31,9 @@ def import_(
     formula_column: Annotated[str, typer.Option(help="Column of the formulas.")] = "composition",
     value_column: Annotated[str | None, typer.Option(help="Column of the values; none for a list of formulas.")] = None,
     property_: Annotated[str | None, typer.Option("--property", help="What the values are, e.g. band_gap.")] = None,
-    unit: Annotated[str | None, typer.Option(help="Unit of the values, e.g. eV.")] = None,
+    unit: Annotated[
+        str | None, typer.Option(help="Unit of the values, e.g. eV; meV and the like are converted.")
+    ] = None,
     negative: Annotated[
         NegativePolicy, typer.Option(help="What to do below the property's physical bound.")
     ] = "reject",
@@ -43,6 +47,14 @@ def import_(
         list[str] | None,
         typer.Option(metavar="COLUMN=VALUE", help="Read only rows with exactly that text there; repeatable."),
     ] = None,
+    max_factor: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            max=10_000,
+            help="Fractional amounts are made whole by at most this factor: Fe0.95O by 20; 1: refused.",
+        ),
+    ] = 100,
     rejects: Annotated[
         Path | None,
         typer.Option(
@@ -65,6 +77,7 @@ def import_(
     show.require_outputs(rejects, force=force, reads=[file])
     conditions = parse_where(where or ())
     rules = ImportRules(formula_column, value_column, property_, unit, negative, on_duplicate, conditions, method)
+    rules = replace(rules, max_factor=max_factor)
     with show.workspace() as workspace:
         summary = import_dataset(workspace, file, name, rules, dry_run=dry_run, strict=strict)
     written = None if dry_run else write_refused(summary, rejects, force=force)

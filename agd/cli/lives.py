@@ -14,7 +14,7 @@ from agd.errors import InputError
 if TYPE_CHECKING:
     from agd.views import Deletion
 
-_EXIT_DECLINED = 2
+_EXIT_DECLINED = 1
 
 Operator = Annotated[str | None, typer.Option(help="Who says so; you, if not given.")]
 

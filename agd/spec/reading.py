@@ -114,6 +114,14 @@ def from_mapping(values: Mapping[str, Any], folder: Path) -> ResolvedSpec:
     return replace(_resolved(plain, "", places, folder), text=written(plain))
 
 
+def in_units(resolved: ResolvedSpec, targets: Sequence[str]) -> ResolvedSpec:
+    """The same specification with its targets in other words; its text stays as it was given."""
+    told: str | list[str] = targets[0] if isinstance(resolved.content["target"], str) else list(targets)
+    content = {**resolved.content, "target": told}
+    spec = CampaignSpec.model_validate_json(json.dumps(content))
+    return replace(resolved, spec=spec, content=content, sha256=hash_of(content))
+
+
 _OF_NEW: Mapping[str, Mapping[str, bool | float]] = {
     "": {"is_neutral_in_common_states": True},
     DEFAULT_SAMPLER: {

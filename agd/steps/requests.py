@@ -7,8 +7,11 @@ from typing import Any, TypeAlias
 from agd.db.connection import AnyRow, Transaction
 from agd.db.record import activities, jobs
 from agd.db.record.jobs import Needs, NewJob
+from agd.errors import InputError
 from agd.policies import Category
 from agd.steps.calculations.calculating import CalculationPlan, calculate
+from agd.steps.calculations.dft import dft_of, new_job
+from agd.steps.calculations.dft_plans import DftPlan, prepared
 from agd.steps.campaign.campaigns import get_campaign
 from agd.steps.campaign.kinds import STEPS
 from agd.steps.generation.generating import GenerationPlan, generate
@@ -19,7 +22,7 @@ from agd.steps.structures.structuring import StructurePlan, structure_of
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
-Plan: TypeAlias = ScreeningPlan | GenerationPlan | StructurePlan | CalculationPlan
+Plan: TypeAlias = ScreeningPlan | GenerationPlan | StructurePlan | CalculationPlan | DftPlan
 """What can be left to others."""
 
 _TRAIN = training_of("screener")
@@ -55,6 +58,18 @@ def _calculate(workspace: Workspace, request: Mapping[str, Any]) -> None:
     calculate(workspace, CalculationPlan.of_request(request))
 
 
+def _compute(workspace: Workspace, request: Mapping[str, Any]) -> None:
+    """One calculation by first principles.
+
+    Raises:
+        InputError: the engine of this machine refuses it.
+    """
+    found, refused = prepared(workspace, DftPlan.of_request(request))
+    for reason in refused.values():
+        raise InputError(reason)
+    dft_of(workspace, found[0])
+
+
 KINDS: dict[str, _Kind] = {
     _TRAIN: _Kind("train", _train, lambda request: int(request["choice"]["seed"])),
     "screen": _Kind("screen", _screen),
@@ -62,6 +77,7 @@ KINDS: dict[str, _Kind] = {
     "structure": _Kind("structure", _structure),
     "phonons": _Kind("structure", _calculate),
     "elastic": _Kind("structure", _calculate),
+    "dft": _Kind("dft", _compute),
 }
 """What can be asked for, by the kind of its job."""
 
@@ -101,6 +117,8 @@ def ask(workspace: Workspace, plan: Plan) -> list[int]:
             return [jobs.ask(tx, "generate", f"generate {plan.name}", plan.as_request(), needs=needs)]
     if isinstance(plan, StructurePlan):
         return _ask_for_structures(workspace, plan)
+    if isinstance(plan, DftPlan):
+        return _ask_for_dft(workspace, plan)
     if isinstance(plan, CalculationPlan):
         campaign_id = None if plan.campaign is None else get_campaign(workspace, plan.campaign).id
         with workspace.database.transaction() as tx:
@@ -143,6 +161,17 @@ def _ask_for_structures(workspace: Workspace, plan: StructurePlan) -> list[int]:
             )
             for formula in plan.formulas
         ]
+
+
+def _ask_for_dft(workspace: Workspace, plan: DftPlan) -> list[int]:
+    """A job for each structure that is not done; what the engine refuses is left out, for who asks has seen it."""
+    found, _ = prepared(workspace, plan)
+    asked = [new_job(workspace, one) for one in found if not one.was_done]
+    with workspace.database.transaction() as tx:
+        ids = [jobs.ensure(tx, one) for one in asked]
+        for job_id in ids:
+            jobs.take_up(tx, job_id)
+    return ids
 
 
 def _ask_by_model(workspace: Workspace, plan: ScreeningPlan) -> int:

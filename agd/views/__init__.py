@@ -28,9 +28,11 @@ from agd.views.datasets import (
     ImportedStructure,
     ListedComposition,
     Method,
+    Property,
     RefusedRow,
     StructureRow,
 )
+from agd.views.dft import DftDone, DftPreview, FailureRate
 from agd.views.generations import ExpectedGeneration, FoundGeneration, Generation, NewGeneration
 from agd.views.jobs import Job, JobAttempt, JobBefore, JobWithAttempts
 from agd.views.labels import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel
@@ -81,10 +83,13 @@ __all__ = [
     "DatasetRow",
     "DatasetWithRefused",
     "Deletion",
+    "DftDone",
+    "DftPreview",
     "DistanceFromHull",
     "Elasticity",
     "ExpectedGeneration",
     "Extension",
+    "FailureRate",
     "FoundGeneration",
     "GeneratedAs",
     "Generation",
@@ -113,6 +118,7 @@ __all__ = [
     "Phonons",
     "PickedBy",
     "Predicted",
+    "Property",
     "PropertyOfSuggestion",
     "Ranking",
     "RankingOfAll",

@@ -116,3 +116,15 @@ class ListedComposition:
     anonymous_formula: str
     n_elements: int
     n_atoms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Property:
+    """What values may be of: its unit, the least value it can have, and whether people added it."""
+
+    name: str
+    unit: str
+    lower_bound: float | None
+    description: str
+    is_own: bool
+    n_datasets: int

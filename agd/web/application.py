@@ -74,8 +74,18 @@ def routes() -> list[Route | Mount]:
         Route("/datasets", datasets.datasets),
         Route("/datasets/{id:int}", datasets.dataset),
         Route("/datasets/{id:int}/refused", datasets.refused),
+        *_optimade(),
         Mount("/static", _Static(directory=str(files("agd.web") / "static"))),
     ]
+
+
+def _optimade() -> list[Route]:
+    """What other programs ask, where the package that reads their filters is there."""
+    try:
+        from agd.web.optimade import answers
+    except ImportError:
+        return []
+    return answers.routes()
 
 
 def _health(_: Request) -> Response:

@@ -6,6 +6,7 @@ triggers are on.
 
 import time
 from collections.abc import Callable
+from importlib import import_module
 from itertools import combinations
 from typing import NamedTuple
 
@@ -319,6 +320,8 @@ class _Hand:
 
     def afterwards(self) -> None:
         self._do(_AFTERWARDS.format(activity=_ACTIVITY, done=_DONE))
+        for migration in ("0023_tallies", "0025_look_ups"):
+            self._do(import_module(f"agd_migrations.versions.{migration}").BACKFILL)
         dataset, n = self._generations[0]
         self._do(_SCREENED.format(activity=_ACTIVITY, done=_DONE), model=self._models["oracle"], dataset=dataset, n=n)
 

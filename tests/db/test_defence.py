@@ -52,6 +52,7 @@ INSERT INTO suggestion (campaign_id, iteration_id, rank, proposed, latent_id, ac
     (1, 1, 1, 'latent', 1, 1, 'new', 1, 1, 1, 1, 0), (1, 1, 2, 'latent', 1, 1, 'new', 2, 1, NULL, NULL, 0),
     (1, 1, 3, 'latent', 1, 1, 'undecodable', NULL, 1, NULL, NULL, 0), (1, 1, 4, 'latent', 1, 1, NULL, NULL, NULL, NULL,
     NULL, 0), (1, 1, 5, 'latent', 1, 1, 'new', 3, 1, NULL, NULL, 0);
+INSERT INTO dataset_tally VALUES (1, 3, 1, 1, 2, 3, 1);
 INSERT INTO iteration_tally VALUES (1, 1, 5, 1, 3, 0, 0, 0, 1, 1, 0, 0, NULL, NULL, NULL, NULL, 99, 1);
 INSERT INTO suggestion_parent VALUES (1, 2, 'a swap', 1);
 INSERT INTO campaign_known VALUES (1, 1, 1);

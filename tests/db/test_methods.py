@@ -198,3 +198,9 @@ def test_amounts_are_those_of_the_formula(tx: Transaction) -> None:
     }
     found = {formula: tx.scalar(text("SELECT agd_amounts(:f)"), {"f": formula}) for formula in formulas}
     assert json.dumps(found) == json.dumps(formulas)
+
+
+def test_the_schema_knows_every_element(tx: Transaction) -> None:
+    said = str(tx.scalar(text("SELECT prosrc FROM pg_proc WHERE proname = 'agd_analogue'")))
+    listed = said[said.index("string_to_array(") : said.index("', ' ')")]
+    assert listed.split("(", 1)[1].replace("'", "").split() == list(SYMBOLS)

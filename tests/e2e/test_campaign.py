@@ -316,7 +316,7 @@ def test_another_major_version_is_refused(starter: Workspace, make_spec: MakeSpe
     ("old", "new", "message"),
     [
         ("n = 30", "n = 3000", "3000 rows wanted"),
-        ("band_gap > 6 eV", "band_gap > 6 meV", "band_gap is kept in eV, not in meV"),
+        ("band_gap > 6 eV", "band_gap > 6 GPa", "band_gap is kept in eV, not in GPa"),
         ("band_gap > 6 eV", "density > 6 g/cm3", "holds values of band_gap"),
     ],
 )

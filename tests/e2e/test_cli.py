@@ -100,7 +100,7 @@ def test_wrong_files_and_columns(cli: Cli, tmp_path: Path) -> None:
     table.write_text("composition,Eg\nZnO,3.3\n")
     fails(cli("data", "import", "none.csv", "--name", "x"), 2, "none.csv: no such file")
     fails(cli("data", "import", "t.csv", "--name", "x", "--value-column", "eg", *gap), 2, "did you mean 'Eg'?")
-    wrong = ["--value-column", "Eg", "--property", "band_gap", "--unit", "meV"]
+    wrong = ["--value-column", "Eg", "--property", "band_gap", "--unit", "GPa"]
     fails(cli("data", "import", "t.csv", "--name", "x", *wrong), 2, "band_gap is kept in eV")
     wrong[3] = "bandgap"
     fails(cli("data", "import", "t.csv", "--name", "x", *wrong), 2, "did you mean 'band_gap'?")

@@ -58,7 +58,11 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
     LocalEngine().run(starter, campaign)
     with starter.database.transaction() as tx:  # make what is asked for exist
         open_removal(tx, "a test")
-        best = tx.scalar(text("SELECT reduced_formula FROM v_suggestion WHERE outcome = 'new' AND is_find LIMIT 1"))
+        answered = (
+            "SELECT v.reduced_formula FROM v_suggestion v JOIN label l ON l.id = v.label_id"
+            " WHERE v.outcome = 'new' AND v.is_find AND l.model_version_id IS NOT NULL ORDER BY v.suggestion_id LIMIT 1"
+        )
+        best = tx.scalar(text(answered))
         tx.execute(
             text("UPDATE composition SET chemical_system = 'F-Na' WHERE reduced_formula = :best"), {"best": best}
         )
@@ -98,8 +102,10 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
     retract_label(starter, initial, "of another compound")
     for query in QUERIES:
         with starter.database.read() as tx:
-            rows = tx.execute(text(query.replace("'NaF'", f"'{best}'"))).all()
-        if "string_to_array" in query:
+            element = tx.scalar(text("SELECT (agd_elements(:best))[1]"), {"best": best})
+            asked = query.replace("'NaF'", f"'{best}'").replace("'F')", f"'{element}')")
+            rows = tx.execute(text(asked)).all()
+        if "share_of_f" in query:
             assert [row.reduced_formula for row in rows if row.reduced_formula == best] == [best]
         assert rows, query
 

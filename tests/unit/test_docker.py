@@ -1,5 +1,6 @@
 """What the container is built and started from agrees with the project."""
 
+import json
 import re
 import tomllib
 from pathlib import Path
@@ -36,7 +37,7 @@ def test_the_services_are_stages_and_verbs_that_exist() -> None:
     stages = set(re.findall(r"^FROM \S+ AS (\S+)", DOCKERFILE, flags=re.MULTILINE))
     verbs = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     ours = {name: service for name, service in COMPOSE["services"].items() if "build" in service}
-    assert set(ours) == {"agd", "upgrade", "worker"}
+    assert set(ours) == {"agd", "upgrade", "web", "worker"}
     for service in ours.values():
         assert service["build"]["target"] in stages
         assert service.get("command", ["--help"])[0] in verbs | {"--help"}
@@ -47,6 +48,15 @@ def test_each_service_waits_for_services_and_keeps_volumes_that_exist() -> None:
         assert set(service.get("depends_on", {})) <= set(COMPOSE["services"])
         named = {volume.split(":")[0] for volume in service.get("volumes", []) if volume[0].isalpha()}
         assert named <= set(COMPOSE["volumes"])
+
+
+def test_secrets_are_files_that_a_service_is_given() -> None:
+    given = {name for service in COMPOSE["services"].values() for name in service.get("secrets", [])}
+    assert given == set(COMPOSE["secrets"])
+    assert all(set(secret) == {"file"} for secret in COMPOSE["secrets"].values())
+    options = COMPOSE["services"]["web"]["command"]
+    assert options == json.loads(re.findall(r"^CMD (\[.*\])$", DOCKERFILE, flags=re.MULTILINE)[-1])
+    assert options[options.index("--password-file") + 1] == "/run/secrets/web_password"
 
 
 def test_no_password_is_written_down() -> None:

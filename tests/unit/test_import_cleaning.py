@@ -16,7 +16,7 @@ DAMAGED = """\
 formula,Eg
 NaCl,5.0
 Xq2O,1.0
-NaCl2.5,1.0
+NaCl2.555,1.0
 not a formula,1.0
 ,1.0
 KCl,

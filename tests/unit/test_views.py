@@ -9,6 +9,9 @@ import pytest
 from agd import views
 
 KEYS = {
+    views.DftPreview: ("reduced_formula structure_id space_group n_atoms n_k_points core_hours is_done"),
+    views.DftDone: ("calculation gap_ev direct_gap_ev valence_k conduction_k relaxed_id claim was_there"),
+    views.FailureRate: ("what n_attempts n_failed core_seconds last_error"),
     views.Status: ("campaigns iterations at_work queue amendments"),
     views.Amendment: (
         "campaign number key old_value new_value n_steps after ended_at end_reason made_at agd_version host "

@@ -46,7 +46,7 @@ def addresses() -> list[str]:
             found += [f"{route.path}/style.css", f"{route.path}/nothing"]
         else:
             assert isinstance(route, Route)
-            found.append(re.sub(r"{(\w+)(?::int)?}", lambda match: values.get(match[1], "1"), route.path))
+            found.append(re.sub(r"{(\w+)(?::\w+)?}", lambda match: values.get(match[1], "1"), route.path))
     return found
 
 

@@ -330,6 +330,18 @@ def elasticity_of(tx: Transaction, calculation_id: int) -> AnyRow | None:
     return tx.execute(_ELASTICITY, {"calculation": calculation_id}).one_or_none()
 
 
+def gap_of(tx: Transaction, calculation_id: int) -> AnyRow | None:
+    """The gap of a calculation: the row of calculation_gap."""
+    found = select(calculation_gap).where(calculation_gap.c.calculation_id == calculation_id)
+    return tx.execute(found).one_or_none()
+
+
+def relaxed_of(tx: Transaction, calculation_id: int) -> AnyRow | None:
+    """What a structure became: the row of calculation_relaxed."""
+    found = select(calculation_relaxed).where(calculation_relaxed.c.calculation_id == calculation_id)
+    return tx.execute(found).one_or_none()
+
+
 def spectrum_of(tx: Transaction, calculation_id: int) -> AnyRow | None:
     """The frequencies of a calculation of phonons: the row of calculation_phonons."""
     found = select(calculation_phonons).where(calculation_phonons.c.calculation_id == calculation_id)

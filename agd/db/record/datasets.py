@@ -1,11 +1,12 @@
 """Datasets and compositions: bulk rows in by COPY, read back in one order everywhere."""
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import Boolean, ColumnElement, case, func, literal, literal_column, select, text
+from sqlalchemy import Boolean, func, insert, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
 from agd.db.connection import AnyRow, Transaction
@@ -16,12 +17,11 @@ from agd.db.tables import (
     dataset,
     dataset_reject,
     dataset_row,
+    dataset_tally,
     label,
     property_,
-    structure_row,
     verdict_rule,
 )
-from agd.plausible import SMALLEST
 
 Ids = NDArray[np.int64]
 
@@ -99,34 +99,18 @@ def names(tx: Transaction) -> list[str]:
     return list(tx.execute(select(dataset.c.name).order_by(dataset.c.name)).scalars())
 
 
-_SCALE = 2.0**-64
-"""A power of two, so that a sum of scaled values loses nothing; the server's own avg() fails above 1e154."""
-
-
-def _mean(values: ColumnElement[float]) -> ColumnElement[float]:
-    """The mean of any numbers; the server refuses a product that underflows."""
-    scaled: ColumnElement[float] = case((func.abs(values) < SMALLEST, literal(0.0)), else_=values * _SCALE)
-    return func.sum(scaled) / func.count(values) / _SCALE
-
-
 def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
     """Datasets with their sizes, value ranges and origin, oldest first."""
+    n_rows = select(func.count()).where(dataset_row.c.dataset_id == dataset.c.id).scalar_subquery()
     statement = (
         select(
             dataset.c.name,
             dataset.c.property,
             property_.c.unit,
-            select(func.count())
-            .select_from(dataset_row)
-            .where(dataset_row.c.dataset_id == dataset.c.id)
-            .scalar_subquery()
-            .label("n_compositions"),
+            func.coalesce(dataset_tally.c.n_compositions, n_rows).label("n_compositions"),
             dataset.c.n_read,
             dataset.c.n_rejected,
-            *(
-                select(statistic(label.c.value)).where(label.c.dataset_id == dataset.c.id).scalar_subquery().label(name)
-                for name, statistic in (("lowest", func.min), ("mean", _mean), ("highest", func.max))
-            ),
+            *(dataset_tally.c.lowest, dataset_tally.c.mean, dataset_tally.c.highest),
             dataset.c.source,
             dataset.c.source_sha256,
             dataset.c.options,
@@ -134,13 +118,10 @@ def overview(tx: Transaction, name: str | None = None) -> Sequence[AnyRow]:
             dataset.c.id,
             dataset.c.method,
             dataset.c.correction_scheme,
-            select(func.count())
-            .select_from(structure_row)
-            .where(structure_row.c.dataset_id == dataset.c.id)
-            .scalar_subquery()
-            .label("n_structures"),
+            func.coalesce(dataset_tally.c.n_structures, 0).label("n_structures"),
         )
         .join(activity, activity.c.id == dataset.c.activity_id)
+        .outerjoin(dataset_tally, dataset_tally.c.dataset_id == dataset.c.id)
         .outerjoin(property_, property_.c.name == dataset.c.property)
         .order_by(dataset.c.id)
     )
@@ -151,6 +132,28 @@ def store(tx: Transaction, values: Mapping[str, object]) -> int | None:
     """Insert a dataset and return its id, None where its name or its content is there already."""
     new = upsert(dataset).values(**values).on_conflict_do_nothing().returning(dataset.c.id)
     return tx.execute(new).scalar_one_or_none()
+
+
+def store_tally(
+    tx: Transaction,
+    dataset_id: int,
+    activity_id: int,
+    n_compositions: int,
+    *,
+    n_structures: int = 0,
+    values: Sequence[float] = (),
+) -> None:
+    """Keep what a dataset came to: how many compositions and structures, and the values of its labels."""
+    told = {"lowest": min(values), "mean": _mean(values), "highest": max(values)} if values else {}
+    key = {"dataset_id": dataset_id, "activity_id": activity_id}
+    counts = {"n_compositions": n_compositions, "n_structures": n_structures}
+    tx.execute(insert(dataset_tally).values(**key, **counts, **told))
+
+
+def _mean(values: Sequence[float]) -> float:
+    """The mean of any numbers, whose sum may be none."""
+    scale = 2.0**-64  # a power of two loses nothing
+    return math.fsum(value * scale for value in values) / len(values) / scale
 
 
 def store_rows(tx: Transaction, dataset_id: int, rows: Iterable[tuple[int, int, str, int]]) -> None:

@@ -12,8 +12,9 @@ from agd.db.tables import dataset, generation
 
 _OVERVIEW = text("""
 SELECT g.*, d.options, d.recipe_sha256, d.n_rejected,
-       (SELECT count(*) FROM dataset_row r WHERE r.dataset_id = g.dataset_id) AS n_compositions
-FROM v_generation g JOIN dataset d ON d.id = g.dataset_id
+       coalesce(t.n_compositions, (SELECT count(*) FROM dataset_row r WHERE r.dataset_id = g.dataset_id))
+           AS n_compositions
+FROM v_generation g JOIN dataset d ON d.id = g.dataset_id LEFT JOIN dataset_tally t ON t.dataset_id = g.dataset_id
 WHERE CAST(:name AS text) IS NULL OR g.generation = :name ORDER BY g.dataset_id
 """)
 

@@ -140,6 +140,7 @@ activity = Table(
     Index("ix_activity_job", "job_id", postgresql_where=text("job_id IS NOT NULL")),
     Index("ix_activity_running", "lease_expires_at", postgresql_where=text("outcome = 'running'")),
     Index("ix_activity_campaign", "campaign_id", "kind"),
+    Index("ix_activity_campaign_last", "campaign_id", "id"),
     Index("ix_activity_iteration", "iteration_id", "kind", postgresql_where=text("iteration_id IS NOT NULL")),
 )
 

@@ -5,6 +5,7 @@ from sqlalchemy import (
     Boolean,
     CheckConstraint,
     Column,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -59,12 +60,13 @@ composition = Table(
     metadata,
     row_id(),
     Column("reduced_formula", Text, nullable=False, unique=True),
-    Column("chemical_system", Text, nullable=False, index=True),
+    Column("chemical_system", Text, nullable=False),
     Column("anonymous_formula", Text, nullable=False, index=True),
     Column("n_elements", Integer, nullable=False),
     Column("n_atoms", Integer, nullable=False),
     made_by(),
     CheckConstraint("n_elements BETWEEN 1 AND n_atoms", name="counts_are_consistent"),
+    Index("ix_composition_chemical_system_anonymous_formula", "chemical_system", "anonymous_formula"),
     Index("ix_composition_elements", text("agd_elements(reduced_formula)"), postgresql_using="gin"),
 )
 
@@ -78,6 +80,19 @@ dataset_row = Table(
     Column("n_rows", Integer, nullable=False, comment="rows of the source with this composition"),
     Index("ix_dataset_row_composition", "composition_id"),
 )
+
+dataset_tally = Table(
+    "dataset_tally",
+    metadata,
+    ref("dataset_id", "dataset.id", primary_key=True),
+    Column("n_compositions", Integer, nullable=False),
+    Column("n_structures", Integer, nullable=False),
+    Column("lowest", Double, comment="of the labels of compositions, NULL where there is none"),
+    Column("mean", Double),
+    Column("highest", Double),
+    made_by(),
+)
+"""What a dataset came to, counted when it was stored."""
 
 dataset_reject = Table(
     "dataset_reject",

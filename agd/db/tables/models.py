@@ -15,6 +15,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    text,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -46,6 +47,7 @@ training_set_member = Table(
     CheckConstraint("NOT (is_held_out AND is_validation)", name="row_has_one_use"),
     ForeignKeyConstraint(["label_id", "composition_id"], ["label.id", "label.composition_id"]),
     Index("ix_training_set_member_composition", "composition_id"),
+    Index("ix_training_set_member_label", "label_id", postgresql_where=text("label_id IS NOT NULL")),
 )
 
 training_structure = Table(

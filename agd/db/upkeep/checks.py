@@ -119,6 +119,13 @@ CONTRADICTIONS = (
         f" WHERE l.iteration_id = t.iteration_id AND l.number > t.number) WHERE {_MISCOUNTED}",
     ),
     Law(
+        "dataset",
+        "hold another number of compositions than they came to",
+        "dataset d JOIN dataset_tally t ON t.dataset_id = d.id LEFT JOIN (SELECT dataset_id, count(*) AS n"
+        " FROM dataset_row GROUP BY dataset_id) r ON r.dataset_id = d.id"
+        " WHERE t.n_compositions <> coalesce(r.n, 0)",
+    ),
+    Law(
         "campaign",
         "were charged more calls than their budget",
         "v_campaign_progress p WHERE p.n_charged > p.budget_calls",

@@ -15,6 +15,7 @@ SELECT l.id AS label_id, c.reduced_formula, l.property, l.value, p.unit, l.uncer
        t.name AS method, t.kind AS method_kind, t.fidelity,
        l.structure_id, w.entry AS source_entry, coalesce(d.correction_scheme, m.correction_scheme) AS correction_scheme
 FROM label l
+LEFT JOIN retraction x ON x.label_id = l.id
 JOIN composition c ON c.id = l.composition_id
 JOIN property p ON p.name = l.property
 JOIN activity a ON a.id = l.activity_id
@@ -28,5 +29,4 @@ LEFT JOIN calculation_recipe q ON q.id = k.recipe_id
 JOIN method t ON t.name = CASE WHEN d.id IS NOT NULL THEN d.method
                                WHEN l.model_version_id IS NOT NULL THEN 'model'
                                WHEN k.id IS NOT NULL THEN q.method ELSE 'measured' END
-LEFT JOIN retraction x ON x.label_id = l.id
 LEFT JOIN activity b ON b.id = x.activity_id;

@@ -2,8 +2,11 @@
 -- newest. One that was retracted, or cannot be a value, hides no other, and
 -- one of a structure is none of its composition. agd.methods says the same in Python.
 CREATE OR REPLACE VIEW v_label_best AS
-SELECT DISTINCT ON (composition_id, property) composition_id, property, label_id, reduced_formula, value, unit,
-       uncertainty, method, method_kind, fidelity, source_kind, source, started_at
-FROM v_label
-WHERE structure_id IS NULL AND NOT is_retracted AND agd_is_plausible(property, value)
-ORDER BY composition_id, property, fidelity DESC, label_id DESC;
+SELECT l.composition_id, l.property, l.label_id, l.reduced_formula, l.value, l.unit,
+       l.uncertainty, l.method, l.method_kind, l.fidelity, l.source_kind, l.source, l.started_at
+FROM v_label l
+WHERE l.structure_id IS NULL AND NOT l.is_retracted AND agd_is_plausible(l.property, l.value)
+  AND NOT EXISTS (SELECT FROM v_label b
+                  WHERE b.composition_id = l.composition_id AND b.property = l.property AND b.structure_id IS NULL
+                    AND NOT b.is_retracted AND agd_is_plausible(b.property, b.value)
+                    AND (b.fidelity, b.label_id) > (l.fidelity, l.label_id));

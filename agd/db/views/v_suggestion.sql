@@ -15,12 +15,12 @@ SELECT k.name AS campaign, i.number AS iteration, s.rank, s.outcome, s.reason, f
        coalesce(q.sd, CASE WHEN num_nonnulls(k.target_low, k.target_high) = 1 AND s.posterior_mean IS NOT NULL
                            THEN s.posterior_sd END) AS expected_sd, s.is_feasible
 FROM v_suggestion_judged s
+LEFT JOIN composition c ON c.id = s.composition_id
 LEFT JOIN campaign k ON k.id = s.campaign_id
 LEFT JOIN property p ON p.name = k.property
 LEFT JOIN iteration i ON i.id = s.iteration_id
 LEFT JOIN activity a ON a.id = s.activity_id
 LEFT JOIN latent z ON z.id = s.latent_id
 LEFT JOIN model_version m ON m.id = z.model_version_id
-LEFT JOIN composition c ON c.id = s.composition_id
 LEFT JOIN decode_failure f ON f.suggestion_id = s.suggestion_id
 LEFT JOIN suggestion_expectation q ON q.suggestion_id = s.suggestion_id AND q.position = 1;

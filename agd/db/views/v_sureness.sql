@@ -11,7 +11,8 @@ CROSS JOIN LATERAL (SELECT CASE WHEN NOT s.is_retracted THEN s.value END AS mean
                            CASE WHEN NOT s.is_retracted THEN s.uncertainty END AS uncertainty) b
 CROSS JOIN LATERAL (
     SELECT CASE WHEN NOT s.is_known THEN agd_analogue(s.campaign_id, s.composition_id) END AS analogue OFFSET 0) n
-LEFT JOIN (SELECT k.campaign_id, string_agg(d.name || ' of ' || to_char(a.started_at, 'YYYY-MM-DD'), ', '
-                                            ORDER BY d.name COLLATE "C") AS reference
-           FROM v_known_dataset k JOIN dataset d ON d.id = k.dataset_id JOIN activity a ON a.id = d.activity_id
-           GROUP BY k.campaign_id) q ON q.campaign_id = s.campaign_id;
+CROSS JOIN LATERAL (
+    SELECT string_agg(d.name || ' of ' || to_char(a.started_at, 'YYYY-MM-DD'), ', ' ORDER BY d.name COLLATE "C")
+           AS reference
+    FROM v_known_dataset k JOIN dataset d ON d.id = k.dataset_id JOIN activity a ON a.id = d.activity_id
+    WHERE k.campaign_id = s.campaign_id) q;

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 import agd
-from agd import registry
 from agd.chem.formula import parse_formulas
 from agd.chem.identity import identify
 from agd.db.connection import AnyRow, Transaction
@@ -40,6 +39,7 @@ from agd.spec import (
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row, refuse_former_name
 from agd.steps.campaign.extending import keep_up
 from agd.steps.campaign.trust import check_trust
+from agd.steps.data.properties import in_kept_units
 from agd.steps.data.tabular import read_formulas
 from agd.steps.models import training_sets
 from agd.steps.models.predicting import teller
@@ -72,8 +72,9 @@ def open_campaign(workspace: Workspace, resolved: ResolvedSpec) -> Campaign:
         SpecChangedError: the name belongs to another specification, or to another major version of agd.
         SpecError: the specification names a dataset, a property or a row that is not there.
     """
-    spec = resolved.spec
     with workspace.database.read() as tx:
+        resolved = in_kept_units(tx, resolved)
+        spec = resolved.spec
         there = campaigns.find(tx, spec.name)
     if there is None:
         with workspace.database.read() as tx:
@@ -186,8 +187,9 @@ def _files(content: Mapping[str, Any]) -> list[Any]:
 
 def plan(workspace: Workspace, resolved: ResolvedSpec) -> RunPlan:
     """What running the specification would do, by the same rules, with nothing stored."""
-    spec = resolved.spec
     with workspace.database.read() as tx:
+        resolved = in_kept_units(tx, resolved)
+        spec = resolved.spec
         there = campaigns.find(tx, spec.name)
         sets = _resolve_sets(tx, resolved)
         spent = campaigns.n_calls(tx, there.id) if there is not None else 0
@@ -259,7 +261,6 @@ def _store(tx: Transaction, resolved: ResolvedSpec, sets: _Sets, activity_id: in
 
 def _resolve_sets(tx: Transaction, resolved: ResolvedSpec) -> _Sets:
     spec = resolved.spec
-    _check_targets(tx, resolved)
     dataset = _dataset(tx, resolved, ("data", "dataset"), spec.data.dataset)
     corpus_name = spec.corpus()
     corpus = None if corpus_name is None else _dataset(tx, resolved, ("autoencoder", "corpus"), corpus_name)
@@ -297,18 +298,6 @@ def _store_targets(tx: Transaction, campaign_id: int, spec: CampaignSpec, activi
     further = [goal for goal in spec.goals if goal.position > 1]
     rows = [(goal.position, goal.target.property, goal.target.low, goal.target.high) for goal in further]
     properties.store_targets(tx, campaign_id, rows, activity_id)
-
-
-def _check_targets(tx: Transaction, resolved: ResolvedSpec) -> None:
-    for target in resolved.spec.targets:
-        known = datasets.property_of(tx, target.property)
-        if known is None:
-            hint = registry.suggestion(target.property, datasets.property_names(tx))
-            raise SpecError(f"{resolved.place('target')}: no property {target.property!r}{hint}")
-        if known.unit != target.unit:
-            raise SpecError(
-                f"{resolved.place('target')}: {target.property} is kept in {known.unit}, not in {target.unit}"
-            )
 
 
 def _check_holds(resolved: ResolvedSpec, key: Sequence[str], dataset: AnyRow, target: Target) -> None:

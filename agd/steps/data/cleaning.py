@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from agd.chem.doubts import doubts
-from agd.chem.formula import parse_formulas
+from agd.chem.formula import parse_formulas, scale_fractions
 from agd.chem.identity import Identities, identify
 from agd.errors import InputError
 from agd.methods import UNSTATED
@@ -17,9 +17,13 @@ from agd.plausible import implausible
 from agd.policies import DuplicatePolicy, NegativePolicy
 from agd.steps.data.cells import shown
 from agd.steps.data.tabular import Source, SourceRow
+from agd.units import UNCHANGED, Factor
 
 _MINUS = "\u2212"
 """The sign that papers print."""
+
+MAX_FACTOR: Final = 100
+"""By which fractional amounts may be multiplied to be whole, where nobody says otherwise: two decimals."""
 
 OFF_ZERO_EV_PER_ATOM: Final = 0.005
 """How far from zero the lowest phase of an element may lie, in a table that was rounded."""
@@ -34,6 +38,7 @@ class ImportRules:
 
     `where` is what columns must hold, as exact text, in the rows that are read; `method` is by which the values came
     about, `scheme` how they were corrected. Rows of one composition contradict each other, unless they `are_phases`.
+    Fractional amounts are made whole by a factor of at most `max_factor`; 1 refuses them.
     """
 
     formula_column: str = "composition"
@@ -46,6 +51,7 @@ class ImportRules:
     method: str = UNSTATED
     scheme: str = UNSTATED
     are_phases: bool = False
+    max_factor: int = MAX_FACTOR
 
     def __post_init__(self) -> None:
         """Refuse half a value column, and a method without values."""
@@ -80,29 +86,32 @@ class Kept(NamedTuple):
 class CleanTable:
     """What is left of a table: names and rows side by side, one per composition, and the refused rows by line.
 
-    `notices` say what was read, and was probably meant as something else.
+    `notices` say what was read, and was probably meant as something else; `n_scaled` rows had fractional amounts.
     """
 
     named: Identities
     kept: list[Kept]
     rejects: list[Reject]
     notices: tuple[str, ...] = ()
+    n_scaled: int = 0
+    is_converted: bool = False
 
 
-def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> CleanTable:
-    """Parse formulas and values, apply the rules, merge rows of one composition.
+def clean(source: Source, rules: ImportRules, lower_bound: float | None, factor: Factor = UNCHANGED) -> CleanTable:
+    """Parse formulas and values, apply the rules, merge rows of one composition; values in the unit that is kept.
 
     Raises:
         InputError: values conflict and the rule for duplicates is `error`; or nothing is left.
     """
     rejects = [Reject(row.line, row.kind, row.text, row.value, row.why) for row in source.broken]
     formulas = [row.formula for row in source.rows]
-    counts, problems = parse_formulas(formulas)
+    counts, refused = parse_formulas(formulas)
+    problems, factors = scale_fractions(formulas, counts, refused, rules.max_factor)
     notices = doubts(rules.formula_column, formulas, [row.line for row in source.rows], problems)
     refusals = {problem.index: (problem.kind, problem.message) for problem in problems}
     values: dict[int, float | None] = {}
     for i, row in enumerate(source.rows):
-        value, refusal = (None, refusals[i]) if i in refusals else _read_value(row.value, lower_bound, rules)
+        value, refusal = (None, refusals[i]) if i in refusals else _read_value(row.value, lower_bound, rules, factor)
         if refusal is None:
             values[i] = value
         else:
@@ -123,7 +132,19 @@ def clean(source: Source, rules: ImportRules, lower_bound: float | None) -> Clea
     named = named.take([row.position for row in kept])
     if rules.are_phases:
         notices = [*notices, *_bare_elements(named, [row.value for row in kept])]
-    return CleanTable(named, kept, rejects, tuple(notices))
+    if factors:
+        notices = [*notices, _scaled_words(source, factors)]
+    return CleanTable(named, kept, rejects, tuple(notices), len(factors), is_converted=factor.is_change)
+
+
+def _scaled_words(source: Source, factors: Mapping[int, int]) -> str:
+    first = min(factors)
+    row = source.rows[first]
+    n = len(factors)
+    return (
+        f"{n:,} formula{'' if n == 1 else 's'} with fractional amounts made whole, the text kept: the first is "
+        f"{shown(row.formula, 40)} on line {row.line}, times {factors[first]}"
+    )
 
 
 def _bare_elements(named: Identities, values: Sequence[float | None]) -> Iterator[str]:
@@ -138,7 +159,7 @@ def _bare_elements(named: Identities, values: Sequence[float | None]) -> Iterato
 
 
 def _read_value(
-    text: str | None, bound: float | None, rules: ImportRules
+    text: str | None, bound: float | None, rules: ImportRules, factor: Factor
 ) -> tuple[float | None, tuple[str, str] | None]:
     """The value, or (kind, message) of why it is refused."""
     if text is None:
@@ -149,7 +170,7 @@ def _read_value(
     number = text.replace(_MINUS, "-")
     if not _NUMBER.fullmatch(number):
         return None, ("not a number", f"the value {text!r} is not a number")
-    value = float(number)
+    value = factor.of(float(number))
     if value == 0 and _NONZERO.match(number):
         value = math.ulp(0.0)  # 1e-400, which rounds to 0
     if (refusal := _refusal(text, value, bound, rules)) is not None:

@@ -15,13 +15,14 @@ from agd.chem.identity import identify
 from agd.db.record import activities, datasets, hashes, jobs
 from agd.errors import BusyError, InputError
 from agd.methods import UNSTATED
-from agd.registry import suggestion
 from agd.steps.data.cells import normalised
 from agd.steps.data.cleaning import CleanTable, ImportRules, Kept, Reject, clean
 from agd.steps.data.compositions import store_compositions
 from agd.steps.data.methods import check_method, check_scheme
 from agd.steps.data.names import check_name
+from agd.steps.data.properties import factor_to, find_property
 from agd.steps.data.tabular import Source, SourceRow, read_source
+from agd.units import UNCHANGED, Factor
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 from agd.writing import whole_file, writing
@@ -58,11 +59,20 @@ def import_dataset(
     """
     check_name(name)
     source = read_source(path, rules.formula_column, rules.value_column, rules.where)
-    table = clean(source, rules, _lower_bound(workspace, rules))
+    return import_source(workspace, source, name, rules, dry_run=dry_run, strict=strict)
+
+
+def import_source(
+    workspace: Workspace, source: Source, name: str, rules: ImportRules, *, dry_run: bool = False, strict: bool = False
+) -> ImportSummary:
+    """Import a table that was read; raises InputError as `import_dataset` does."""
+    check_name(name)
+    table = clean(source, rules, *_kept_as(workspace, rules))
     if strict and table.rejects:
         first = table.rejects[0]
         raise InputError(
-            f"{path}:{first.line}: {first.message} ({len(table.rejects)} rows refused; nothing imported with --strict)"
+            f"{source.name}:{first.line}: {first.message} ({len(table.rejects)} rows refused; nothing imported with "
+            "--strict)"
         )
     if dry_run:
         return _summary(source, name, table)
@@ -171,22 +181,15 @@ def _as_csv(rejects: Iterable[Reject]) -> bytes:
     return text.getvalue().encode(errors="backslashreplace")
 
 
-def _lower_bound(workspace: Workspace, rules: ImportRules) -> float | None:
-    if rules.property is None:
-        return None
+def _kept_as(workspace: Workspace, rules: ImportRules) -> tuple[float | None, Factor]:
+    """The least value of the property, and what brings values to its unit."""
+    if rules.property is None or rules.unit is None:
+        return None, UNCHANGED
     with workspace.database.read() as tx:
-        found = datasets.property_of(tx, rules.property)
-        known = datasets.property_names(tx)
+        found = find_property(tx, rules.property, "--property")
         check_method(tx, rules.method)
         check_scheme(tx, rules.scheme)
-    if found is None:
-        raise InputError(f"--property {rules.property!r} is not known{suggestion(rules.property, known)}")
-    if found.unit != rules.unit:
-        raise InputError(
-            f"--unit {rules.unit!r}: {rules.property} is kept in {found.unit}; convert the column and import it again"
-        )
-    bound: float | None = found.lower_bound
-    return bound
+    return found.lower_bound, factor_to(found, rules.unit, "--unit")
 
 
 def _summary(source: Source, name: str, table: CleanTable) -> ImportSummary:
@@ -204,7 +207,7 @@ def _summary(source: Source, name: str, table: CleanTable) -> ImportSummary:
 
 def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules, table: CleanTable) -> ImportSummary:
     summary = _summary(source, name, table)
-    values = _dataset_values(source, rules, summary)
+    values = _dataset_values(source, rules, summary, table)
     if is_imported(workspace, values):
         return replace(summary, was_there=True)
     new = jobs.NewJob("import", f"import {name}", jobs.key_of("import", name, values["recipe_sha256"]))
@@ -223,6 +226,8 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
         if rules.property is not None:
             labels = ((i, k.value) for i, k in rows if k.value is not None)
             datasets.store_labels(tx, dataset_id, rules.property, activity_id, labels)
+        values_kept = [] if rules.property is None else [k.value for k in table.kept if k.value is not None]
+        datasets.store_tally(tx, dataset_id, activity_id, len(rows), values=values_kept)
         rejects = ((r.line, r.kind, storable(r.formula), storable(r.value), storable(r.message)) for r in table.rejects)
         datasets.store_rejects(tx, dataset_id, rejects)
         hashes.keep_dataset(tx, dataset_id)
@@ -230,14 +235,14 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
         return replace(summary, n_new_compositions=datasets.n_compositions(tx) - n_before)
 
 
-def _dataset_values(source: Source, rules: ImportRules, summary: ImportSummary) -> dict[str, object]:
+def _dataset_values(source: Source, rules: ImportRules, summary: ImportSummary, table: CleanTable) -> dict[str, object]:
     return {
         "name": summary.dataset,
         "source": source.name,
         "source_sha256": source.sha256,
-        "recipe_sha256": _recipe_sha256(source, rules),
+        "recipe_sha256": _recipe_sha256(source, rules, table),
         "property": rules.property,
-        "options": _options(rules),
+        "options": _options(rules, table),
         "n_read": summary.n_read,
         "n_rejected": len(summary.rejects),
         "method": rules.method,
@@ -245,7 +250,8 @@ def _dataset_values(source: Source, rules: ImportRules, summary: ImportSummary) 
     }
 
 
-def _options(rules: ImportRules) -> dict[str, object]:
+def _options(rules: ImportRules, table: CleanTable | None) -> dict[str, object]:
+    """What was scaled or converted is among them where there was something: imports of before keep their recipe."""
     conditions = {normalised(column): value for column, value in rules.where.items()}
     where = {"where": dict(sorted(conditions.items()))} if conditions else {}
     return {
@@ -255,13 +261,15 @@ def _options(rules: ImportRules) -> dict[str, object]:
         "on_duplicate": rules.on_duplicate,
         **where,
         **({"are_phases": True} if rules.are_phases else {}),
+        **({"max_factor": rules.max_factor} if table is not None and table.n_scaled else {}),
+        **({"unit": rules.unit} if table is not None and table.is_converted else {}),
     }
 
 
-def _recipe_sha256(source: Source, rules: ImportRules) -> str:
+def _recipe_sha256(source: Source, rules: ImportRules, table: CleanTable | None = None) -> str:
     stated = [] if rules.method == UNSTATED else [rules.method]
     stated += [] if rules.scheme == UNSTATED else [f"scheme {rules.scheme}"]
-    recipe = json.dumps([source.sha256, rules.property, _options(rules), *stated], sort_keys=True)
+    recipe = json.dumps([source.sha256, rules.property, _options(rules, table), *stated], sort_keys=True)
     return hashlib.sha256(recipe.encode()).hexdigest()
 
 

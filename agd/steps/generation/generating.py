@@ -142,6 +142,7 @@ def generate(workspace: Workspace, plan: GenerationPlan, *, progress: Progress =
             stages.store_refused(tx, activity_id, gathering.refused.rows())
             rule = (validity.RULE, validity.RULE_VERSION, validity.OPTIONS)
             n_new = generations.store_rows(tx, dataset_id, rule, activity_id)
+            datasets.store_tally(tx, dataset_id, activity_id, gathering.n_kept)
             hashes.keep_dataset(tx, dataset_id)
             activities.finish(tx, activity_id)
     seconds = round(time.monotonic() - began, 2)

@@ -28,11 +28,13 @@ from agd.steps.campaign.training_sets import Labels, of_campaign
 from agd.steps.data.compositions import counts_of, store_compositions
 from agd.steps.data.known import filter_among, filter_of
 from agd.steps.data.pools import Pool, open_pool
+from agd.steps.data.properties import converted
 from agd.steps.models import plugin_options
 from agd.steps.models.predicting import answering
 from agd.steps.models.training import Recipe, Trained, look_up, of_record, train_by_hand
 from agd.steps.screening.funnel import Criteria, Funnel, Hits, ScreenerAtWork
 from agd.target import Target
+from agd.units import factor
 from agd.views import Hit, Screened, ScreeningWithHits, of_row, of_rows
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
@@ -195,6 +197,8 @@ def target_of(campaign: Campaign | None, text: str | None, answered: Answered) -
         chosen = campaign.spec.target if text is None and campaign is not None else Target.parse(text or "")
     except ValueError as error:
         raise InputError(f"--target: {error}") from None
+    if chosen.property == answered.property and (by := factor(chosen.unit, answered.unit)) is not None:
+        return chosen if chosen.unit == answered.unit else converted(chosen, answered.unit, by)
     if (chosen.property, chosen.unit) != (answered.property, answered.unit):
         raise InputError(f"--target {chosen.text!r}: {answered.who} {answered.property} in {answered.unit}")
     return chosen

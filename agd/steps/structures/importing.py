@@ -157,6 +157,8 @@ def _record(
             dataset_id,
             ((r.line, r.kind, storable(r.formula), storable(r.value), storable(r.message)) for r in summary.rejects),
         )
+        n_structures = structure_entries.overview(tx, dataset_id).n_rows
+        datasets.store_tally(tx, dataset_id, activity_id, len(at), n_structures=n_structures)
         hashes.keep_dataset(tx, dataset_id)
         activities.finish(tx, activity_id)
         return replace(
