@@ -184,14 +184,14 @@ class _Attempt:
                 with plugin_faults.blamed(GROUP, self.one.plan.engine, "mend"):
                     mended = self.engine.mend(self.folder, n_failed)
                 if mended is None:
-                    raise _GivenUpError(self.one, found.failure or "program", found.reason or "it says nothing")
+                    raise CalculationError(self.one, found.failure or "program", found.reason or "it says nothing")
                 self.progress(0, 0, f"{found.failure}: {mended}")
             else:
                 n_died += 1
                 if n_died >= _MAX_DEATHS:
                     how = f"signal {-ended.exit_code}" if ended.exit_code < 0 else f"exit code {ended.exit_code}"
                     failure = "cut off" if ended.exit_code < 0 else "program"
-                    raise _GivenUpError(self.one, failure, f"{how}; at last it said {last_words(self.folder)!r}")
+                    raise CalculationError(self.one, failure, f"{how}; at last it said {last_words(self.folder)!r}")
 
     def _read(self) -> Calculated:
         with plugin_faults.blamed(GROUP, self.one.plan.engine, "read"):
@@ -222,7 +222,7 @@ class _Attempt:
         """Store energy, structure and gap with its label, in the transaction that ends the attempt."""
         kind, structure, last = self.one.recipe.kind, self.one.structure, found.last
         if kind == "gap" and found.bands is None:
-            raise _GivenUpError(self.one, "bands", "it says nothing of bands")
+            raise CalculationError(self.one, "bands", "it says nothing of bands")
         ended = last.structure if kind == "relax" else None
         with self.workspace.database.transaction() as tx:
             activities.hold(tx, self.activity_id)
@@ -262,13 +262,13 @@ class _Attempt:
         try:
             crystal = canonical(ended)
         except InputError as error:
-            raise _GivenUpError(self.one, "structure", str(error)) from error
+            raise CalculationError(self.one, "structure", str(error)) from error
         (relaxed_id,) = store_crystals(tx, [crystal], structure.composition_id, self.activity_id)
         ratio = volume_a3(ended) / volume_a3(structure.structure)
         calculations.store_relaxed(tx, calculation_id, relaxed_id, ratio, n_steps - 1, self.activity_id)
 
 
-class _GivenUpError(StepError):
+class CalculationError(StepError):
     """A calculation that failed for good; its class is kept with the attempt."""
 
     def __init__(self, one: Prepared, failure: str, reason: str) -> None:
