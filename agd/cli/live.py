@@ -84,6 +84,9 @@ class Watcher:
         return f"{self._campaign.name}: {self._step}, due for {duration(time.monotonic() - self._step_began)}"
 
     def _show_calls(self) -> None:
+        """Where somebody looks: the record is not asked for what nobody is shown."""
+        if self._quiet or (not notices.is_terminal and time.monotonic() - self._last_line < _LOG_INTERVAL_S):
+            return
         with self._workspace.database.read() as tx:
             (row,) = overviews.campaigns(tx, self._campaign.name)
         note = counters(row)

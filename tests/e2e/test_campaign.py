@@ -99,6 +99,7 @@ def test_another_record_gives_the_same_rows(starter: Workspace, make_spec: MakeS
     with starter.database.transaction() as tx:  # the same rows under other ids: forget the campaign and run it again
         open_removal(tx, "a test")
         for table in (
+            "iteration_tally",
             "decode_failure",
             "suggestion",
             "latent",

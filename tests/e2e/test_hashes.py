@@ -302,6 +302,6 @@ def test_an_import_keeps_a_hash_that_its_name_does_not_change(workspace: Workspa
             found.append(row.sha256)
             tx.execute(text("SELECT agd_open_removal('the next is the same under another name')"))
             tx.execute(text("DELETE FROM label"))
-            for rows in ("dataset_row", "dataset_reject", "dataset_hash", "dataset"):
+            for rows in ("dataset_row", "dataset_reject", "dataset_hash", "dataset_tally", "dataset"):
                 tx.execute(text(f"DELETE FROM {rows}"))
     assert found[0] == found[1]
