@@ -11,7 +11,7 @@ from agd import plugin_faults
 from agd.chem.structures import canonical, volume_a3
 from agd.config import load_settings
 from agd.db.connection import Transaction
-from agd.db.record import activities, calculations, campaigns, dft, methods, stability
+from agd.db.record import activities, calculations, campaigns, dft, jobs, methods, stability
 from agd.db.record.calculations import Answer, Spent
 from agd.db.record.jobs import Needs, NewJob
 from agd.errors import BusyError, InputError, StepError
@@ -43,10 +43,17 @@ def dft_of(workspace: Workspace, one: Prepared, progress: Progress = silent) -> 
     """
     was_there = one.was_done
     if not was_there:
-        with performed(workspace, new_job(workspace, one), threads=one.plan.n_cores) as activity_id:
-            was_there = activity_id is None
-            if activity_id is not None:
-                _Attempt(workspace, one, activity_id, progress).perform()
+        new = new_job(workspace, one)
+        try:
+            with performed(workspace, new, threads=one.plan.n_cores) as activity_id:
+                was_there = activity_id is None
+                if activity_id is not None:
+                    _Attempt(workspace, one, activity_id, progress).perform()
+        except CalculationError as error:
+            if workspace.launch is None and workspace.attempt is None:  # no queue judges it
+                with workspace.database.transaction() as tx:
+                    jobs.park(tx, jobs.ensure(tx, new), str(error))
+            raise
     with workspace.database.read() as tx:
         return _told(tx, one, was_there=was_there)
 
