@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeVar, get_origin
+from typing import Any, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -31,8 +31,9 @@ def parse(
             raise InputError(f"{flag} {pair}: {owner} has no option {key!r}{registry.suggestion(key, known)}")
         if key in values:
             raise InputError(f"{flag} {pair}: option {key!r} is given twice")
-        is_list = get_origin(model.model_fields[key].annotation) is tuple
-        values[key] = _list(word.strip()) if is_list else _value(word.strip())
+        annotation = model.model_fields[key].annotation
+        is_list = tuple in {get_origin(one) for one in (annotation, *get_args(annotation))}
+        values[key] = _list(word.strip()) if is_list and word.strip() != "null" else _value(word.strip())
     try:
         return model.model_validate_json(json.dumps({**(defaults or {}), **values}), strict=True)
     except ValidationError as error:

@@ -49,7 +49,8 @@ class LocalEngine(Engine):
         with workspace.database.read() as tx:
             asked_before = server_time(tx)
         lock = workspace.database.campaign_lock(campaign.id, campaign.name)
-        with lock as assert_held, stop_signals() as is_stopped:
+        clock = _StepClock()
+        with lock as assert_held, stop_signals(clock.words) as is_stopped:
             with workspace.database.transaction() as tx:
                 activities.bury_lost(tx, campaign.id)
                 campaigns.begin(tx, campaign.id, LOCAL, asked_before)
@@ -60,7 +61,8 @@ class LocalEngine(Engine):
                         break
                     assert_held()
                     on_step(step)
-                    perform(workspace, campaign, step, progress)
+                    with clock.at(step):
+                        perform(workspace, campaign, step, progress)
                     n_steps += 1
                     with workspace.database.read() as tx:
                         is_asked_to_stop = campaigns.is_stop_requested(tx, campaign.id)
@@ -71,6 +73,32 @@ class LocalEngine(Engine):
         is_waiting = kept is not None or (step is not None and step.kind == AWAIT)
         is_cut_short = is_asked_to_stop and step is not None
         return Outcome(step is None, is_waiting, is_cut_short, n_steps, time.monotonic() - started, kept)
+
+
+class _StepClock:
+    """How long the step at hand may still take, by the last one of its kind."""
+
+    def __init__(self) -> None:
+        self._took_s: dict[str, float] = {}
+        self._step: tuple[str, float] | None = None
+
+    @contextmanager
+    def at(self, step: Step) -> Iterator[None]:
+        """The step is done within."""
+        began = time.monotonic()
+        self._step = (step.kind, began)
+        try:
+            yield
+        finally:
+            self._took_s[step.kind], self._step = time.monotonic() - began, None
+
+    def words(self) -> str:
+        """What whoever asked to stop has to wait for."""
+        about = ""
+        if (doing := self._step) is not None and doing[0] in self._took_s:
+            about = f", about {max(1, round(self._took_s[doing[0]] + doing[1] - time.monotonic()))} s"
+        what = "this step" if doing is None else f"this step ({doing[0]})"
+        return f"agd: stopping after {what}{about}; Ctrl-C again stops now, and the step is done anew"
 
 
 @contextmanager
@@ -91,8 +119,10 @@ def _keep_hash(workspace: Workspace, campaign: Campaign) -> None:
 
 
 @contextmanager
-def stop_signals() -> Iterator[Callable[[], bool]]:
+def stop_signals(words: Callable[[], str] = lambda: _LEAVING) -> Iterator[Callable[[], bool]]:
     """Turn the first SIGINT, SIGTERM or SIGHUP into a wish; the second falls back to what it did before.
+
+    That the wish was heard is said at once, in these words.
 
     What the caller's parent has ignored (`nohup`) stays ignored, and a terminal that goes away may say so twice.
     """
@@ -117,7 +147,7 @@ def stop_signals() -> Iterator[Callable[[], bool]]:
     for number in before:
         signal.signal(number, wish)
     try:
-        with waiting(lambda: _LEAVING if wished else None, is_urgent=True):
+        with waiting(lambda: words() if wished else None, is_urgent=True, is_at_once=True):
             yield lambda: wished
     finally:
         restore()

@@ -24,20 +24,25 @@ class _Reason:
     is_last_word: bool
     is_urgent: bool
     next_look: float
+    is_at_once: bool = False
 
 
 _reasons: list[_Reason] = []
 
 
 @contextmanager
-def waiting(words: str | Words, *, is_last_word: bool = False, is_urgent: bool = False) -> Iterator[None]:
+def waiting(
+    words: str | Words, *, is_last_word: bool = False, is_urgent: bool = False, is_at_once: bool = False
+) -> Iterator[None]:
     """Name what this block may have to wait for.
 
     It is said when nothing else was for a while, by the innermost block that has lasted and has words; with
-    `is_last_word` no block around is asked. What `is_urgent` is said beside anything else, bars that move among it.
+    `is_last_word` no block around is asked. What `is_urgent` is said beside anything else, bars that move among it;
+    `is_at_once` as soon as there are words.
     """
     found: Words = (lambda: words) if isinstance(words, str) else words
-    reason = _Reason(found, is_last_word, is_urgent, time.monotonic() + FIRST_S)
+    patience_s = 0.0 if is_at_once else FIRST_S
+    reason = _Reason(found, is_last_word, is_urgent, time.monotonic() + patience_s, is_at_once)
     _reasons.append(reason)
     try:
         yield
@@ -80,7 +85,8 @@ def _urgent() -> Iterator[str]:
     for reason in _reasons.copy():
         if reason.is_urgent and now >= reason.next_look:
             found = _found(reason)
-            reason.next_look = now + (FIRST_S if found is None else THEN_S)
+            patience_s = 0.0 if reason.is_at_once else FIRST_S
+            reason.next_look = now + (patience_s if found is None else THEN_S)
             if found is not None:
                 yield found
 

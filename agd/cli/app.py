@@ -20,6 +20,7 @@ from agd.cli import (
     report,
     reproduce,
     screen,
+    standing,
     structures,
     train,
     upkeep,
@@ -39,7 +40,6 @@ Exit codes: 0 done, 1 something needs care (`agd doctor`), 2 wrong input or lost
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Campaigns of active generative design of inorganic materials, every row of them in PostgreSQL.",
     epilog=EXIT_CODES,
@@ -47,6 +47,7 @@ app = typer.Typer(
 app.add_typer(data.app, name="data", help="Import and look at data sets.")
 app.add_typer(database.app, name="db", help="Start, stop, upgrade and reach the database.")
 campaign.register(app)
+standing.register(app)
 lives.register(app)
 labels.register(app)
 screen.register(app)
@@ -66,6 +67,32 @@ app.command()(reproduce.reproduce)
 app.command()(web.web)
 app.command()(cost)
 app.command()(demo)
+
+
+_PANELS = {
+    "Campaign": "init run resume stop extend ask tell status list log note tag rename archive delete hash",
+    "Results": "top why compare report export structure structures hull cost",
+    "Data": "data label",
+    "Models": "train retrain models predict calculate calculation calculations",
+    "Screening and generating": "screen screens generate generations",
+    "Queue": "worker jobs lpad reconcile compute ingest",
+    "Record": "db backup restore doctor web",
+    "Try it": "demo reproduce",
+}
+"""Where each verb stands in the help; one that is in none stands by itself."""
+
+
+def _group() -> None:
+    """Put the verbs into their panels."""
+    panel_of = {verb: panel for panel, verbs in _PANELS.items() for verb in verbs.split()}
+    for one in app.registered_groups:
+        one.rich_help_panel = panel_of.get(str(one.name), "Other")
+    for command in app.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        command.rich_help_panel = panel_of.get(name.replace("_", "-").strip("-"), "Other")
+
+
+_group()
 
 
 def _print_version(wanted: bool) -> None:

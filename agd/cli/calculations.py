@@ -20,7 +20,7 @@ What = Annotated[
         help="A formula (its lowest structure), the number of a structure, or its name in a data set.",
     ),
 ]
-With = Annotated[str, typer.Option("--with", help="By which potential: sevennet, chgnet or another.")]
+With = Annotated[str, typer.Option("--with", help="By which potential (sevennet, chgnet) or engine (gpaw).")]
 Campaign = Annotated[str | None, typer.Option(help="The campaign that it serves.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be computed, and compute nothing.")]
 Detach = Annotated[bool, typer.Option("--detach", help="Leave it in the queue to `agd worker`, and return.")]
@@ -184,9 +184,10 @@ def _say_preview(found: "CalculationPreview", *, json: bool) -> None:
     if json:
         show.print_json(found)
         return
+    before = " relax it, then" if found.is_relaxed_before else ""
     show.say(
-        f"would relax structure {found.structure_id} of {found.reduced_formula} ({found.n_sites} sites) by "
-        f"{found.engine}, then compute {found.n_parts} cells of {found.n_sites_of_part} sites"
+        f"structure {found.structure_id} of {found.reduced_formula} ({found.n_sites} sites): {found.engine} "
+        f"would{before} compute {found.n_parts} cells of {found.n_sites_of_part} sites"
     )
 
 

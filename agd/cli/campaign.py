@@ -1,31 +1,39 @@
-"""The verbs of a campaign: init, run, resume, stop, status, list, top, models, hash."""
+"""The verbs of a campaign: init, run, resume, stop, top, models, hash."""
 
-import time
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from datetime import datetime
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
 from agd.claims import LEVELS, Level
-from agd.cli import show, status_view
+from agd.cli import show
 from agd.cli.show import Force, Json, console
 from agd.cli.top_view import MaxPredictedHull, footnote, top_table
 from agd.errors import InputError
-from agd.streams import is_output_lost
-from agd.waiting import waiting
 
 if TYPE_CHECKING:
     from agd.steps.campaign.campaigns import Campaign
-    from agd.views import CampaignProgress, RunProgress, Status
+    from agd.views import RunProgress
     from agd.work.workspace import Workspace
 
 EXIT_WAITING = 8
 EXIT_STOPPED = 130
 
-Name = Annotated[str, typer.Argument(help="Name of the campaign.")]
+
+def complete_campaign(beginning: str) -> list[str]:
+    """The campaigns whose names begin so, for the shell; nothing where the record does not answer."""
+    from agd.db.record import campaigns
+    from agd.errors import AgdError
+
+    try:
+        with show.workspace() as workspace, workspace.database.read() as tx:
+            return [name for name in campaigns.names(tx) if name.startswith(beginning)]
+    except AgdError:
+        return []
+
+
+Name = Annotated[str, typer.Argument(help="Name of the campaign.", autocompletion=complete_campaign)]
 Twin = Annotated[
     bool,
     typer.Option(
@@ -47,13 +55,17 @@ def init(
     ] = False,
     force: Force = False,
 ) -> None:
-    """Write a commented specification of a campaign."""
+    """Write a commented specification of a campaign, and name the plug-ins that it can choose from."""
+    from agd import registry
     from agd.cli import templates
     from agd.writing import write_text
 
     show.require_outputs(file, force=force)
     write_text(file, templates.template(file, is_paper=paper), force=force)
     show.say_wrote(file, f": look at its dataset, then `agd run {file}`")
+    for group, key in (("agd.samplers", "[sampler] kind"), ("agd.oracles", "[oracle] kind")):
+        show.say(f"{key:>18}  {', '.join(registry.names(group))}")
+    show.say(f"{'[autoencoder] kind':>18}  {', '.join(registry.names('agd.generators'))}")
 
 
 def run(
@@ -91,6 +103,8 @@ def run(
                 for key, value in planned.items():
                     show.say(f"{key:>18}  {show.text(value)}")
             return
+        if not quiet and show.notices.is_terminal:
+            show.say_aside(f"{resolved.spec.name}: looking up its data sets and what it starts from")
         _run(workspace, open_campaign(workspace, resolved), how)
 
 
@@ -131,66 +145,6 @@ def stop(name: Name) -> None:
         show.say(f"{name} stops after the step at hand; go on with `agd resume {name}`")
     else:
         show.say(f"{name} is not running")
-
-
-def status(
-    name: Annotated[str | None, typer.Argument(help="Name of the campaign; all of them if not given.")] = None,
-    watch: Annotated[bool, typer.Option("--watch", "-w", help="Keep the table up to date until Ctrl-C.")] = False,
-    iterations: Annotated[
-        int, typer.Option("--iterations", "-i", min=0, max=show.MAX_INT, help="Iterations to show.")
-    ] = 10,
-    json: Json = False,
-) -> None:
-    """Show how campaigns stand: calls spent, the four counters, finds, and the last iterations."""
-    from rich.live import Live
-
-    with show.workspace() as workspace:
-        if json:
-            show.print_json(_status(workspace, name, iterations))
-            return
-        if not watch:
-            console.print(status_view.shown(_status(workspace, name, iterations), is_alone=name is not None))
-            return
-        with waiting(lambda: None, is_last_word=True), Live(console=console, auto_refresh=False) as live:
-            while not is_output_lost():
-                view = status_view.shown(_status(workspace, name, iterations), is_alone=name is not None)
-                if console.is_terminal:
-                    live.update(view, refresh=True)
-                else:
-                    console.print(view)
-                time.sleep(1)
-
-
-def list_(
-    tag: Annotated[list[str] | None, typer.Option(help="Only those with this tag; repeatable.")] = None,
-    state: Annotated[str | None, typer.Option(help="Only those whose state begins so: running, ended, failed.")] = None,
-    since: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="Only those that were at work on that day or later.")
-    ] = None,
-    archived: Annotated[bool, typer.Option("--archived", help="The archived ones, too.")] = False,
-    json: Json = False,
-) -> None:
-    """List the campaigns, but for archived ones."""
-    from agd.steps.campaign import lives
-
-    with show.workspace() as workspace:
-        with workspace.database.read() as tx:
-            about = {row.campaign_id: row for row in lives.all_about(tx)}
-        found = _status(workspace, None, 0)
-    rows = [
-        row
-        for row in found.campaigns
-        if (archived or not about[row.campaign_id].is_archived)
-        and set(tag or ()) <= set(about[row.campaign_id].tags)
-        and row.state.startswith(state or "")
-        and (since is None or (row.last_active or row.created_at).date() >= since.date())
-    ]
-    if json:
-        show.print_json(replace(found, campaigns=rows))
-    elif found.campaigns and not rows:
-        show.say(f"none of {len(found.campaigns)} campaigns is like that")
-    else:
-        console.print(status_view.listed(rows, about))
 
 
 def top(
@@ -288,8 +242,6 @@ def register(app: typer.Typer) -> None:
     app.command()(run)
     app.command()(resume)
     app.command()(stop)
-    app.command()(status)
-    app.command("list")(list_)
     app.command()(top)
     app.command()(models)
     app.command()(retrain)
@@ -396,32 +348,3 @@ def _run_one(workspace: "Workspace", campaign: "Campaign", how: How) -> "tuple[R
         show.say_aside(f"stopped; go on with `agd resume {campaign.name}`")
         code = EXIT_STOPPED
     return RunProgress(**as_json(row), n_steps=outcome.n_steps, seconds=round(outcome.seconds, 1)), code
-
-
-def _status(workspace: "Workspace", name: str | None, n_iterations: int) -> "Status":
-    from agd.steps.campaign.campaigns import campaign_row
-    from agd.steps.reading import overviews
-    from agd.views import Status
-
-    campaign_id = None if name is None else campaign_row(workspace, name).id
-    with workspace.database.read() as tx:
-        found = overviews.campaigns(tx, name)
-        last = [] if campaign_id is None else overviews.iterations(tx, campaign_id, n_iterations)
-        at_work = overviews.at_work(tx, campaign_id)
-        amendments = overviews.amendments(tx, name)
-    return Status(found, last, at_work, _queued(workspace, found), amendments)
-
-
-def _queued(workspace: "Workspace", campaigns: "Sequence[CampaignProgress]") -> "dict[str, Mapping[str, int]]":
-    """What is queued, by state, of campaigns that were ever handed to a queue; nothing is opened where none was."""
-    from agd import engines
-
-    names: dict[str, list[str]] = {}
-    for row in campaigns:
-        handed_to = {row.engine, engines.QUEUE} if row.n_launches else {row.engine}
-        for engine in handed_to - {engines.LOCAL}:
-            names.setdefault(engine, []).append(row.campaign)
-    found: dict[str, Mapping[str, int]] = {}
-    for engine, one in engines.usable(names):
-        found |= one.status(workspace, names[engine])
-    return found

@@ -95,7 +95,7 @@ class Elasticity:
 
 @dataclass(frozen=True, slots=True)
 class CalculationPreview:
-    """What a calculation would be made of, before its cell is relaxed."""
+    """What a calculation would be made of, from the cell as it is now; by a potential that is relaxed before."""
 
     kind: str
     reduced_formula: str
@@ -104,6 +104,7 @@ class CalculationPreview:
     n_sites: int
     n_parts: int
     n_sites_of_part: int
+    is_relaxed_before: bool
     inputs: Mapping[str, Any]
 
 

@@ -7,6 +7,7 @@ seen these compounds: this says how well energies are passed on, not what they a
 
 import argparse
 from collections.abc import Mapping, Sequence
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from agd.chem.elements import SYMBOLS
 from agd.chem.hull import formation_energy_ev_per_atom
 from agd.chem.identity import identify
 from agd.nets.threads import limited_threads
+from agd.steps.structures.phases import competing
 from agd.types import Floats, Relaxed, Structure
 
 if TYPE_CHECKING:
@@ -26,7 +28,6 @@ if TYPE_CHECKING:
 
 KINDS: Mapping[str, tuple[str, ...]] = {"halides": ("F", "Cl", "Br", "I"), "oxides": ("O",), "sulfides": ("S",)}
 ANIONS = tuple(symbol for symbols in KINDS.values() for symbol in symbols)
-N_ELEMENTAL = 5
 MOST_ATOMS = 20
 SCHEMES = {"sevennet": "none", "chgnet": "mp2020"}
 """What the training data of a potential had on it."""
@@ -54,19 +55,32 @@ def drawn(pool: Pool, n: int, seed: int) -> dict[str, NDArray[np.intp]]:
 
 
 def relaxed_elements(pool: Pool, potential: Any, elements: Sequence[str]) -> dict[str, Relaxed]:
-    """Of each element the lowest of its smallest structures, relaxed."""
+    """Of each element the lowest of what `competing` chooses for a hull: relaxed."""
     lowest = {}
+    n_elements = np.count_nonzero(pool.counts, axis=1)
     for element in elements:
-        column = SYMBOLS.index(element)
-        own = np.flatnonzero((pool.counts[:, column] > 0) & (np.count_nonzero(pool.counts, axis=1) == 1))
-        smallest = sorted(own, key=lambda row: (len(pool.structures[row].species), pool.ids[row]))[:N_ELEMENTAL]
-        ends = [potential.relax(pool.structures[row]) for row in smallest]
+        own = np.flatnonzero((pool.counts[:, SYMBOLS.index(element)] > 0) & (n_elements == 1))
+        chosen = competing([_row(pool, row, element) for row in own.tolist()], [element])
+        ends = [potential.relax(pool.structures[row]) for row in chosen]
         sound = [one for one in ends if one.reason is None]
         if sound:
             lowest[element] = min(sound, key=lambda one: one.energy_ev_per_atom)
         else:
             print(f"  no structure of {element} relaxed: {ends[0].reason if ends else 'none there'}")
     return lowest
+
+
+def _row(pool: Pool, row: int, element: str) -> Any:
+    """A structure of an element as the record would give it."""
+    e_form = float(pool.e_form[row])
+    return SimpleNamespace(
+        structure_id=row,
+        reduced_formula=element,
+        chemical_system=element,
+        n_sites=len(pool.structures[row].species),
+        e_form_ev_per_atom=None if np.isnan(e_form) else e_form,
+        cell_sha256=pool.ids[row],
+    )
 
 
 def entry(structure: Structure, energy_ev_per_atom: float) -> "ComputedStructureEntry":

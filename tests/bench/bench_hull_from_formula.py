@@ -38,8 +38,9 @@ def lowest() -> tuple[list[str], list[str], np.ndarray]:
 def main() -> None:
     """Fit each kind and print what it is worth."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--kinds", nargs="*", default=["hist_gradient_boosting", "extra_trees", "networks"])
+    parser.add_argument("--kinds", nargs="*", default=["extra_trees"])
     parser.add_argument("--limit", type=int, default=0, help="formulas that are learned; 0: all")
+    parser.add_argument("--options", nargs="*", default=["answer=median"], help="KEY=VALUE, of the kinds that have it")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     formulas, systems, values = lowest()
@@ -58,16 +59,20 @@ def main() -> None:
     )
     print(f"{'kind':>24} {'MAE':>6} {'AUC':>6} {'by p':>6} {N_SUREST} surest  near of those predicted so  CPU s")
     for kind in arguments.kinds:
-        print(" ".join(judged(kind, table, counts[is_out], values[is_out], arguments.seed)))
+        given = dict(pair.split("=", 1) for pair in arguments.options)
+        print(" ".join(judged(kind, given, table, counts[is_out], values[is_out], arguments.seed)))
 
 
-def judged(kind: str, table: TrainingTable, counts: np.ndarray, values: np.ndarray, seed: int) -> Iterator[str]:
+def judged(
+    kind: str, given: dict[str, str], table: TrainingTable, counts: np.ndarray, values: np.ndarray, seed: int
+) -> Iterator[str]:
     """The cells of a line."""
     from scipy.stats import norm
     from sklearn.metrics import roc_auc_score
 
     plugin = registry.load("agd.oracles", kind)
-    options = plugin.options_type(minimum=0.0)
+    chosen = {key: value for key, value in given.items() if key in plugin.options_type.model_fields}
+    options = plugin.options_type.model_validate({"minimum": 0.0, **chosen})
     began = time.process_time()
     with limited_threads(1):
         fitted = plugin.fit(table, options, seed=seed)

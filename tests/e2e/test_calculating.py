@@ -20,6 +20,7 @@ from agd.steps import requests
 from agd.steps.calculations.calculating import CalculationPlan, calculate, previewed
 from agd.steps.calculations.reading import spectrum_of
 from agd.steps.reading.explaining import why
+from agd.steps.structures.importing import import_structures
 from agd.work.workspace import Workspace
 
 ImportKnown = Callable[[Workspace], None]
@@ -96,6 +97,28 @@ def test_what_was_killed_goes_on_from_its_last_cell(known: Workspace) -> None:
     assert found.elasticity.stiffness_gpa == undisturbed.stiffness_gpa
 
 
+def test_a_program_of_first_principles_serves_the_same_recipe(workspace: Workspace, tmp_path: Path) -> None:
+    for package in ("phonopy", "ase"):
+        pytest.importorskip(package, reason="needs the extras phonons and structures")
+    crystal = {"id": "b2", "lattice": [3.15] * 3 + [90] * 3, "species": ["Cu", "Au"], "frac": [0, 0, 0, 0.5, 0.5, 0.5]}
+    (tmp_path / "metal.jsonl").write_text(json.dumps({**crystal, "e_form": -0.1}) + "\n")
+    import_structures(workspace, [tmp_path / "metal.jsonl"], "metal", method="dft-pbe", scheme="none")
+    plan = CalculationPlan("phonons", "CuAu", "emt", {"supercell_angstrom": 6.0})
+    assert not previewed(workspace, plan).is_relaxed_before
+    found = calculate(workspace, plan)
+    assert found.phonons is not None
+    assert (found.calculation.method, found.calculation.n_parts, found.phonons.supercell[0]) == ("emt", 3, 2)
+    assert found.calculation.inputs["static"]["cutoff_ev"] == 400
+    assert calculate(workspace, plan).was_there
+    assert not list((workspace.artifacts.parent / "calculations").iterdir())  # folders of cells go when they are done
+    with pytest.raises(InputError, match="tells no stress of a cell that is held"):
+        calculate(workspace, CalculationPlan("elastic", "CuAu", "emt"))
+    assert rows(workspace, "SELECT outcome_class FROM calculation_attempt ORDER BY activity_id") == [
+        ("done",),
+        ("structure",),
+    ]
+
+
 def test_which_structure_is_meant(known: Workspace) -> None:
     assert previewed(known, PHONONS).n_sites_of_part == 54
     entry, number = rows(known, "SELECT entry, structure_id FROM v_structure WHERE reduced_formula = 'RbBr'")[0]
@@ -131,7 +154,10 @@ def cli(known: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Ca
 
 
 def test_verbs(cli: Callable[..., Result], tmp_path: Path) -> None:
-    assert "then compute 24 cells of 2 sites" in cli("elastic", "CsCl", "--with", "bonds", "--dry-run").stdout
+    assert (
+        "bonds would relax it, then compute 24 cells of 2 sites"
+        in cli("elastic", "CsCl", "--with", "bonds", "--dry-run").stdout
+    )
     page = tmp_path / "constants.svg"
     drawn = ("elastic", "CsCl", "--with", "bonds", "-o", str(page), "--beside", "C11=130")
     shown = cli(*drawn).stdout

@@ -125,6 +125,7 @@ def test_what_is_refused_and_what_fails_stop_nothing(cli: Cli, workspace: Worksp
     failed = cli("dft", "submit", "AgNi", "--with", "emt", "-o", "n_stubborn=9")
     assert failed.exit_code == 7
     assert "electronic: ArithmeticError: the density goes back and forth" in failed.stderr
+    assert rows(workspace, "SELECT state FROM job WHERE kind = 'dft' ORDER BY id") == [("done",), ("parked",)]
     rates = json.loads(cli("failures", "--json").stdout)
     assert [(one["what"], one["n_failed"]) for one in rates["class"]] == [("electronic", 1)]
     assert {one["what"]: (one["n_failed"], one["n_attempts"]) for one in rates["element"]} == {

@@ -48,6 +48,12 @@ def test_a_large_cell_competes_for_an_element_alone() -> None:
     assert competing(unlabelled, ["Sr", "F"]) == [7, 8]  # type: ignore[arg-type]  # same
 
 
+def test_an_element_whose_lowest_label_is_not_zero_has_a_lower_structure_without() -> None:
+    labelled, unlabelled = Row(3, "Eu", "Eu", 8, 0.042), Row(4, "Eu", "Eu", 6, None)
+    assert competing([labelled, unlabelled], ["Eu"]) == [3, 4]  # type: ignore[list-item]  # same
+    assert competing([Row(3, "Eu", "Eu", 8, 0.0), unlabelled], ["Eu"]) == [3]  # type: ignore[list-item]  # same
+
+
 def test_without_an_element_there_is_no_formation_energy() -> None:
     with pytest.raises(NotFoundError, match="no structure of Sr"):
         competing([ELEMENTS[1], FLUORITE], ["Sr", "F"])  # type: ignore[list-item]  # same

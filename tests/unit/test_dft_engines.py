@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from agd import key_values
+from agd.errors import InputError
 from agd.plugins.dft_engines import folders, settings
 from agd.plugins.dft_engines.bands import TooFewBandsError, band_edges
 from agd.plugins.dft_engines.gpaw import Gpaw, GpawOptions
@@ -109,6 +111,14 @@ def test_failures_of_gpaw_are_mended_in_steps(tmp_path: Path) -> None:
     found = engine.read(tmp_path)
     assert (found.state, found.failure, found.reason) == ("failed", "electronic", "no")
     assert list(found.corrections) == words[:3]
+
+
+def test_a_mesh_is_three_numbers_between_commas() -> None:
+    given = key_values.parse(DftOptions, ["mesh=4,4,2"], flag="-o", owner="gpaw")
+    assert given.mesh == (4, 4, 2)
+    assert key_values.parse(DftOptions, ["mesh=null"], flag="-o", owner="gpaw").mesh is None
+    with pytest.raises(InputError, match="-o mesh"):
+        key_values.parse(DftOptions, ["mesh=4"], flag="-o", owner="gpaw")
 
 
 _WITHIN = """

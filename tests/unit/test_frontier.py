@@ -1,6 +1,7 @@
 """A sampler that avoids what the campaign has seen."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -64,3 +65,19 @@ def test_a_step_back_ends_at_the_nearest_open_point() -> None:
     assert read(back) == ["cell 2"]
     assert back[0, 0] == pytest.approx(2.9, abs=0.2)
     assert np.array_equal(Frontier(box, None, frozenset()).retreat(start, end), end)
+
+
+def test_what_a_point_stands_for_is_read_once() -> None:
+    asked: list[bytes] = []
+
+    def reading(points: Floats) -> list[str | None]:
+        asked.extend(row.tobytes() for row in points)
+        return read(points)
+
+    known = replace(history(["cell 3"]), read=reading)
+    batch = Ucb(UcbOptions(kappa=0.5, n_warmup=200)).suggest(known, 4, seed=1)
+    assert len(asked) == len(set(asked))
+    again = Ucb(UcbOptions(kappa=0.5, n_warmup=200)).suggest(history(["cell 3"]), 4, seed=1)
+    assert batch.latents is not None
+    assert again.latents is not None
+    assert np.array_equal(batch.latents, again.latents)

@@ -10,3 +10,9 @@ def test_the_command_line_loads_no_heavy_library() -> None:
     program = "import sys, agd.cli.app; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert HEAVY.isdisjoint(loaded)
+
+
+def test_looking_at_campaigns_loads_no_specification() -> None:
+    program = "import sys, agd.steps.reading.overviews, agd.steps.campaign.campaigns; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert {"agd.spec", "agd.filters", "agd.steps.generation", "scipy", "pandas", "torch"}.isdisjoint(loaded)

@@ -5,9 +5,9 @@ from typing import Any
 
 from sqlalchemy import RowMapping, text
 
+from agd.answerers import ANSWERERS
 from agd.db.connection import AnyRow, Transaction, locked_campaigns
 from agd.db.plausible_labels import BEST_FIRST, IS_RESULT, stands
-from agd.spec import ANSWERERS
 
 
 def predicted_hull_of(alias: str) -> str:

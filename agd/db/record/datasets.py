@@ -78,6 +78,16 @@ def store_compositions(tx: Transaction, rows: Sequence[CompositionRow], activity
     return np.array(found or [], dtype=np.int64)
 
 
+MANY = 10_000
+"""Rows from which on a load changes what the planner has to know."""
+
+
+def analyse(tx: Transaction, n: int) -> None:
+    """Gather what the planner goes by after a load of `n` compositions; few change nothing that it knows."""
+    if n >= MANY:
+        tx.execute(text("ANALYZE composition, dataset_row, label, verdict"))
+
+
 def property_of(tx: Transaction, name: str) -> AnyRow | None:
     """The property's row (name, unit, lower_bound, description)."""
     return tx.execute(select(property_).where(property_.c.name == name)).one_or_none()

@@ -23,23 +23,37 @@ _INCOMING = (
     " line integer, formula text, n_rows integer, is_charge_neutral boolean, is_electronegativity_balanced boolean"
 )
 
+_PLACED = "id bigint, reduced_formula text"
+
 # One order for every writer, so that two of them never wait for each other in a circle.
 _COMPOSITIONS = text("""
-INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms, activity_id)
-SELECT reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms, :activity
-FROM incoming_generated ORDER BY reduced_formula COLLATE "C" ON CONFLICT (reduced_formula) DO NOTHING
+WITH new AS (
+    INSERT INTO composition (reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms, activity_id)
+    SELECT reduced_formula, chemical_system, anonymous_formula, n_elements, n_atoms, :activity
+    FROM incoming_generated ORDER BY reduced_formula COLLATE "C" ON CONFLICT (reduced_formula) DO NOTHING
+    RETURNING id, reduced_formula
+)
+INSERT INTO placed_generated SELECT id, reduced_formula FROM new
+""")
+
+# Each by index: what was there before is not joined as a whole, however much that is.
+_THERE_BEFORE = text("""
+INSERT INTO placed_generated
+SELECT (SELECT c.id FROM composition c WHERE c.reduced_formula = g.reduced_formula), g.reduced_formula
+FROM incoming_generated g
+WHERE NOT EXISTS (SELECT FROM placed_generated p WHERE p.reduced_formula = g.reduced_formula)
 """)
 
 _ROWS = text("""
 INSERT INTO dataset_row (dataset_id, composition_id, line, formula, n_rows)
-SELECT :dataset, c.id, line, formula, n_rows FROM incoming_generated JOIN composition c USING (reduced_formula)
-ORDER BY c.id
+SELECT :dataset, p.id, line, formula, n_rows FROM incoming_generated JOIN placed_generated p USING (reduced_formula)
+ORDER BY p.id
 """)
 
 _VERDICTS = text("""
 INSERT INTO verdict (composition_id, rule, rule_version, is_charge_neutral, is_electronegativity_balanced, activity_id)
-SELECT c.id, :rule, :version, is_charge_neutral, is_electronegativity_balanced, :activity
-FROM incoming_generated JOIN composition c USING (reduced_formula) ORDER BY c.id ON CONFLICT DO NOTHING
+SELECT p.id, :rule, :version, is_charge_neutral, is_electronegativity_balanced, :activity
+FROM incoming_generated JOIN placed_generated p USING (reduced_formula) ORDER BY p.id ON CONFLICT DO NOTHING
 """)
 
 
@@ -75,9 +89,12 @@ def bring(tx: Transaction, rows: Iterable[GeneratedRow]) -> None:
 def store_rows(tx: Transaction, dataset_id: int, rule: tuple[str, int, Mapping[str, object]], activity_id: int) -> int:
     """Insert the rows that were brought, with the verdicts of `rule`; returns how many were new to the record.
 
-    Three statements, whatever their number.
+    A few statements, whatever their number.
     """
+    datasets.fill_temporary(tx, "placed_generated", _PLACED, ())
     n_new: int = tx.execute(_COMPOSITIONS, {"activity": activity_id}).rowcount
+    tx.execute(_THERE_BEFORE)
+    tx.execute(text("ANALYZE placed_generated"))
     tx.execute(_ROWS, {"dataset": dataset_id})
     datasets.store_rule(tx, rule)
     tx.execute(_VERDICTS, {"rule": rule[0], "version": rule[1], "activity": activity_id})

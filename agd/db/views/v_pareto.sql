@@ -18,8 +18,9 @@ CROSS JOIN LATERAL (
         GROUP BY p.campaign_id, p.suggestion_id, p.composition_id, p.iteration, p.rank
         HAVING bool_and(p.objective IS NOT NULL)
     )
-    SELECT a.*, NOT EXISTS (SELECT FROM point b WHERE b.o1 >= a.o1 AND b.o2 >= a.o2 AND b.o3 >= a.o3 AND b.o4 >= a.o4
-                            AND (b.o1 > a.o1 OR b.o2 > a.o2 OR b.o3 > a.o3 OR b.o4 > a.o4)) AS is_on_front
+    SELECT a.*, CASE WHEN cardinality(a.values) = 1 THEN a.o1 = max(a.o1) OVER () ELSE
+           NOT EXISTS (SELECT FROM point b WHERE b.o1 >= a.o1 AND b.o2 >= a.o2 AND b.o3 >= a.o3 AND b.o4 >= a.o4
+                       AND (b.o1 > a.o1 OR b.o2 > a.o2 OR b.o3 > a.o3 OR b.o4 > a.o4)) END AS is_on_front
     FROM point a
 ) f
 JOIN composition c ON c.id = f.composition_id;

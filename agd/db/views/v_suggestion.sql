@@ -1,6 +1,6 @@
 -- One row per suggestion, for people: what was proposed where, what became of it and what it counts for; value and
--- expectation are of the first property, v_suggestion_property has all. What is not asked for is not joined. The
--- expectation is that of v_expectation.
+-- expectation are of the first property, v_suggestion_property has all. What is not asked for is not joined, and
+-- what is asked by comes first: beyond eight joins the planner keeps the order. The expectation is that of v_expectation.
 CREATE OR REPLACE VIEW v_suggestion AS
 SELECT k.name AS campaign, i.number AS iteration, s.rank, s.outcome, s.reason, f.reason AS decode_failure,
        c.reduced_formula, s.value, s.uncertainty, p.unit, s.is_find, s.is_retracted, s.is_charged,
@@ -15,8 +15,8 @@ SELECT k.name AS campaign, i.number AS iteration, s.rank, s.outcome, s.reason, f
        coalesce(q.sd, CASE WHEN num_nonnulls(k.target_low, k.target_high) = 1 AND s.posterior_mean IS NOT NULL
                            THEN s.posterior_sd END) AS expected_sd, s.is_feasible
 FROM v_suggestion_judged s
-LEFT JOIN composition c ON c.id = s.composition_id
 LEFT JOIN campaign k ON k.id = s.campaign_id
+LEFT JOIN composition c ON c.id = s.composition_id
 LEFT JOIN property p ON p.name = k.property
 LEFT JOIN iteration i ON i.id = s.iteration_id
 LEFT JOIN activity a ON a.id = s.activity_id

@@ -10,4 +10,4 @@ SELECT s.id AS suggestion_id, s.campaign_id, s.iteration_id, s.rank, s.proposed,
 FROM suggestion s
 LEFT JOIN given_up g ON g.suggestion_id = s.id
 LEFT JOIN label_replacement r ON r.suggestion_id = s.id
-     AND NOT EXISTS (SELECT FROM label_replacement n WHERE n.suggestion_id = r.suggestion_id AND n.number > r.number);
+     AND r.number = (SELECT max(n.number) FROM label_replacement n WHERE n.suggestion_id = r.suggestion_id);

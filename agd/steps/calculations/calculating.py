@@ -1,26 +1,26 @@
-"""Phonons and elastic constants of a formula or a structure by a potential: a job each, which bears a second run."""
+"""Phonons and elastic constants of a formula or a structure: a job each, which bears a second run.
+
+A potential answers for the cells, or a program of first principles.
+"""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, Self
 
-from agd import plugin_faults
 from agd.chem.formula import parse_formula
 from agd.chem.identity import identify
-from agd.chem.settling import Evaluate
 from agd.db.connection import Transaction
-from agd.db.record import activities, calculations, campaigns, jobs, stability, structure_entries, structures
+from agd.db.record import activities, calculations, campaigns, dft, jobs, stability, structure_entries, structures
 from agd.db.record.calculations import Recipe
 from agd.db.record.jobs import NewJob
 from agd.db.record.structures import StoredStructure
 from agd.errors import FormulaError, InputError, NotFoundError, StepError
 from agd.nets.threads import limited_threads
 from agd.protocols import Progress, Share, silent
-from agd.recipes import IonicStep
+from agd.steps.calculations.answering import Answering, answering
 from agd.steps.calculations.attempts import attempted, compute, finish
 from agd.steps.calculations.physics import MADE_OF, PHYSICS, MadeOf
-from agd.steps.structures.relaxing import GROUP, Potential, potential_named, relaxed
-from agd.types import Structure
+from agd.steps.structures.relaxing import relaxed
 from agd.views import Calculated, Calculation, CalculationPreview, Elasticity, Phonons, of_row
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
@@ -28,13 +28,10 @@ from agd.work.workspace import Workspace
 ENGINE: Final = "sevennet"
 """The potential where nobody names one."""
 
-_TIGHT: Final = {"max_force": 0.005, "max_steps": 300}
-"""Of the relaxation before: forces that are left stand beside those of a displacement, 0.05 eV/Å and more."""
-
 
 @dataclass(frozen=True, slots=True)
 class CalculationPlan:
-    """What is asked: phonons or elastic constants, of which formula or structure, by which potential.
+    """What is asked: phonons or elastic constants, of which formula or structure, by which potential or program.
 
     `inputs` are those of the recipe that are not as usual. `campaign` is whom it serves, by name.
 
@@ -81,9 +78,9 @@ def previewed(workspace: Workspace, plan: CalculationPlan) -> CalculationPreview
     Raises:
         NotFoundError: the potential is not installed, or there is no structure.
     """
-    potential = _tight(potential_named(workspace, plan.engine))
+    by = answering(workspace, plan.engine)
     with workspace.database.read() as tx:
-        start, _ = _start(tx, plan, potential)
+        start, is_relaxed = _start(tx, plan, by)
     parts = PHYSICS[plan.kind].parts(start.structure, plan.all_inputs)
     return CalculationPreview(
         kind=plan.kind,
@@ -93,6 +90,7 @@ def previewed(workspace: Workspace, plan: CalculationPlan) -> CalculationPreview
         n_sites=len(start.structure.species),
         n_parts=len(parts),
         n_sites_of_part=len(parts[0].structure.species),
+        is_relaxed_before=by.potential is not None and not is_relaxed,
         inputs=plan.all_inputs,
     )
 
@@ -104,10 +102,9 @@ def calculate(workspace: Workspace, plan: CalculationPlan, progress: Progress = 
         NotFoundError: the potential or phonopy is not installed, or there is no structure.
         StepError: the potential refused to relax the structure, or a strained cell came to no rest.
     """
-    potential = _tight(potential_named(workspace, plan.engine))
-    start = _relaxed_start(workspace, plan, potential, progress)
-    key = (potential.name, potential.version, potential.weights_sha256)
-    recipe = Recipe(potential.name, plan.kind, plan.all_inputs, potential=key)
+    by = answering(workspace, plan.engine)
+    start = _relaxed_start(workspace, plan, by, progress)
+    recipe = by.recipe(plan.kind, plan.all_inputs)
     with workspace.database.read() as tx:
         recipe_id = calculations.find_recipe(tx, recipe.sha256)
         found = None if recipe_id is None else calculations.find(tx, start.id, recipe_id)
@@ -116,7 +113,7 @@ def calculate(workspace: Workspace, plan: CalculationPlan, progress: Progress = 
     new = NewJob(plan.kind, plan.title, jobs.key_of(plan.kind, start.cell_sha256, recipe.sha256))
     with performed(workspace, new) as activity_id:
         if activity_id is not None:
-            _perform(workspace, plan, potential, recipe, start, activity_id, progress)
+            _perform(workspace, plan, by, recipe, start, activity_id, progress)
     with workspace.database.read() as tx:
         recipe_id = calculations.find_recipe(tx, recipe.sha256)
         assert recipe_id is not None  # noqa: S101  its job is done
@@ -128,14 +125,14 @@ def calculate(workspace: Workspace, plan: CalculationPlan, progress: Progress = 
 def _perform(
     workspace: Workspace,
     plan: CalculationPlan,
-    potential: Potential,
+    by: Answering,
     recipe: Recipe,
     start: StoredStructure,
     activity_id: int,
     progress: Progress,
 ) -> None:
     with workspace.database.transaction() as tx:
-        recipe_id = calculations.keep_recipe(tx, recipe, potential.id, activity_id)
+        recipe_id = by.keep(tx, recipe, activity_id)
         attempt = activities.find(tx, activity_id)
         campaign = None if plan.campaign is None else campaigns.find(tx, plan.campaign)
         calculation_id = calculations.open_calculation(
@@ -146,53 +143,26 @@ def _perform(
             job_id=None if attempt is None else attempt.job_id,
             campaign_id=None if campaign is None else campaign.id,
         )
-    evaluate = evaluation(potential)
-    with (
-        attempted(workspace, activity_id, calculation_id, potential.version) as meter,
-        limited_threads(1),
-        plugin_faults.blamed(GROUP, potential.name, "forces"),
-    ):
-        results = compute(
-            workspace, calculation_id, activity_id, start.structure, plan.kind, recipe.inputs, evaluate, progress
-        )
-        finish(workspace, calculation_id, activity_id, start.structure, plan.kind, results, evaluate, meter)
+    of, evaluate = start.structure, by.evaluate
+    with attempted(workspace, activity_id, calculation_id, by.version) as meter, limited_threads(1):
+        results = compute(workspace, calculation_id, activity_id, of, plan.kind, recipe.inputs, evaluate, progress)
+        finish(workspace, calculation_id, activity_id, of, plan.kind, results, evaluate, meter)
 
 
-def evaluation(potential: Potential) -> Evaluate:
-    """Energy, forces and stress of a cell by a potential."""
-    plugin = potential.plugin
-
-    def evaluate(cell: Structure) -> IonicStep:
-        return IonicStep(cell, plugin.energy(cell), plugin.forces(cell), plugin.stress(cell))
-
-    return evaluate
-
-
-def _tight(potential: Potential) -> Potential:
-    """The same potential with a relaxation that goes on longer, where its options have it."""
-    kind = type(potential.plugin)
-    options = kind.options_type(**{name: _TIGHT[name] for name in _TIGHT if name in kind.options_type.model_fields})
-    return replace(potential, settings=options.model_dump(mode="json"), plugin=kind(options))
-
-
-def _relaxed_start(
-    workspace: Workspace, plan: CalculationPlan, potential: Potential, progress: Progress
-) -> StoredStructure:
-    """The structure that is computed: relaxed tightly, unless it is what came of that."""
+def _relaxed_start(workspace: Workspace, plan: CalculationPlan, by: Answering, progress: Progress) -> StoredStructure:
+    """The structure that is computed: by a potential relaxed tightly, unless it is what came of that."""
     with workspace.database.read() as tx:
-        start, is_relaxed = _start(tx, plan, potential)
-    if is_relaxed:
+        start, is_relaxed = _start(tx, plan, by)
+    if is_relaxed or by.potential is None:
         return start
-    row = relaxed(workspace, potential, start.id, Share(progress, 0, 1, f"relaxing {start.reduced_formula}"))
+    row = relaxed(workspace, by.potential, start.id, Share(progress, 0, 1, f"relaxing {start.reduced_formula}"))
     if row.outcome == "refused":
-        raise StepError(
-            f"{start.reduced_formula}: {potential.name} refused to relax structure {start.id}: {row.reason}"
-        )
+        raise StepError(f"{start.reduced_formula}: {by.name} refused to relax structure {start.id}: {row.reason}")
     with workspace.database.read() as tx:
         return structures.some(tx, [row.structure_id])[row.structure_id]
 
 
-def _start(tx: Transaction, plan: CalculationPlan, potential: Potential) -> tuple[StoredStructure, bool]:
+def _start(tx: Transaction, plan: CalculationPlan, by: Answering) -> tuple[StoredStructure, bool]:
     """The structure of a number, of a name in the data sets, or the lowest of a formula; whether it is relaxed so.
 
     Raises:
@@ -203,11 +173,12 @@ def _start(tx: Transaction, plan: CalculationPlan, potential: Potential) -> tupl
         if found is None:
             raise NotFoundError(f"no structure {plan.of}: give its number, a name in the data sets, or a formula")
     else:
-        found = structures.some(tx, ids := [_named(tx, plan, potential)])[ids[0]]
-    return found, stability.is_relaxed(tx, found.id, potential.id, potential.settings_sha256)
+        found = structures.some(tx, ids := [_named(tx, plan, by)])[ids[0]]
+    it = by.potential
+    return found, it is not None and stability.is_relaxed(tx, found.id, it.id, it.settings_sha256)
 
 
-def _named(tx: Transaction, plan: CalculationPlan, potential: Potential) -> int:
+def _named(tx: Transaction, plan: CalculationPlan, by: Answering) -> int:
     ids = sorted({row.structure_id for row in structure_entries.found(tx, plan.of, None)})
     if len(ids) > 1:
         raise InputError(f"{plan.of!r} is the name of several structures: give the number of one: {ids}")
@@ -217,10 +188,14 @@ def _named(tx: Transaction, plan: CalculationPlan, potential: Potential) -> int:
         formula = identify(parse_formula(plan.of)).reduced_formula[0]
     except FormulaError as error:
         raise NotFoundError(f"no structure {plan.of!r}, and it is no formula: {error}") from error
-    lowest = stability.lowest(tx, formula, potential.id, potential.settings_sha256)
+    if by.potential is not None:
+        lowest = stability.lowest(tx, formula, by.potential.id, by.potential.settings_sha256)
+    else:
+        lowest = dft.start_of(tx, formula, by.method or "", is_relaxed=False)
     if lowest is None:
+        potential = "sevennet" if by.potential is None else by.name
         raise NotFoundError(
-            f"no structure of {formula}: `agd structure {formula} --potential {potential.name}` finds and relaxes some"
+            f"no structure of {formula}: `agd structure {formula} --potential {potential}` finds and relaxes some"
         )
     return lowest
 

@@ -11,7 +11,7 @@ from agd import plugin_faults
 from agd.chem.structures import canonical, volume_a3
 from agd.config import load_settings
 from agd.db.connection import Transaction
-from agd.db.record import activities, calculations, campaigns, dft, methods, stability
+from agd.db.record import activities, calculations, campaigns, dft, jobs, methods, stability
 from agd.db.record.calculations import Answer, Spent
 from agd.db.record.jobs import Needs, NewJob
 from agd.errors import BusyError, InputError, StepError
@@ -43,10 +43,17 @@ def dft_of(workspace: Workspace, one: Prepared, progress: Progress = silent) -> 
     """
     was_there = one.was_done
     if not was_there:
-        with performed(workspace, new_job(workspace, one), threads=one.plan.n_cores) as activity_id:
-            was_there = activity_id is None
-            if activity_id is not None:
-                _Attempt(workspace, one, activity_id, progress).perform()
+        new = new_job(workspace, one)
+        try:
+            with performed(workspace, new, threads=one.plan.n_cores) as activity_id:
+                was_there = activity_id is None
+                if activity_id is not None:
+                    _Attempt(workspace, one, activity_id, progress).perform()
+        except CalculationError as error:
+            if workspace.launch is None and workspace.attempt is None:  # no queue judges it
+                with workspace.database.transaction() as tx:
+                    jobs.park(tx, jobs.ensure(tx, new), str(error))
+            raise
     with workspace.database.read() as tx:
         return _told(tx, one, was_there=was_there)
 
@@ -184,14 +191,14 @@ class _Attempt:
                 with plugin_faults.blamed(GROUP, self.one.plan.engine, "mend"):
                     mended = self.engine.mend(self.folder, n_failed)
                 if mended is None:
-                    raise _GivenUpError(self.one, found.failure or "program", found.reason or "it says nothing")
+                    raise CalculationError(self.one, found.failure or "program", found.reason or "it says nothing")
                 self.progress(0, 0, f"{found.failure}: {mended}")
             else:
                 n_died += 1
                 if n_died >= _MAX_DEATHS:
                     how = f"signal {-ended.exit_code}" if ended.exit_code < 0 else f"exit code {ended.exit_code}"
                     failure = "cut off" if ended.exit_code < 0 else "program"
-                    raise _GivenUpError(self.one, failure, f"{how}; at last it said {last_words(self.folder)!r}")
+                    raise CalculationError(self.one, failure, f"{how}; at last it said {last_words(self.folder)!r}")
 
     def _read(self) -> Calculated:
         with plugin_faults.blamed(GROUP, self.one.plan.engine, "read"):
@@ -222,7 +229,7 @@ class _Attempt:
         """Store energy, structure and gap with its label, in the transaction that ends the attempt."""
         kind, structure, last = self.one.recipe.kind, self.one.structure, found.last
         if kind == "gap" and found.bands is None:
-            raise _GivenUpError(self.one, "bands", "it says nothing of bands")
+            raise CalculationError(self.one, "bands", "it says nothing of bands")
         ended = last.structure if kind == "relax" else None
         with self.workspace.database.transaction() as tx:
             activities.hold(tx, self.activity_id)
@@ -262,13 +269,13 @@ class _Attempt:
         try:
             crystal = canonical(ended)
         except InputError as error:
-            raise _GivenUpError(self.one, "structure", str(error)) from error
+            raise CalculationError(self.one, "structure", str(error)) from error
         (relaxed_id,) = store_crystals(tx, [crystal], structure.composition_id, self.activity_id)
         ratio = volume_a3(ended) / volume_a3(structure.structure)
         calculations.store_relaxed(tx, calculation_id, relaxed_id, ratio, n_steps - 1, self.activity_id)
 
 
-class _GivenUpError(StepError):
+class CalculationError(StepError):
     """A calculation that failed for good; its class is kept with the attempt."""
 
     def __init__(self, one: Prepared, failure: str, reason: str) -> None:

@@ -14,6 +14,7 @@ from agd.chem.settling import Evaluate, settled
 from agd.db.connection import AnyRow, Transaction
 from agd.db.record import calculations
 from agd.db.record.calculations import Answer, Part
+from agd.errors import InputError
 from agd.recipes import IonicStep
 from agd.types import Structure
 
@@ -120,7 +121,13 @@ def _elastic_results(
 
 
 def _at_rest(evaluate: Evaluate, cell: Structure, inputs: Inputs) -> IonicStep:
-    return settled(evaluate, cell, inputs["max_force_ev_per_angstrom"], inputs["max_steps"])
+    def with_stress(one: Structure) -> IonicStep:
+        step = evaluate(one)
+        if step.stress_gpa is None:
+            raise InputError("this engine tells no stress of a cell that is held: elastic constants need it")
+        return step
+
+    return settled(with_stress, cell, inputs["max_force_ev_per_angstrom"], inputs["max_steps"])
 
 
 PHYSICS: Final[Mapping[str, _Physics]] = {

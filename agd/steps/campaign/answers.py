@@ -1,6 +1,6 @@
 """Who answers what a campaign asks: a model, a table, somebody outside. Another one is a class here and two rows.
 
-The rows are one in `agd.spec.campaign.ANSWERERS`, for the specification, and one in `ANSWERS`.
+The rows are one in `agd.answerers.ANSWERERS`, for the specification, and one in `ANSWERS`.
 """
 
 from collections.abc import Mapping, Sequence

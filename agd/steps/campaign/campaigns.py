@@ -3,15 +3,17 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agd import registry
 from agd.db.connection import AnyRow, Transaction
 from agd.db.record import campaign_events, campaigns, jobs
 from agd.db.record.jobs import Needs, NewJob
 from agd.errors import NotFoundError, SpecError
-from agd.spec import CampaignSpec
 from agd.work.workspace import Workspace
+
+if TYPE_CHECKING:
+    from agd.spec import CampaignSpec
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +22,7 @@ class Campaign:
 
     id: int
     name: str
-    spec: CampaignSpec
+    spec: "CampaignSpec"
 
 
 def get_campaign(workspace: Workspace, name: str) -> Campaign:
@@ -54,6 +56,8 @@ def refuse_former_name(tx: Transaction, name: str, place: str) -> None:
 
 def as_campaign(row: AnyRow) -> Campaign:
     """A campaign with the specification that holds by now."""
+    from agd.spec import CampaignSpec  # what only looks at a campaign's row spares it
+
     return Campaign(row.id, row.name, CampaignSpec.model_validate_json(json.dumps(amended(row))))
 
 

@@ -210,6 +210,22 @@ def _record(workspace: Workspace, source: Source, name: str, rules: ImportRules,
     values = _dataset_values(source, rules, summary, table)
     if is_imported(workspace, values):
         return replace(summary, was_there=True)
+    stored = _store(workspace, name, rules, table, values, summary)
+    if not stored.was_there:
+        with workspace.database.transaction() as tx:
+            datasets.analyse(tx, len(table.kept))
+    return stored
+
+
+def _store(
+    workspace: Workspace,
+    name: str,
+    rules: ImportRules,
+    table: CleanTable,
+    values: Mapping[str, object],
+    summary: ImportSummary,
+) -> ImportSummary:
+    """Store what was read, all of it or nothing, where nobody has meanwhile."""
     new = jobs.NewJob("import", f"import {name}", jobs.key_of("import", name, values["recipe_sha256"]))
     with performed(workspace, new) as activity_id, workspace.database.transaction() as tx:
         if activity_id is None:

@@ -145,6 +145,8 @@ def generate(workspace: Workspace, plan: GenerationPlan, *, progress: Progress =
             datasets.store_tally(tx, dataset_id, activity_id, gathering.n_kept)
             hashes.keep_dataset(tx, dataset_id)
             activities.finish(tx, activity_id)
+    with workspace.database.transaction() as tx:
+        datasets.analyse(tx, gathering.n_kept)
     seconds = round(time.monotonic() - began, 2)
     stored = as_json(describe(workspace, plan.name))
     return NewGeneration(**stored, was_there=False, dry_run=False, seconds=seconds, n_new_compositions=n_new)

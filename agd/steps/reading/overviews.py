@@ -9,7 +9,6 @@ from agd.db.reading import progress, properties
 from agd.db.record import activities, datasets, generations, jobs, models, screenings
 from agd.db.record.hashes import told_steps
 from agd.errors import NotFoundError
-from agd.steps.generation.generating import shown
 from agd.views import (
     Amendment,
     CampaignProgress,
@@ -107,6 +106,8 @@ def all_screenings(tx: Transaction, campaign: str | None = None) -> list[Screeni
 
 def all_generations(tx: Transaction, name: str | None = None) -> list[Generation]:
     """Every generation, oldest first, or the one of that name."""
+    from agd.steps.generation.generating import shown  # which stands on all that generates
+
     return [shown(tx, row) for row in generations.overview(tx, name)]
 
 

@@ -23,6 +23,9 @@ N_UNLABELLED = 2
 N_ELEMENTAL = 5
 """Structures of an element that are relaxed where no label says which is the lowest: those of the fewest sites."""
 
+GROUND_EV_PER_ATOM = 0.001
+"""The lowest structure of an element has a formation energy of zero: where the lowest label is higher, it has none."""
+
 
 def systems_within(elements: Iterable[str]) -> list[str]:
     """Every chemical system of some of these elements, as the record spells it."""
@@ -66,7 +69,8 @@ def competing(rows: Sequence[AnyRow], elements: Iterable[str]) -> list[int]:
                 f"the record has no structure of {element}, and without one there is no formation energy by a "
                 "potential: import some (`agd data import-structures`)"
             )
-        if not any(row.structure_id in chosen for row in own):
+        lowest = labelled.get(own[0].reduced_formula)
+        if lowest is None or lowest.e_form_ev_per_atom > GROUND_EV_PER_ATOM or lowest.structure_id not in chosen:
             chosen |= {row.structure_id for row in sorted(own, key=_by_size)[:N_ELEMENTAL]}
     return [row.structure_id for row in rows if row.structure_id in chosen]
 

@@ -18,7 +18,8 @@ _Row = TypeVar("_Row")
 
 _CURE = (
     "the record has no oracle of e_above_hull: import energies above the hull (`agd data import FILE --property "
-    "e_above_hull --unit eV/atom ...`) and train one (`agd train oracle --dataset NAME --kind extra_trees`)"
+    "e_above_hull --unit eV/atom ...`) and train one (`agd train oracle --dataset NAME --kind extra_trees -o "
+    "answer=median`)"
 )
 
 
