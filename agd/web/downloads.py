@@ -13,10 +13,7 @@ from starlette.responses import Response, StreamingResponse
 
 from agd.db.reading.listings import Wanted
 from agd.errors import BusyError
-from agd.web.tables import Column, Source
-
-MOST_ROWS: Final = 200_000
-"""Of more, `agd export` makes a file."""
+from agd.web.tables import MOST_ROWS, Column, Source
 
 _IN_MEMORY: Final = 2**20
 _BLOCK: Final = 2**16

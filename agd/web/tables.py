@@ -18,7 +18,9 @@ from agd.db.reading.listings import Condition, Kind, Listing, Wanted
 from agd.errors import InputError
 from agd.views import of_rows
 
-N_ROWS: Final = 50
+MOST_ROWS: Final = 200_000
+"""Of a file; of more, `agd export` makes one."""
+
 _MOST_PAGES: Final = 10_000
 _LONGEST_FILTER: Final = 100
 _NUMBER: Final = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d{1,3})?"
@@ -181,7 +183,7 @@ def of_listing(tx: Transaction, listing: Listing, scope: Mapping[str, object], v
     """The rows of a listing of the record, as views."""
     return Source(
         lambda wanted: of_rows(view, listings.page(tx, listing, scope, wanted)),
-        lambda wanted: listings.every(tx, listing, scope, wanted),
+        lambda wanted: listings.every(tx, listing, scope, wanted, MOST_ROWS),
     )
 
 

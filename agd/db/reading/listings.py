@@ -5,7 +5,7 @@ that is asked for becomes SQL.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeAlias
 
 from sqlalchemy import text
@@ -37,14 +37,27 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Lean:
+    """What finds the rows of a page without making all that they show: a source, and expressions of the columns."""
+
+    source: str
+    key: str
+    columns: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Listing:
-    """A table: the query of its rows, the kind of each column that may be asked for, and what no two rows share."""
+    """A table: the query of its rows, the kind of each column that may be asked for, and what no two rows share.
+
+    Where its rows are dear, `lean` finds those of a page, and only they are made.
+    """
 
     query: str
     columns: Mapping[str, Kind]
     key: str
     tie: Sequence[str] = field(default=())
     """Columns that order rows alike in the one asked for, before the key does."""
+    lean: Lean | None = None
 
 
 SUGGESTIONS: Final = Listing(
@@ -65,6 +78,28 @@ SUGGESTIONS: Final = Listing(
     },
     key="suggestion_id",
     tie=("iteration", "rank"),
+    lean=Lean(
+        "v_suggestion_judged j JOIN iteration i ON i.id = j.iteration_id AND i.campaign_id = j.campaign_id"
+        " LEFT JOIN composition c ON c.id = j.composition_id"
+        " WHERE j.campaign_id = :campaign",
+        "j.suggestion_id",
+        {
+            "iteration": "i.number",
+            "rank": "j.rank",
+            "reduced_formula": "c.reduced_formula",
+            "outcome": "j.outcome",
+            "value": "j.value",
+            "uncertainty": "j.uncertainty",
+            "expected": (
+                "(SELECT q.mean FROM v_expectation q WHERE q.suggestion_id = j.suggestion_id AND q.position = 1)"
+            ),
+            "is_find": "j.is_find",
+            "is_known": "j.is_known",
+            "reason": (
+                "coalesce(j.reason, (SELECT f.reason FROM decode_failure f WHERE f.suggestion_id = j.suggestion_id))"
+            ),
+        },
+    ),
 )
 ITERATIONS: Final = Listing(
     "SELECT * FROM v_iteration WHERE campaign_id = :campaign",
@@ -139,43 +174,61 @@ COMPOSITIONS: Final = Listing(
 )
 
 _SQL: Final[Mapping[Operator, str]] = {
-    "contains": "t.{column} ILIKE '%' || :{name} || '%'",
-    "is": "coalesce(t.{column}, false) = :{name}",
-    **{sign: f"t.{{column}} {sign} :{{name}}" for sign in ("=", ">=", "<=", ">", "<")},
+    "contains": "{column} ILIKE '%' || :{name} || '%'",
+    "is": "coalesce({column}, false) = :{name}",
+    **{sign: f"{{column}} {sign} :{{name}}" for sign in ("=", ">=", "<=", ">", "<")},
 }
+_PART: Final = 2_000
+_EVERY_S: Final = 60
+"""How long a statement may take that gives all rows: nobody waits for a page, and few take tables away at once."""
 
 
 def page(tx: Transaction, listing: Listing, scope: Mapping[str, object], wanted: Wanted) -> Sequence[AnyRow]:
     """The rows of a page, one more than was wanted where others follow."""
-    query, values = _query(listing, wanted)
-    values |= {**scope, "n": wanted.n + 1, "offset": wanted.offset}
-    return tx.execute(text(f"{query} LIMIT :n OFFSET :offset"), values).all()
+    values = {**scope, "n": wanted.n + 1, "offset": wanted.offset}
+    query, given = _query(listing, wanted)
+    found = tx.execute(text(f"{query} LIMIT :n OFFSET :offset"), {**values, **given})
+    return found.all() if listing.lean is None else _made(tx, listing, scope, found.scalars().all())
 
 
-def every(tx: Transaction, listing: Listing, scope: Mapping[str, object], wanted: Wanted) -> Iterator[AnyRow]:
-    """All rows that meet the conditions, in order, a part of them at a time."""
-    query, values = _query(listing, wanted)
-    options = {"stream_results": True, "max_row_buffer": 2000}
-    yield from tx.execute(text(query), {**values, **scope}, execution_options=options)
+def every(
+    tx: Transaction, listing: Listing, scope: Mapping[str, object], wanted: Wanted, n_most: int
+) -> Iterator[AnyRow]:
+    """The first rows that meet the conditions, in order, a part of them at a time."""
+    tx.execute(text(f"SET LOCAL statement_timeout = '{_EVERY_S}s'"))
+    query, given = _query(replace(listing, lean=None), wanted)  # of many rows all together are the cheaper
+    options = {"stream_results": True, "max_row_buffer": _PART}
+    yield from tx.execute(text(f"{query} LIMIT :n"), {**scope, **given, "n": n_most}, execution_options=options)
+
+
+def _made(tx: Transaction, listing: Listing, scope: Mapping[str, object], keys: Sequence[object]) -> Sequence[AnyRow]:
+    """The rows of these keys, in their order."""
+    query = f"SELECT * FROM ({listing.query}) t WHERE t.{listing.key} = ANY (:keys)"
+    rows = {getattr(row, listing.key): row for row in tx.execute(text(query), {**scope, "keys": list(keys)})}
+    return [rows[key] for key in keys]
 
 
 def _query(listing: Listing, wanted: Wanted) -> tuple[str, dict[str, Any]]:
+    """What gives the rows, or with `lean` their keys, in order; and the values in it."""
+    lean = listing.lean
+    column_of = {name: f"t.{name}" for name in listing.columns} if lean is None else lean.columns
     values: dict[str, Any] = {}
     conditions = []
     for number, condition in enumerate(wanted.conditions):
-        if condition.column not in listing.columns:
-            raise KeyError(condition.column)
         name = f"given_{number}"
-        conditions.append(_SQL[condition.operator].format(column=condition.column, name=name))
+        conditions.append(_SQL[condition.operator].format(column=column_of[condition.column], name=name))
         is_text = condition.operator == "contains"
         values[name] = _literal(str(condition.value)) if is_text else condition.value
-    if wanted.sort not in listing.columns:
-        raise KeyError(wanted.sort)
     direction = "DESC" if wanted.is_descending else "ASC"
-    order = [f"t.{wanted.sort} {direction} NULLS LAST"]
-    order += [f"t.{column} {direction}" for column in (*listing.tie, listing.key) if column != wanted.sort]
-    where = f" WHERE {' AND '.join(conditions)}" if conditions else ""
-    return f"SELECT * FROM ({listing.query}) t{where} ORDER BY {', '.join(order)}", values
+    order = [f"{column_of[wanted.sort]} {direction} NULLS LAST"]
+    order += [f"{column_of[column]} {direction}" for column in listing.tie if column != wanted.sort]
+    order.append(f"{lean.key if lean else f't.{listing.key}'} {direction}")
+    where = " AND ".join(conditions)
+    if lean is None:
+        query = f"SELECT * FROM ({listing.query}) t{f' WHERE {where}' if where else ''}"
+    else:
+        query = f"SELECT {lean.key} FROM {lean.source}{f' AND {where}' if where else ''}"
+    return f"{query} ORDER BY {', '.join(order)}", values
 
 
 def _literal(words: str) -> str:

@@ -10,11 +10,11 @@ from starlette.responses import JSONResponse, Response
 
 from agd.db.connection import Transaction
 from agd.db.reading import pictures, reports
-from agd.db.reading.listings import ITERATIONS, SUGGESTIONS, Condition, Wanted
+from agd.db.reading.listings import ITERATIONS, SUGGESTIONS, Wanted
 from agd.errors import NotFoundError
 from agd.registry import suggestion
 from agd.steps.reading import overviews
-from agd.views import CampaignProgress, IterationProgress, Job, ListedSuggestion, StepAtWork
+from agd.views import CampaignProgress, IterationProgress, Job, ListedSuggestion, StepAtWork, Suggested
 from agd.web import downloads, figures, tables
 from agd.web.figures import Course, Figure
 from agd.web.pages.listing import Listed, answer
@@ -55,7 +55,15 @@ _SUGGESTIONS: Final = (
     Column("reason", "why not"),
     Column("rank", "rank", "number"),
 )
-_BEST: Final = tuple(one for one in _SUGGESTIONS if one.name not in {"outcome", "reason", "is_find", "rank"})
+_BEST: Final = (
+    Column("iteration", "iteration", "number"),
+    Column("reduced_formula", "formula", "text", "formula", "/composition/{reduced_formula}"),
+    Column("value", "value", "number", "with unit"),
+    Column("uncertainty", "± sd", "number"),
+    Column("expected", "expected", "number"),
+    Column("claim", "claim"),
+    Column("novelty", "novelty"),
+)
 _ITERATIONS: Final = (
     Column("iteration", "iteration", "number", link="/campaigns/{campaign}/suggestions?f.iteration={iteration}"),
     Column("n_suggested", "suggested", "number"),
@@ -117,8 +125,6 @@ def campaign(request: Request) -> Response:
         "campaign.html",
         live=live,
         tabs=_tabs(name),
-        best=_best(site, live.progress),
-        elements=_elements(site, live),
         elements_at=_elements_at(name),
     )
 
@@ -243,18 +249,13 @@ def _id(site: Site, name: str) -> int:
     return _live(site, name).progress.campaign_id
 
 
-def _best(site: Site, progress: CampaignProgress) -> Any:
-    """The best finds: from the far end of the target, or of a window the newest."""
-    is_window = progress.target_low is not None and progress.target_high is not None
-    sort, is_descending = ("iteration", True) if is_window else ("value", progress.target_low is not None)
-    wanted = Wanted(sort, is_descending, [Condition("is_find", "is", value=True)], _N_BEST)
-    scope = {"campaign": progress.campaign_id}
+def _best(site: Site, progress: CampaignProgress) -> dict[str, Any]:
+    """The best finds, with claim and novelty."""
 
-    def read(tx: Transaction) -> Sequence[Any]:
-        return tables.of_listing(tx, SUGGESTIONS, scope, ListedSuggestion).page(wanted)[:_N_BEST]
+    def read(tx: Transaction) -> Sequence[Suggested]:
+        return [row for row in overviews.top_finds(tx, progress.campaign_id, _N_BEST) if row.is_find]
 
-    rows = site.kept(("best", progress.campaign_id), _LIVE_S, read)
-    return {"columns": _BEST, "rows": rows}
+    return {"columns": _BEST, "rows": site.kept(("best", progress.campaign_id), _FIGURES_S, read)}
 
 
 def _elements(site: Site, live: Live) -> figures.ElementMap:
@@ -274,7 +275,7 @@ def _tabs(name: str) -> list[tuple[str, str]]:
     return [
         ("Overview", at),
         ("Suggestions", f"{at}/suggestions"),
-        ("Finds", f"{at}/suggestions?f.is_find=yes&sort=value&desc=1"),
+        ("Finds", f"{at}/suggestions?f.is_find=yes&f.outcome=new&sort=value&desc=1"),
         ("Iterations", f"{at}/iterations"),
         ("Screens", f"/screens?f.campaign={path(name)}"),
         ("Jobs", f"/jobs?f.campaign={path(name)}"),
