@@ -1,11 +1,9 @@
 """A campaign's specification: one TOML file, or a mapping of the same content."""
 
+from agd.answerers import ANSWERERS, MODEL, Answerer
 from agd.spec.campaign import (
-    ANSWERERS,
     MAX_PROPERTIES,
-    MODEL,
     NAME,
-    Answerer,
     AutoencoderSpec,
     CampaignSpec,
     Goal,

@@ -16,10 +16,10 @@ from typing import Any, get_args
 from pydantic import ValidationError
 
 from agd import registry
+from agd.answerers import ANSWERERS
 from agd.errors import NotFoundError, PluginError, SpecError
 from agd.filters import FilterOptions
 from agd.spec.campaign import (
-    ANSWERERS,
     DEFAULT_SAMPLER,
     NAME,
     PAPER_AUTOENCODER,

@@ -86,6 +86,15 @@ def test_what_is_refused_has_its_reason(start: Structure, options: dict[str, flo
 
 
 @needs_ase
+def test_an_element_may_grow_more_than_a_compound() -> None:
+    sodium = rock_salt("Na", "Na", 4.3)
+    grown = _relaxed(sodium, max_volume_ratio=1.01)
+    assert grown.reason is None
+    assert grown.volume_ratio > 1.01
+    assert "flew apart" in str(_relaxed(sodium, max_elemental_volume_ratio=1.01).reason)
+
+
+@needs_ase
 def test_atoms_without_neighbours_and_on_top_of_each_other_are_no_crystal() -> None:
     from agd.plugins.potentials.guards import torn
 

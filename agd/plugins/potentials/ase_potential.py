@@ -32,6 +32,9 @@ class RelaxationOptions(Options):
     max_steps: int = Field(100, ge=1, description="Steps of the optimiser at most.")
     min_volume_ratio: float = Field(0.6, gt=0.0, lt=1.0, description="Least volume, after to before.")
     max_volume_ratio: float = Field(1.6, gt=1.0, description="Largest volume, after to before.")
+    max_elemental_volume_ratio: float = Field(
+        3.0, gt=1.0, description="The same of an element: molecules such as Cl2 drift apart, their energy stays."
+    )
 
 
 class AsePotential(ABC):
@@ -112,9 +115,10 @@ class AsePotential(ABC):
 
     def _strayed(self, start: Structure, atoms: "Atoms") -> str | None:
         options = self.options
-        return guards.evaluable(atoms) or guards.strayed(
-            guards.volume_ratio(start, _structure(atoms)), options.min_volume_ratio, options.max_volume_ratio
-        )
+        is_element = len(set(start.species)) == 1
+        largest = options.max_elemental_volume_ratio if is_element else options.max_volume_ratio
+        ratio = guards.volume_ratio(start, _structure(atoms))
+        return guards.evaluable(atoms) or guards.strayed(ratio, options.min_volume_ratio, largest)
 
     def _unknown(self, structure: Structure) -> str | None:
         if self.elements is None:
