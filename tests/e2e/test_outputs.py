@@ -55,6 +55,7 @@ READ = {
     ("ingest", "folders"),
     ("reproduce", "data"),
     ("reproduce", "corpus"),
+    ("web", "password_file"),
 }
 OF_STRUCTURES = {"data import-structures", "data import-phases", "data structure", "phonons", "elastic"}
 """What these write is tested where there are structures."""
