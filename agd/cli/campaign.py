@@ -1,6 +1,6 @@
 """The verbs of a campaign: init, run, resume, stop, top, models, hash."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from agd.work.workspace import Workspace
 
 EXIT_WAITING = 8
+_N_METRICS = 4
 EXIT_STOPPED = 130
 
 
@@ -170,7 +171,10 @@ def top(
         show.say(note)
 
 
-def models(json: Json = False) -> None:
+def models(
+    every: Annotated[bool, typer.Option("--all", help="Every metric, not the first few alone.")] = False,
+    json: Json = False,
+) -> None:
     """List the model versions with what was measured of each."""
     from agd.steps.reading import overviews
 
@@ -187,11 +191,17 @@ def models(json: Json = False) -> None:
             row.seed,
             row.n_members,
             row.tensors_sha256[:12],
-            "  ".join(f"{key} {show.text(value)}" for key, value in row.metrics.items()),
+            _metrics(row.metrics, len(row.metrics) if every else _N_METRICS),
         ]
         for row in rows
     ]
     console.print(show.table(["id", "model", "seed", "rows", "sha256", "metrics"], shown))
+
+
+def _metrics(metrics: Mapping[str, float], n: int) -> str:
+    """The first metrics, those of the shortest names (r2, mae), and how many more there are."""
+    words = [f"{key} {show.text(value)}" for key, value in metrics.items()]
+    return "  ".join([*words[:n], *([f"+{len(words) - n}"] if len(words) > n else [])])
 
 
 def retrain(

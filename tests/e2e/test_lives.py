@@ -144,6 +144,21 @@ def test_what_others_rest_on_is_not_deleted(searched: Workspace) -> None:
     lives.delete(searched, "first")
 
 
+def test_a_log_ends_with_the_end(run: Callable[..., Result]) -> None:
+    told = [row["what"] for row in json.loads(run("log", "first", "--json").stdout)]
+    assert told[0] == "opened"
+    assert told[-2].startswith("iteration ")
+    assert told[-1] == "ended"
+
+
+def test_models_show_their_first_metrics(run: Callable[..., Result]) -> None:
+    [model] = [row for row in json.loads(run("models", "--json").stdout) if row["kind"] == "oracle"]
+    short, every = run("models").stdout, run("models", "--all").stdout
+    assert f"+{len(model['metrics']) - 4}" in short
+    assert all(key in every for key in model["metrics"])
+    assert "coverage_1_sigma" not in short
+
+
 def test_the_verbs(run: Callable[..., Result]) -> None:
     assert run("note", "first", "look at hydrides").exit_code == 0
     assert json.loads(run("tag", "first", "mine", "--json").stdout)["tags"] == ["mine"]

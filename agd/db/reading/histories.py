@@ -34,7 +34,9 @@ WITH k AS (SELECT * FROM campaign WHERE id = :campaign), told AS (
     FROM screening g JOIN activity a ON a.id = g.activity_id JOIN model_version m ON m.id = g.model_version_id
     WHERE g.campaign_id = :campaign
     UNION ALL
-    SELECT k.ended_at, 'ended', k.end_reason, NULL, 3 FROM k WHERE k.ended_at IS NOT NULL
+    SELECT greatest(k.ended_at, (SELECT max(a.ended_at) FROM activity a
+                                 WHERE a.campaign_id = k.id AND a.kind = 'record' AND a.outcome = 'done')),
+           'ended', k.end_reason, NULL, 3 FROM k WHERE k.ended_at IS NOT NULL
 )
 SELECT at, what, detail, by FROM told ORDER BY at DESC, place DESC LIMIT :n
 """)
