@@ -47,7 +47,7 @@ check: $(STAMP)  ## format, lint, types, layers, schema
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m tests.tools.alembic_check
+	$(BIN)/python tests/tools/alembic_check.py
 
 KILLS := 1000
 soak: $(STAMP)  ## kill campaigns, workers and servers at random moments, compare the rows (KILLS=1000)
