@@ -47,7 +47,7 @@ def is_loopback(host: str) -> bool:
 
 
 def bound(host: str, port: int) -> socket.socket:
-    """A socket at that address; port 0 is one that is free.
+    """A socket that listens at that address; port 0 is one that is free.
 
     Raises:
         InputError: it cannot be had.
@@ -58,6 +58,7 @@ def bound(host: str, port: int) -> socket.socket:
         try:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             made.bind(address)
+            made.listen()  # before the address is told: who comes early waits, and is not refused
         except BaseException:
             made.close()
             raise

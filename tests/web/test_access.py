@@ -1,6 +1,7 @@
 """Who may look, and what is refused: a stranger sees nothing, and no word becomes markup or SQL."""
 
 import re
+import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -225,9 +226,13 @@ def test_others_are_let_in_only_with_a_password(tmp_path: Path) -> None:
     assert isinstance(refused.exception, InputError)
 
 
+def test_who_comes_before_the_first_page_is_served_waits() -> None:
+    with serving.bound("127.0.0.1", 0) as at, socket.create_connection(at.getsockname(), timeout=5) as early:
+        assert early.getpeername() == at.getsockname()
+
+
 def test_a_port_that_is_taken_is_said() -> None:
     with serving.bound("127.0.0.1", 0) as first:
-        first.listen()
         port = first.getsockname()[1]
         assert serving.address_of(first, "127.0.0.1") == f"http://127.0.0.1:{port}"
         with pytest.raises(InputError, match=rf"port {port} \(Address already in use\)"):
