@@ -143,6 +143,11 @@ def test_repeats_are_charged_again_in_the_published_loop_and_found_once(
     run(starter, make_spec("one", target="band_gap > 1 eV", budget=12, more=REPEATING))
     before = compare(starter, ["one"])[0]
     change(starter, "UPDATE campaign SET mode = 'paper'")
+    change(
+        starter,
+        "UPDATE iteration_tally t SET n_charged = r.n_charged"
+        " FROM v_iteration_recount r WHERE r.iteration_id = t.iteration_id",
+    )
     after = compare(starter, ["one"])[0]
     (n_repeats,) = row(
         starter, "SELECT count(*) FROM suggestion WHERE label_id IS NOT NULL AND outcome IN ('duplicate', 'known')"
