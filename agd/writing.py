@@ -82,7 +82,7 @@ def check_folder(folder: Path, *, kept: Iterable[Path] = ()) -> None:
         _refuse_kept(folder, kept)
         there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
         if not there.is_dir():
-            raise InputError(f"{folder}: {there} is no folder")
+            raise InputError(f"{there} is no folder" if there == folder else f"{folder}: {there} is no folder")
         _probe(there)
 
 

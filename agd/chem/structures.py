@@ -24,6 +24,10 @@ DECIMALS: Final = 4
 
 _NUMBERS: Final = {symbol: number for number, symbol in enumerate(SYMBOLS, start=1)}
 _LEAST_VOLUME_A3: Final = 1.0
+_LONGEST_A: Final = 1e3
+_FARTHEST: Final = 1e3
+_PANIC: Final = "PanicException"
+"""What a library in Rust raises where it gives up; it has no name that can be imported."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +54,9 @@ def canonical(structure: Structure) -> Crystal:
     cell = _checked(structure)
     try:
         found = moyopy.MoyoDataset(cell, symprec=SYMMETRY_PRECISION_A)
-    except ValueError as error:
+    except BaseException as error:
+        if not isinstance(error, ValueError) and type(error).__name__ != _PANIC:
+            raise
         raise InputError(
             f"no symmetry was found within {SYMMETRY_PRECISION_A} Å ({error}): do two atoms overlap?"
         ) from error
@@ -118,6 +124,10 @@ def _checked(structure: Structure) -> "Cell":
         raise InputError("a structure without atoms")
     if not (np.isfinite(structure.lattice).all() and np.isfinite(structure.frac).all()):
         raise InputError("a lattice vector or a place is not a finite number")
+    if np.abs(structure.lattice).max() > _LONGEST_A:
+        raise InputError(f"a lattice vector is longer than {_LONGEST_A:g} Å")
+    if np.abs(structure.frac).max() > _FARTHEST:
+        raise InputError(f"a place lies {np.abs(structure.frac).max():g} cells away: are fractions meant?")
     if volume_a3(structure) < _LEAST_VOLUME_A3:
         raise InputError(f"the cell has a volume of {volume_a3(structure):g} Å³: its vectors lie in one plane")
     numbers = numbers_of(structure)

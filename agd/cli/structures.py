@@ -61,7 +61,7 @@ def structure(
         return
     _show(found)
     if written:
-        show.say(f"wrote {len(written)} files into {output}")
+        show.say(f"wrote {len(written)} {'file' if len(written) == 1 else 'files'} into {output}")
 
 
 @app.command("of")
@@ -176,7 +176,8 @@ def _show_candidates(found: "Structured") -> None:
         + ([] if model is None else [_by_model(row)])
         for row in found.candidates
     ]
-    title = f"{found.formula}: {found.n_proposed} types of structure{f', energies in {_EV}' if is_relaxed else ''}"
+    types = "type" if found.n_proposed == 1 else "types"
+    title = f"{found.formula}: {found.n_proposed} {types} of structure{f', energies in {_EV}' if is_relaxed else ''}"
     console.print(show.table(columns, rows, title=title))
     for products in dict.fromkeys(row.products for row in found.candidates if row.products is not None):
         show.say(f"the hull at {found.formula}: {products}")

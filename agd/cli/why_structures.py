@@ -30,8 +30,8 @@ def add_structures(tree: Tree, found: "Lineage") -> None:
         first = rows[0]
         n_types = len({row.rank for row in rows})
         node = tree.add(
-            f"[bold]{n_types} types of structure[/] by templates {escape(first.templates)} "
-            f"{escape(first.templates_version)}, search {search_id}"
+            f"[bold]{n_types} {'type' if n_types == 1 else 'types'} of structure[/] by templates "
+            f"{escape(first.templates)} {escape(first.templates_version)}, search {search_id}"
         )
         for rank in dict.fromkeys(row.rank for row in rows):
             _add_candidate(node, [row for row in rows if row.rank == rank])

@@ -94,6 +94,14 @@ def test_one_crystal_however_it_is_written(tmp_path: Path) -> None:
         ({"e_form": 999.0}, "key 'e_form': 999.0 "),
         ({"band_gap": -0.5}, "key 'band_gap': -0.5 is below 0"),
         ({"band_gap": float("nan")}, "key 'band_gap': nan is not a finite number"),
+        ({"e_form": True}, "key 'e_form': True is not a finite number"),
+        ({"formula": "K4Br4"}, "key 'formula': K4Br4, but the sites are Na4Cl4"),
+        ({"nsites": 9}, "key 'nsites': 9, but 8 sites are given"),
+        ({"species": [["Na", 10**9], ["Cl", 4]]}, "is no symbol, and no [symbol, count]"),
+        ({"frac": [1e308] * 24}, "a place lies 1e+308 cells away"),
+        ({"lattice": [1e300, 1, 1, 90, 90, 90]}, "a lattice vector is longer than 1000"),
+        ({"frac": [0] * 24}, "do two atoms overlap?"),
+        ({"id": "x" * 100_000}, "a name of 100,000 characters, 200 at most"),
     ],
 )
 def test_what_is_wrong_is_named_by_file_line_and_key(change: dict[str, Any], words: str, tmp_path: Path) -> None:
@@ -119,6 +127,40 @@ def test_broken_lines_and_disordered_crystals(tmp_path: Path) -> None:
     (mixed,) = entries(iter([Raw(1, "x", {"lattice": [3, 3, 3, 90, 90, 90], "sites": [site]})]))
     assert isinstance(mixed, Reject)
     assert mixed.kind == "disordered"
+
+
+def test_a_key_that_stands_twice_is_not_settled_by_chance(tmp_path: Path) -> None:
+    twice = json.dumps(ROCK_SALT)[:-1] + ', "e_form": -9.0}'
+    (tmp_path / "some.jsonl").write_text(f"{twice}\n")
+    (tmp_path / "list.json").write_text(f"[\n{json.dumps(ROCK_SALT | {'id': 2})},\n{twice}]")
+    lines, whole = read(tmp_path / "some.jsonl"), read(tmp_path / "list.json")
+    for refused in (lines[0], whole[1]):
+        assert isinstance(refused, Reject)
+        assert refused.message.endswith("key 'e_form' stands twice: which one counts?")
+    assert isinstance(whole[0], Entry)
+
+
+def test_what_nobody_asked_for_spoils_no_crystal(tmp_path: Path) -> None:
+    """More digits than Python makes a whole number of; brackets deeper than it reads are a line of their own."""
+    many = f', "note": {"9" * 5_000}}}'
+    (tmp_path / "some.jsonl").write_text(json.dumps(ROCK_SALT)[:-1] + many + '\n{"a": ' + "[" * 200_000 + "\n")
+    (tmp_path / "deep.jsonl").write_text('{"a": ' + "[" * 200_000 + "\n")
+    kept, refused = read(tmp_path / "some.jsonl")
+    assert isinstance(kept, Entry)
+    assert isinstance(refused, Reject)
+    assert "nested too deeply" in refused.message
+    (alone,) = read(tmp_path / "deep.jsonl")
+    assert isinstance(alone, Reject)
+
+
+def test_a_formula_of_words_or_of_more_units_agrees(tmp_path: Path) -> None:
+    some = ("NaCl", "Na4Cl4", "ClNa", "halite, synthetic", "Na0.5Cl0.5")
+    (tmp_path / "some.jsonl").write_text(
+        "".join(
+            f"{json.dumps(ROCK_SALT | {'id': i, 'formula': formula, 'nsites': 8})}\n" for i, formula in enumerate(some)
+        )
+    )
+    assert [type(one).__name__ for one in read(tmp_path / "some.jsonl")] == ["Entry"] * len(some)
 
 
 def test_files_that_hold_no_crystals(tmp_path: Path) -> None:

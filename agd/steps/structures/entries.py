@@ -7,11 +7,14 @@ import os
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from functools import lru_cache
 from itertools import islice
 from typing import Any, Final, NamedTuple, TypeAlias
 
 import numpy as np
 
+from agd.chem.elements import SYMBOLS
+from agd.chem.grammar import UnreadableError, read_formula
 from agd.chem.structures import canonical, lattice_from_parameters, numbers_of
 from agd.errors import InputError
 from agd.plausible import implausible
@@ -34,11 +37,40 @@ _WORTH_PROCESSES: Final = 2_000
 _AHEAD: Final = 3
 """Batches for each process that are read before the first one is waited for."""
 
+_ELEMENTS: Final = frozenset(SYMBOLS)
+_MANY_DIGITS: Final = 19
+_MAX_SITES: Final = 10_000
+_MAX_NAME: Final = 200
+
 
 class Cif(str):
     """The text of a block of CIF."""
 
     __slots__ = ()
+
+
+class _Ambiguous(dict[str, Any]):
+    """A JSON object with a key that stands twice."""
+
+    twice: str
+
+
+def read_json(text: str) -> Any:
+    """As `json.loads`, but keys that stand twice are not lost, and no number has too many digits."""
+    return json.loads(text, object_pairs_hook=_object, parse_int=_whole)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) == len(pairs):
+        return fields
+    found, keys = _Ambiguous(fields), [key for key, _ in pairs]
+    found.twice = next(key for key in fields if keys.count(key) > 1)
+    return found
+
+
+def _whole(digits: str) -> int | float:
+    return int(digits) if len(digits) < _MANY_DIGITS else float(digits)
 
 
 class Raw(NamedTuple):
@@ -119,9 +151,9 @@ def _read(raw: Raw) -> Read:
     name = formula = ""
     try:
         fields = _fields(raw.content)
-        name = str(_first(fields, _NAMES) or raw.where)
-        formula = str(fields.get("formula") or "")
+        name, formula = _name(fields) or raw.where, str(fields.get("formula") or "")
         structure = _structure(fields)
+        _require_agreement(fields, structure.species)
         found = canonical(structure)
         values = tuple(_value(fields, property_, keys) for property_, keys in LABELS.items())
         made = _first(fields, _MADE)
@@ -162,6 +194,10 @@ def _fields(content: str | Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(found, Mapping):
         raise _RefusedError("broken row", shown(str(found), 60), "not a JSON object")
     inner, more = found.get("structure"), found.get("data")
+    for one in (found, inner, more):
+        if isinstance(one, _Ambiguous):
+            key = shown(one.twice, 60)
+            raise _RefusedError("ambiguous", key, f"key {key!r} stands twice: which one counts?")
     if not isinstance(inner, Mapping):
         return found
     return {**inner, **(more if isinstance(more, Mapping) else {}), **found, "lattice": inner.get("lattice")}
@@ -169,11 +205,41 @@ def _fields(content: str | Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _json(content: str) -> Any:
     try:
-        return json.loads(content)
+        return read_json(content)
     except ValueError as error:
         raise _RefusedError("broken row", shown(content.strip(), 60), f"not valid JSON ({error})") from None
     except RecursionError:
         raise _RefusedError("broken row", "", "nested too deeply to be read") from None
+
+
+def _name(fields: Mapping[str, Any]) -> str:
+    name = str(_first(fields, _NAMES) or "")
+    if len(name) > _MAX_NAME:
+        raise _RefusedError("long name", shown(name, 60), f"a name of {len(name):,} characters, {_MAX_NAME} at most")
+    return name
+
+
+def _require_agreement(fields: Mapping[str, Any], species: Sequence[str]) -> None:
+    """Refuse a crystal whose formula or number of sites is another than that of its sites."""
+    said = fields.get("nsites")
+    if isinstance(said, int | float) and not isinstance(said, bool) and said != len(species):
+        raise _RefusedError("contradiction", str(said), f"key 'nsites': {said:g}, but {len(species)} sites are given")
+    formula, amounts = fields.get("formula"), Counter(species)
+    if not isinstance(formula, str) or not amounts.keys() <= _ELEMENTS or not (written := _amounts(formula)):
+        return
+    n_atoms, n_written = len(species), sum(written.values())
+    if any(amounts[symbol] * n_written != written[symbol] * n_atoms for symbol in amounts | written):
+        sites = "".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in amounts.items())
+        raise _RefusedError("contradiction", formula, f"key 'formula': {shown(formula, 60)}, but the sites are {sites}")
+
+
+@lru_cache(maxsize=10_000)
+def _amounts(formula: str) -> Counter[str]:
+    """Atoms by symbol; nothing if it is no formula that has whole amounts."""
+    try:
+        return Counter({SYMBOLS[i]: n for i, n in read_formula(formula).items()})
+    except UnreadableError:
+        return Counter()
 
 
 def _structure(fields: Mapping[str, Any]) -> Structure:
@@ -219,7 +285,7 @@ def _species(given: Any) -> tuple[str, ...]:
         match one:
             case str():
                 found.append(one)
-            case [str() as symbol, int() as n] if n > 0:
+            case [str() as symbol, int() as n] if 0 < n <= _MAX_SITES:
                 found += [symbol] * n
             case _:
                 raise _RefusedError(
@@ -262,7 +328,7 @@ def _value(fields: Mapping[str, Any], property_: str, keys: Iterable[str]) -> fl
         return None
     given = fields[key]
     try:
-        value = float(given)
+        value = math.nan if isinstance(given, bool) else float(given)
     except (TypeError, ValueError):
         raise _RefusedError(
             "not a number", shown(str(given), 60), f"key {key!r}: {shown(str(given), 60)} is not a number"

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from agd.errors import InputError
 from agd.steps.data.containers import OpenedFile, is_stdin, opened
-from agd.steps.structures.entries import Cif, Raw
+from agd.steps.structures.entries import Cif, Raw, read_json
 
 _SQLITE: Final = b"SQLite format 3\x00"
 _CIF_BLOCK: Final = re.compile(r"^[ \t]*data_(\S*)", re.MULTILINE | re.IGNORECASE)
@@ -79,7 +79,7 @@ class Sources:
 
     def _document(self, path: Path, text: str) -> Iterator[Raw]:
         try:
-            found = json.loads(text)
+            found = read_json(text)
         except json.JSONDecodeError as error:
             raise InputError(f"{path}:{error.lineno}: not valid JSON ({error.msg}, column {error.colno})") from None
         except RecursionError:
@@ -159,9 +159,11 @@ def _is_sqlite(path: Path) -> bool:
 def _is_whole(line: str) -> bool:
     """Whether a line is a JSON object, or begins as one line of them does and is broken."""
     try:
-        json.loads(line)
+        read_json(line)
     except ValueError:
         return len(line.rstrip()) > _CUT_AFTER
+    except RecursionError:
+        return True
     return True
 
 
