@@ -1,6 +1,8 @@
 """`agd why`: where a composition came from, as a tree."""
 
 from collections import Counter
+from json import dumps
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,7 +11,7 @@ from rich.tree import Tree
 
 from agd.claims import LEVELS
 from agd.cli import show
-from agd.cli.show import Json, console, text
+from agd.cli.show import Force, Json, console, text
 from agd.cli.why_structures import add_calculations, add_structures, claim_line
 from agd.methods import UNSTATED
 
@@ -24,19 +26,43 @@ _SHOWN_ITERATIONS = 12
 def why(
     formula: Annotated[str, typer.Argument(help="A formula, in any spelling.")],
     json: Json = False,
+    graph: Annotated[
+        Path | None, typer.Option("--graph", metavar="FILE", help="Draw it into this file, as SVG.")
+    ] = None,
+    prov: Annotated[
+        Path | None, typer.Option("--prov", metavar="FILE", help="Write it into this file, as PROV-JSON of the W3C.")
+    ] = None,
+    force: Force = False,
     timing: Annotated[bool, typer.Option("--timing", help="Say how long the query took.")] = False,
 ) -> None:
     """Show everything that led to a composition: suggestions, labels, models and the rows they were trained on."""
     from agd.steps.reading.explaining import why as explain
 
+    show.require_outputs(graph, prov, force=force)
     with show.workspace() as workspace:
         found = explain(workspace, formula)
+    if graph is not None or prov is not None:
+        _write(found, graph, prov, force=force)
     if json:
         show.print_json(found)
         return
     console.print(_tree(found))
     if timing:
         console.print(f"query: {found.query_ms} ms")
+
+
+def _write(found: "Lineage", graph: Path | None, prov: Path | None, *, force: bool) -> None:
+    from agd.report.provenance import prov_json, provenance_of
+    from agd.report.provenance_drawing import draw
+    from agd.writing import write_text
+
+    whole = provenance_of(found)
+    if graph is not None:
+        write_text(graph, draw(whole), force=force)
+        show.say_aside(f"wrote {graph}")
+    if prov is not None:
+        write_text(prov, dumps(prov_json(whole), indent=1, ensure_ascii=False) + "\n", force=force)
+        show.say_aside(f"wrote {prov}")
 
 
 def register(app: typer.Typer) -> None:

@@ -5,6 +5,7 @@ from math import gcd
 from string import ascii_uppercase
 from typing import Final
 
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
@@ -13,6 +14,8 @@ from agd.chem.formula import parse_formula
 from agd.chem.identity import identify
 from agd.db.reading.listings import COMPOSITIONS, Wanted
 from agd.errors import FormulaError, NotFoundError
+from agd.report.provenance import provenance_of
+from agd.report.provenance_drawing import draw
 from agd.steps.reading import explaining
 from agd.views import ListedComposition
 from agd.web import tables
@@ -43,7 +46,8 @@ def composition(request: Request) -> Response:
     found = explaining.why(site.workspace, asked[:_LONGEST])
     if found.formula != asked:
         return RedirectResponse(f"/composition/{path(found.formula)}", 308)
-    return site.show("composition.html", found=found, most=_MOST_SHOWN)
+    drawn = Markup(draw(provenance_of(found), is_alone=False, has_links=True))  # noqa: S704  it has escaped its words
+    return site.show("composition.html", found=found, drawn=drawn, most=_MOST_SHOWN)
 
 
 def search(request: Request) -> Response:
