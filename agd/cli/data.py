@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from agd.cli import properties, show, structure_data
+from agd.cli import properties, show, structure_data, structure_optimade
 from agd.cli.refused import say_refused, write_refused
 from agd.cli.show import Force, Json, console
 from agd.methods import UNSTATED, Kind
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 app.add_typer(properties.app, name="property", help="List what values may be of, and add to it.")
 app.command("import-structures")(structure_data.import_structures)
+app.command("import-optimade")(structure_optimade.import_optimade)
 app.command("import-phases")(structure_data.import_phases)
 app.command("structure")(structure_data.structure)
 

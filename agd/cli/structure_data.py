@@ -54,7 +54,11 @@ def import_structures(
         summary = imported(
             workspace, paths, name, method=method, scheme=scheme, dry_run=dry_run, strict=strict, progress=progress
         )
-    written = None if dry_run else write_refused(summary, rejects, force=force)
+    tell(summary, None if dry_run else write_refused(summary, rejects, force=force), dry_run=dry_run, json=json)
+
+
+def tell(summary: "StructureSummary", written: Path | None, *, dry_run: bool, json: bool) -> None:
+    """Say what an import of crystals did, and where the refused ones are written."""
     if json:
         show.print_json(
             {

@@ -33,9 +33,15 @@ FILES: dict[tuple[str, str], tuple[list[str], str]] = {
         "r.csv",
     ),
     ("data import-phases", "rejects"): (["data", "import-phases", "t.csv", *PHASES, "--rejects"], "r.csv"),
+    ("data import-optimade", "rejects"): (
+        ["data", "import-optimade", "http://127.0.0.1:1", "--name", "t", "--rejects"],
+        "r.csv",
+    ),
     ("data structure", "output"): (["data", "structure", "mp-1", "-o"], "m.cif"),
     ("phonons", "output"): (["phonons", "mp-1", "-o"], "b.png"),
     ("elastic", "output"): (["elastic", "mp-1", "-o"], "c.svg"),
+    ("why", "graph"): (["why", "NaCl", "--graph"], "w.svg"),
+    ("why", "prov"): (["why", "NaCl", "--prov"], "w.json"),
     ("init", "file"): (["init"], "s.toml"),
     ("compare", "figure"): (["compare", "small", "--figure"], "f.png"),
     ("compare", "output"): (["compare", "small", "-o"], "c.html"),
@@ -57,7 +63,14 @@ READ = {
     ("reproduce", "corpus"),
     ("web", "password_file"),
 }
-OF_STRUCTURES = {"data import-structures", "data import-phases", "data structure", "phonons", "elastic"}
+OF_STRUCTURES = {
+    "data import-structures",
+    "data import-optimade",
+    "data import-phases",
+    "data structure",
+    "phonons",
+    "elastic",
+}
 """What these write is tested where there are structures."""
 
 DRY = [words for (verb, _), (words, _) in FILES.items() if verb in {"data import", "backup"}]

@@ -59,11 +59,12 @@ def import_structures(
     *,
     method: str = UNSTATED,
     scheme: str = UNSTATED,
+    source: str | None = None,
     dry_run: bool = False,
     strict: bool = False,
     progress: Progress = silent,
 ) -> StructureSummary:
-    """Import crystals under a name: all good ones or nothing.
+    """Import crystals under a name: all good ones or nothing; `source` says where files came from that are not kept.
 
     Raises:
         InputError: a file, the method or the scheme is wrong; the name is taken by other content; with `strict`, any
@@ -74,6 +75,7 @@ def import_structures(
         check_method(tx, method)
         check_scheme(tx, scheme)
     sources = find_sources(paths)
+    sources = sources if source is None else replace(sources, name=source, place=source)
     values = _dataset_values(sources, name, method, scheme)
     if is_imported(workspace, values):
         return _there(workspace, name)

@@ -24,13 +24,17 @@ ACCEPTED: Final = "JSON lines, CIF files, databases of ASE and structures or ent
 
 @dataclass(slots=True)
 class Sources:
-    """Files of crystals: `name` and `sha256` of all of them, and how far they were read."""
+    """Files of crystals: `name` and `sha256` of all of them, and how far they were read.
+
+    `place` is what refusals name where the file itself is not kept.
+    """
 
     files: Sequence[Path]
     name: str
     sha256: str
     n_bytes: int
     n_bytes_read: int = 0
+    place: str = ""
     notices: list[str] = field(default_factory=list)
 
     def raws(self) -> Iterator[Raw]:
@@ -63,7 +67,7 @@ class Sources:
             first = start[-1].lstrip() if start else ""
             after = self._counted(file, chain(start, lines), n_before)
             if first.startswith("{") and _is_whole(first):
-                yield from _json_lines(path, after)
+                yield from _json_lines(self.place or str(path), after)
             elif first.startswith(("{", "[")):
                 yield from self._document(path, _gathered(path, after))
             elif _CIF_BLOCK.match(first) or first.startswith(("_", "loop_")):
@@ -171,10 +175,10 @@ _CUT_AFTER: Final = 60
 """Characters of a line after which a JSON document that spans lines has been folded by any program."""
 
 
-def _json_lines(path: Path, lines: Iterator[str]) -> Iterator[Raw]:
+def _json_lines(place: str, lines: Iterator[str]) -> Iterator[Raw]:
     for line, content in enumerate(lines, start=1):
         if content and not content.isspace():
-            yield Raw(line, f"{path}:{line}", content)
+            yield Raw(line, f"{place}:{line}", content)
 
 
 def _named(found: Mapping[str, Any]) -> list[Any]:
