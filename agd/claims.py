@@ -24,7 +24,8 @@ CLAIMS = (
 class Evidence:
     """What the record has of a composition; distances are None where there is none that stands.
 
-    Phonons are stable where those of the lowest relaxed structure have no imaginary mode.
+    Phonons are stable where those of the lowest relaxed structure have no imaginary mode, by whatever or by first
+    principles.
     """
 
     is_valid: bool = False
@@ -35,18 +36,20 @@ class Evidence:
     dft_e_above_hull_ev_per_atom: float | None = None
     is_measured: bool = False
     has_stable_phonons: bool = False
+    has_stable_dft_phonons: bool = False
 
 
 def level_of(found: Evidence) -> int:
-    """The highest level that something speaks for, from 0."""
+    """The highest level that something speaks for, from 0; phonons by a potential only for what is near a DFT hull."""
+    is_near_dft_hull = _is_near(found.dft_e_above_hull_ev_per_atom)
     speaks = {
         "valid": found.is_valid,
         "template": found.n_templates > 0,
         "relaxed": found.is_relaxed,
         "near-hull": _is_near(found.e_above_hull_ev_per_atom),
         "dft-gap": found.has_dft_gap,
-        "dft-hull": _is_near(found.dft_e_above_hull_ev_per_atom),
-        "phonons": found.has_stable_phonons,
+        "dft-hull": is_near_dft_hull,
+        "phonons": found.has_stable_dft_phonons or (found.has_stable_phonons and is_near_dft_hull),
         "measured": found.is_measured,
     }
     return max((LEVELS.index(level) for level in LEVELS if speaks.get(level)), default=0)

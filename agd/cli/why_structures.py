@@ -20,7 +20,8 @@ def claim_line(claim: "Claim") -> str:
     novelty = ""
     if claim.structure_novelty is not None:
         novelty = f"; {claim.structure_novelty} (known: {escape(claim.reference or '-')})"
-    return f"claim: [bold]{escape(claim.claim)}[/]{near}{by}{novelty}"
+    stable = "; no imaginary mode" if claim.has_stable_phonons and claim.claim != "phonons" else ""
+    return f"claim: [bold]{escape(claim.claim)}[/]{near}{by}{stable}{novelty}"
 
 
 def add_structures(tree: Tree, found: "Lineage") -> None:

@@ -11,7 +11,7 @@ from agd.db.tables import queue
 from agd.errors import BusyError, DatabaseError, SchemaError
 from agd.installing import upgrading
 
-SCHEMA_REVISION = "0026"
+SCHEMA_REVISION = "0027"
 
 _LOCK = 0x6167640001
 _CLEAR_PATIENCE_S = 10

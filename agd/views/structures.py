@@ -65,6 +65,7 @@ class Claim:
     structure_novelty: str | None
     reference: str | None
     has_stable_phonons: bool
+    has_stable_dft_phonons: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,8 @@ def tx(database: Database) -> Iterator[Transaction]:
 
 
 def opened(tx: Transaction, structure_id: int, recipe: Recipe = RECIPE) -> int:
-    return calculations.open_calculation(tx, structure_id, calculations.keep_recipe(tx, recipe, 1, 1), 1)
+    potential_id = None if recipe.potential is None else 1
+    return calculations.open_calculation(tx, structure_id, calculations.keep_recipe(tx, recipe, potential_id, 1), 1)
 
 
 def test_a_calculation_is_opened_once(tx: Transaction) -> None:
@@ -124,7 +125,7 @@ def test_averages_are_those_of_an_isotropic_solid(tx: Transaction) -> None:
         calculations.store_elasticity(tx, opened(tx, 2), {**values, "min_eigenvalue_gpa": -1.0}, 1)
 
 
-def test_phonons_of_the_lowest_structure_raise_the_claim(tx: Transaction) -> None:
+def test_phonons_of_first_principles_of_the_lowest_structure_raise_the_claim(tx: Transaction) -> None:
     def level() -> str:
         return str(tx.scalar(text("SELECT claim FROM v_claim")))
 
@@ -134,11 +135,16 @@ def test_phonons_of_the_lowest_structure_raise_the_claim(tx: Transaction) -> Non
     calculations.store_phonons(tx, shaking, {**PHONONS, "min_frequency_thz": -2.0, "n_imaginary": 4}, 1)
     assert level() == "relaxed by a potential"
     calculations.store_phonons(tx, opened(tx, 1), {**PHONONS, "min_frequency_thz": -0.01, "n_imaginary": 0}, 1)
+    assert level() == "relaxed by a potential"  # a potential's are told beside
+    assert tx.scalar(text("SELECT has_stable_phonons FROM v_claim"))
+    principled = opened(tx, 1, Recipe("toy", "phonons", {"supercell": 2}, method="dft-pbe"))
+    calculations.store_phonons(tx, principled, {**PHONONS, "min_frequency_thz": -0.01, "n_imaginary": 0}, 1)
     assert level() == "phonons"
     (law,) = (law for law in checks.CONTRADICTIONS if law.subject == "calculation")
-    assert checks.n_against(tx, law) == 3  # for no attempt has made them
+    assert checks.n_against(tx, law) == 4  # for no attempt has made them
     assert [row.is_lowest for row in tx.execute(text("SELECT is_lowest FROM v_phonons ORDER BY calculation_id"))] == [
         False,
+        True,
         True,
         True,
     ]

@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from agd.claims import CLAIMS, NEAR_HULL_EV_PER_ATOM, Evidence, level_of
 from agd.db.connection import AnyRow, Database, Transaction
+from agd.db.record import calculations
 
 SETUP = """
 INSERT INTO activity (kind, agd_version, host, cpu, threads, pid) VALUES ('test', '0', 'h', 'c', 1, 1);
@@ -42,6 +43,7 @@ def claim(tx: Transaction) -> AnyRow:
         dft_e_above_hull_ev_per_atom=row.dft_e_above_hull_ev_per_atom,
         is_measured=row.is_measured,
         has_stable_phonons=row.has_stable_phonons,
+        has_stable_dft_phonons=row.has_stable_dft_phonons,
     )
     assert row.level == level_of(found)
     return row
@@ -104,6 +106,20 @@ DISTANCE = (
 )
 
 
+def shake(tx: Transaction) -> None:
+    """Phonons without an imaginary mode of the one structure that a potential relaxed."""
+    run(tx, POTENTIAL)
+    structure_id = structure(tx, 1, "a")
+    relax(tx, structure_id, -6.0)
+    recipe = calculations.Recipe("toy", "phonons", {}, potential=("chgnet", "0.4.2", "w"))
+    opened = calculations.open_calculation(tx, structure_id, calculations.keep_recipe(tx, recipe, 1, 1), 1)
+    values = {"supercell": [1, 0, 0, 0, 1, 0, 0, 0, 1], "displacement_angstrom": 0.01, "mesh": [1, 1, 1]}
+    values |= {"mesh_weights": [1], "mesh_frequencies_thz": [[0.0] * 3], "path_points": [[0.0] * 3]}
+    values |= {"path_distances": [0.0], "path_labels": ["Γ"], "path_frequencies_thz": [[0.0] * 3]}
+    values |= {"imaginary_below_thz": -0.1, "min_frequency_thz": 0.0, "n_imaginary": 0}
+    calculations.store_phonons(tx, opened, values, 1)
+
+
 def test_a_claim_rises_with_what_speaks_for_it(tx: Transaction) -> None:
     assert claim(tx).claim == "guessed"
     run(tx, "INSERT INTO verdict_rule VALUES ('rule', 1, '{}')")
@@ -162,8 +178,11 @@ def test_a_retracted_energy_of_a_phase_lowers_what_stood_on_it(tx: Transaction) 
     )
     run(tx, DISTANCE.format(1, "NULL", 1, "NULL", -4.0))
     assert claim(tx).claim == "DFT hull"
+    shake(tx)
+    assert claim(tx).claim == "phonons"
     run(tx, "INSERT INTO retraction VALUES (2, 'wrong cell', 1)")
-    assert claim(tx).claim == "guessed"
+    assert claim(tx).claim == "relaxed by a potential"  # whose phonons are told beside, and lift nothing
+    assert claim(tx).has_stable_phonons
     dataset(tx, "lab", "band_gap", "measured")
     run(tx, LABEL.format("band_gap", 6.0, 2))
     assert claim(tx).claim == "measured"

@@ -52,7 +52,7 @@ def test_phonons_are_those_of_the_springs(known: Workspace) -> None:
     assert found.phonons is not None
     assert (found.phonons.n_imaginary, found.phonons.is_lowest, found.was_there) == (0, True, False)
     assert found.phonons.supercell == [3, 0, 0, 0, 3, 0, 0, 0, 3]
-    assert found.claim == "phonons"
+    assert found.claim == "relaxed by a potential"
     curves = spectrum_of(known, found.calculation.calculation_id)
     at_centre = curves.path_frequencies_thz[curves.path_labels.index("Γ")]
     reduced_mass = 132.905 * 35.45 / (132.905 + 35.45)
@@ -179,7 +179,7 @@ def test_bands_are_drawn_and_told(cli: Callable[..., Result], known: Workspace, 
     page = tmp_path / "bands.svg"
     shown = cli("phonons", "CsCl", "--with", "bonds", "-o", str(page)).stdout
     assert "no imaginary mode below -0.1 THz" in shown
-    assert "claim: phonons" in shown
+    assert "claim: relaxed by a potential" in shown
     assert ">frequency (THz)<" in page.read_text()
     assert [one.n_imaginary for one in why(known, "CsCl").phonons] == [0]
     assert "no imaginary mode" in cli("why", "CsCl").stdout

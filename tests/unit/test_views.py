@@ -87,7 +87,7 @@ KEYS = {
     views.Method: ("name kind fidelity description n_datasets added_at"),
     views.Claim: (
         "reduced_formula claim level is_valid n_proposed is_relaxed e_above_hull_ev_per_atom potential has_dft_gap "
-        "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference has_stable_phonons"
+        "dft_e_above_hull_ev_per_atom is_measured structure_novelty reference has_stable_phonons has_stable_dft_phonons"
     ),
     views.StructureCandidate: (
         "reduced_formula rank template template_entry mapping distance templates templates_version potential "

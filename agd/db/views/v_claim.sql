@@ -2,7 +2,8 @@
 -- rise from 0, guessed; agd.claims says the same in Python. What is retracted speaks for nothing. Novelty is that of the
 -- newest search for templates, beside the structures it searched: `reference` says which, with the day of each. The
 -- structure is known where no candidate lies more than 1 meV/atom below the structures that were imported, or were made
--- from one of the same composition. Phonons speak where the lowest relaxed structure has no imaginary mode.
+-- from one of the same composition. Phonons speak where the lowest relaxed structure has no imaginary mode, and where they
+-- are of first principles or what is near a hull of these: a potential's alone are told beside.
 CREATE OR REPLACE VIEW v_claim AS
 SELECT c.id AS composition_id, c.reduced_formula,
        (ARRAY['guessed', 'valid', 'has a template', 'relaxed by a potential', 'near the potential''s hull', 'DFT gap',
@@ -13,7 +14,7 @@ SELECT c.id AS composition_id, c.reduced_formula,
             WHEN NOT w.is_known THEN 'substitution of a known family'
             WHEN w.lowest_is_known THEN 'known formula and structure' WHEN w.lowest_is_known IS NULL
             THEN 'known formula' ELSE 'known formula, other structure' END AS structure_novelty, w.reference,
-       e.has_stable_phonons
+       e.has_stable_phonons, e.has_stable_dft_phonons
 FROM composition c
 CROSS JOIN LATERAL (
     SELECT EXISTS (SELECT FROM verdict v WHERE v.composition_id = c.id AND v.is_charge_neutral
@@ -25,7 +26,9 @@ CROSS JOIN LATERAL (
            EXISTS (SELECT FROM v_label l WHERE l.composition_id = c.id AND l.method_kind = 'measured'
                    AND NOT l.is_retracted) AS is_measured,
            EXISTS (SELECT FROM v_phonons x WHERE x.composition_id = c.id AND x.n_imaginary = 0 AND x.is_lowest)
-               AS has_stable_phonons) e
+               AS has_stable_phonons,
+           EXISTS (SELECT FROM v_phonons x JOIN calculation_recipe o ON o.id = x.recipe_id AND o.potential_id IS NULL
+                   WHERE x.composition_id = c.id AND x.n_imaginary = 0 AND x.is_lowest) AS has_stable_dft_phonons) e
 LEFT JOIN LATERAL (SELECT t.id, t.n_proposed FROM template_search t WHERE t.composition_id = c.id
                    ORDER BY t.id DESC LIMIT 1) q ON true
 LEFT JOIN LATERAL (SELECT h.e_above_hull_ev_per_atom, h.method AS potential FROM v_hull_distance h
@@ -34,7 +37,8 @@ LEFT JOIN LATERAL (SELECT h.e_above_hull_ev_per_atom, h.method AS potential FROM
 CROSS JOIN LATERAL (SELECT min(h.e_above_hull_ev_per_atom) AS dft_e_above_hull_ev_per_atom FROM v_hull_distance h
                     WHERE h.composition_id = c.id AND h.method_kind = 'dft' AND h.is_standing AND h.is_newest) d
 CROSS JOIN LATERAL (
-    SELECT CASE WHEN e.is_measured THEN 8 WHEN e.has_stable_phonons THEN 7
+    SELECT CASE WHEN e.is_measured THEN 8 WHEN e.has_stable_dft_phonons THEN 7
+                WHEN e.has_stable_phonons AND d.dft_e_above_hull_ev_per_atom <= 0.05 THEN 7
                 WHEN d.dft_e_above_hull_ev_per_atom <= 0.05 THEN 6 WHEN e.has_dft_gap THEN 5
                 WHEN p.e_above_hull_ev_per_atom <= 0.05 THEN 4 WHEN e.is_relaxed THEN 3 WHEN q.n_proposed > 0 THEN 2
                 WHEN e.is_valid THEN 1 ELSE 0 END AS level) n
