@@ -7,7 +7,7 @@ PEERS := .venv-peers
 PEERS_STAMP := $(PEERS)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo gpaw test test-slow test-hpc check bench bench-size soak clean
+.PHONY: help venv demo gpaw test test-slow test-hpc check docs bench bench-size soak clean
 
 help:  ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/'
@@ -49,6 +49,9 @@ check: $(STAMP)  ## format, lint, types, layers, schema
 	$(BIN)/lint-imports
 	$(BIN)/python tests/tools/alembic_check.py
 
+docs: $(STAMP)  ## build the documents into site/: open site/index.html through `python3 -m http.server -d site`
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 KILLS := 1000
 soak: $(STAMP)  ## kill campaigns, workers and servers at random moments, compare the rows (KILLS=1000)
 	for n in '' 1 2 4; do $(BIN)/python tests/soak/kill_campaign.py $${n:+--thread-variable $$n} || exit 1; done
@@ -68,5 +71,5 @@ bench-size: $(STAMP)  ## fill a record with made rows and time every verb and qu
 	$(BIN)/python tests/bench/size_of_record.py --millions $(MILLIONS) --plans slow.plans
 
 clean:  ## remove what the other targets made
-	rm -rf $(VENV) $(PEERS) .agd-demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(PEERS) .agd-demo build dist site .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

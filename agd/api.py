@@ -64,22 +64,23 @@ class Campaign:
     Whatever kills the program, what was told is kept: open the same specification again and go on. The budget, the
     rule that nothing is charged twice, and the order of the steps are those of `agd run`.
 
-    >>> with Campaign.open(spec) as campaign:
-    ...     first = campaign.ask()
-    ...     for suggestion in first:
-    ...         told = campaign.tell(suggestion.formula, 2.5, operator="ada", measured_on="2026-01-15")
-    ...     again = campaign.tell(first[0].formula, 2.5, operator="ada", measured_on="2026-01-15")
-    ...     print(len(first), "told;", again.was_there)
-    ...     second = campaign.ask()
-    ...     campaign.give_up(second[0].formula, reason="it decomposes in air")
-    ...     status = campaign.status
-    ...     print(len(campaign.ask()), "left;", status["n_charged"], "charged of", status["budget_calls"])
-    4 told; True
-    3 left; 4 charged of 8
-    >>> with Campaign.open("lab") as campaign:  # by name, in another program, after whatever happened
-    ...     frame = campaign.to_pandas()
-    ...     print(campaign.ask(1)[0].formula == second[1].formula, frame.outcome.value_counts()["new"])
-    True 7
+    Examples:
+        >>> with Campaign.open(spec) as campaign:
+        ...     first = campaign.ask()
+        ...     for suggestion in first:
+        ...         told = campaign.tell(suggestion.formula, 2.5, operator="ada", measured_on="2026-01-15")
+        ...     again = campaign.tell(first[0].formula, 2.5, operator="ada", measured_on="2026-01-15")
+        ...     print(len(first), "told;", again.was_there)
+        ...     second = campaign.ask()
+        ...     campaign.give_up(second[0].formula, reason="it decomposes in air")
+        ...     status = campaign.status
+        ...     print(len(campaign.ask()), "left;", status["n_charged"], "charged of", status["budget_calls"])
+        4 told; True
+        3 left; 4 charged of 8
+        >>> with Campaign.open("lab") as campaign:  # by name, in another program, after whatever happened
+        ...     frame = campaign.to_pandas()
+        ...     print(campaign.ask(1)[0].formula == second[1].formula, frame.outcome.value_counts()["new"])
+        True 7
     """
 
     def __init__(self, workspace: Workspace, stored: "StoredCampaign", closing: ExitStack) -> None:

@@ -182,7 +182,7 @@ def main() -> None:
     parser.add_argument("--millions-of-labels", type=float, default=1, help="and of suggestions")
     parser.add_argument("--home", type=Path, help="where the record is kept; a throw-away folder if not given")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--questions", type=Path, default=ROOT / "README.md")
+    parser.add_argument("--questions", type=Path, default=ROOT / "docs" / "reference" / "sql.md")
     parser.add_argument("--plans", type=Path, help="a file for the plans of what takes more than 100 ms")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="agd-bench-") as folder:

@@ -1,6 +1,6 @@
 """Plug-ins of another distribution, from writing to a campaign: built, installed, checked, run, and broken ones named.
 
-The sampler is that of `docs/plugins.md`; oracle, autoencoder and what is broken lie in `tests/fixtures/stranger`.
+The sampler is that of `docs/howto/plugins.md`; oracle, autoencoder and what is broken lie in `tests/fixtures/stranger`.
 """
 
 import json
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 STRANGER = ROOT / "tests" / "fixtures" / "stranger"
 STARTER = Path(str(files("agd") / "data" / "starter.csv"))
-BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "plugins.md").read_text(), flags=re.DOTALL)
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", (ROOT / "docs" / "howto" / "plugins.md").read_text(), flags=re.DOTALL)
 SAMPLER, TEST, *_ = (text for language, text in BLOCKS if language == "python")
 PROJECT, CHOICE = (text for language, text in BLOCKS if language == "toml")
 

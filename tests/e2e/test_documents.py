@@ -1,13 +1,20 @@
-"""The SQL of the README runs on a real record and answers."""
+"""What the documents say is so: queries answer, programs run, every command is one, links lead somewhere."""
 
 import json
+import os
 import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
 from sqlalchemy import text
 
+from agd.cli.app import app
 from agd.db.removals import open_removal
 from agd.loop import LocalEngine
 from agd.spec import ResolvedSpec
@@ -18,10 +25,25 @@ from agd.steps.screening.screening import ScreenerChoice, ScreeningPlan, screen
 from agd.steps.structures.importing import import_structures
 from agd.work.workspace import Workspace
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([ROOT / "README.md", *ROOT.glob("docs/**/*.md")])
+SQL = (ROOT / "docs" / "reference" / "sql.md").read_text()
+LAB = (ROOT / "docs" / "howto" / "lab.md").read_text()
+TUTORIAL = (ROOT / "docs" / "tutorial.md").read_text()
 VIEWS = ("v_attempt", "v_lease", "v_suggestion", "v_label", "v_lineage", "v_campaign_progress", "v_iteration")
 NEWER = ("v_label_best", "v_sureness", "v_claim", "v_structure_candidate")
-QUERIES = re.findall(r"```sql\n(.*?)```", README, flags=re.DOTALL)
+QUERIES = re.findall(r"```sql\n(.*?)```", SQL, flags=re.DOTALL)
+
+
+def commands(page: str) -> list[str]:
+    """The lines of a page that call agd, without what is said of them."""
+    fences = re.findall(r"^```(\w*)\n(.*?)^```$", page, flags=re.DOTALL | re.MULTILINE)
+    blocks = [block for language, block in fences if not language]
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [re.sub(r"\s+#\s.*", "", line) for line in lines if line.startswith("agd ")]
+
+
+COMMANDS = sorted({line for page in PAGES for line in commands(page.read_text())})
 
 
 GENERATION = (
@@ -46,7 +68,7 @@ GENERATION = (
 )
 
 
-def test_every_view_of_the_readme_has_a_query() -> None:
+def test_every_view_has_a_query() -> None:
     assert len(QUERIES) >= 10
     for view in (*VIEWS, "v_training_label", "v_screening_hit", "v_generation", "v_generated", "v_evaluation", *NEWER):
         assert any(view in query for query in QUERIES)
@@ -110,21 +132,45 @@ def test_the_queries_answer(starter: Workspace, make_spec: Callable[..., Resolve
         assert rows, query
 
 
-@pytest.mark.parametrize("verb", sorted(set(re.findall(r"^agd ([a-z]+(?: [a-z]+)?)", README, flags=re.MULTILINE))))
-def test_the_verbs_exist(verb: str) -> None:
-    from typer.testing import CliRunner
+@pytest.mark.parametrize("line", COMMANDS)
+def test_a_command_is_one(line: str) -> None:
+    """Verb, options and values are such that agd takes them; nothing is run."""
+    command: Any = typer.main.get_command(app)
+    context, words = None, shlex.split(line)
+    while hasattr(command, "commands"):
+        context = command.make_context(words[0], words[1:], parent=context)
+        words = [*context._protected_args, *context.args]
+        _, command, _ = command.resolve_command(context, words)
+    command.make_context(words[0], words[1:], parent=context)
 
-    from agd.cli.app import app
 
-    words = [word for word in verb.split() if word not in {"wide", "file"}]
-    runner = CliRunner()
-    assert any(runner.invoke(app, [*words[:n], "--help"]).exit_code == 0 for n in range(len(words), 0, -1))
+def test_links_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            is_made = page.parent.name != "hooks" and link.endswith(("specification.md", "cli.md", "schema.md"))
+            assert link.startswith("https://") or is_made or (page.parent / link).exists(), (page.name, link)
 
 
-def test_the_python_of_the_readme_runs(
+@pytest.mark.slow
+def test_the_tutorial_is_done_as_it_stands(tmp_path: Path) -> None:
+    (spec,) = re.findall(r"```toml\n(.*?)```", TUTORIAL, flags=re.DOTALL)
+    (tmp_path / "first.toml").write_text(spec)
+    (tmp_path / "agd").symlink_to(ROOT / "agd")
+    environment = os.environ | {"AGD_HOME": str(tmp_path / "home")}
+    told = {}
+    for line in commands(TUTORIAL):
+        words = [sys.executable, "-m", "agd", *shlex.split(line)[1:]]
+        ran = subprocess.run(words, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert ran.returncode == 0, (line, ran.stderr)
+        told[line] = ran.stdout
+    assert "LiF" in told["agd top first -n 20"]
+    assert {path.name for path in tmp_path.iterdir()} >= {"why.svg", "why.json", "first.html", "first.csv"}
+
+
+def test_the_python_of_the_laboratory_runs(
     starter: Workspace, make_spec: Callable[..., ResolvedSpec], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (program,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    (program,) = re.findall(r"```python\n(.*?)```", LAB, flags=re.DOTALL)
     more = '[oracle]\nkind = "external"\n[sampler]\nkind = "random"\n'
     make_spec("lab", budget=9, more=more)
     monkeypatch.setenv("AGD_HOME", str(tmp_path / "home"))
