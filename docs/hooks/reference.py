@@ -61,7 +61,7 @@ def cli() -> Iterator[str]:
         yield f"\n## agd {words}\n\n{_plain(command.help)}\n\n"
         rows = [_parameter(one) for one in command.params if one.name != "help" and not getattr(one, "hidden", False)]
         if rows:
-            yield "| | | |\n|---|---|---|\n" + "".join(rows)
+            yield "| name | meaning | default |\n|---|---|---|\n" + "".join(rows)
 
 
 def _verbs(group: Any, words: str = "") -> Iterator[tuple[str, Any]]:
