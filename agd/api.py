@@ -17,7 +17,7 @@ from agd.db.connection import open_database
 from agd.engines import Outcome
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.campaign import asking
 from agd.steps.campaign.extending import Calls, extend
 from agd.steps.campaign.kinds import LABELLING

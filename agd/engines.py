@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, TypeAlias, cast
 
 from agd import registry
 from agd.errors import InputError, NotFoundError, PluginError
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 
 if TYPE_CHECKING:
     from agd.db.connection import Transaction

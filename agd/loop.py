@@ -12,7 +12,7 @@ from agd.db.schema import server_time
 from agd.engines import LOCAL, Engine, Outcome
 from agd.errors import DatabaseError
 from agd.nets.threads import limited_threads
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.campaign.stepping import AWAIT, perform, what_comes_next
 from agd.waiting import waiting

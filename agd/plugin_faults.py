@@ -11,17 +11,8 @@ import numpy as np
 from agd import registry
 from agd.chem.elements import N_ELEMENTS
 from agd.errors import AgdError, FaultyPluginError
-from agd.protocols import (
-    FormulaGenerator,
-    Generator,
-    Options,
-    Oracle,
-    Progress,
-    Sampler,
-    StructureOracle,
-    ToldOracle,
-    silent,
-)
+from agd.progress import Progress, silent
+from agd.protocols import FormulaGenerator, Generator, Options, Oracle, Sampler, StructureOracle, ToldOracle
 from agd.types import (
     Counts,
     Decoded,

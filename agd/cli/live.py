@@ -18,7 +18,7 @@ from rich.progress import (
 )
 
 from agd.cli.show import duration, notices, text
-from agd.protocols import Progress as Reporter
+from agd.progress import Progress as Reporter
 from agd.steps.campaign.campaigns import Campaign, Step
 from agd.steps.campaign.kinds import ITERATION, STEPS
 from agd.steps.reading import overviews

@@ -13,7 +13,7 @@ from agd.cli.show import Json, console
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from agd.protocols import Progress
+    from agd.progress import Progress
     from agd.reproduction.outcome import Outcome
 
 

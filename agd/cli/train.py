@@ -11,7 +11,7 @@ from agd.cli.show import Json
 from agd.cli.train_structures import structures
 
 if TYPE_CHECKING:
-    from agd.protocols import Progress
+    from agd.progress import Progress
     from agd.steps.models.training import Trained
     from agd.work.workspace import Workspace
 
@@ -157,7 +157,7 @@ def _train(workspace: "Workspace", recipe: Any, parts: Any, *, dry_run: bool) ->
 def _watched(kind: str, train: Callable[["Progress"], "Trained"], *, dry_run: bool) -> tuple["Trained", float]:
     """The model, and the seconds it took."""
     from agd.cli.live import training_bar
-    from agd.protocols import silent
+    from agd.progress import silent
 
     started = time.monotonic()
     if dry_run:

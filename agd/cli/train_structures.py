@@ -46,7 +46,7 @@ def structures(
     model's answers are of, too. What was killed goes on where it was.
     """
     from agd.cli.live import training_bar
-    from agd.protocols import silent
+    from agd.progress import silent
     from agd.steps.models.plugin_options import parse
     from agd.steps.models.structure_training import KIND, StructureChoice, train_on_structures
     from agd.steps.models.training import Recipe

@@ -12,7 +12,7 @@ from agd.nets.arrays import part, prefixed
 from agd.nets.boosters import Booster, Growth, Library
 from agd.nets.calibration import OutOfFold, calibrate, is_calibration, uncertainties
 from agd.nets.folds import Folds
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.types import Floats, Tensors
 
 _SIZE_ROUNDS: Final = 0.4

@@ -20,7 +20,7 @@ from agd.nets.arrays import n_stacked
 from agd.nets.calibration import OutOfFold, calibrate, is_calibration, uncertainties
 from agd.nets.folds import Folds
 from agd.nets.training import Schedule, train
-from agd.protocols import Progress, Share, silent
+from agd.progress import Progress, Share, silent
 from agd.types import Floats, Tensors
 
 _WHAT: Final = "the ensemble of networks"

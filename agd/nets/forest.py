@@ -16,7 +16,7 @@ from agd.nets.arrays import checked
 from agd.nets.calibration import OutOfFold, calibrate, is_calibration, uncertainties
 from agd.nets.threads import n_threads
 from agd.nets.trees import TREE_ARRAYS, from_arrays, to_arrays
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.seeds import spawn_seeds
 from agd.types import Floats, Tensors
 

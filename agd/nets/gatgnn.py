@@ -19,7 +19,7 @@ from torch.nn import functional
 from agd.chem.elements import N_ELEMENTS
 from agd.chem.neighbours import Neighbours
 from agd.nets.training import Schedule, Trained, train
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.types import Floats
 
 _SLOPE: Final = 0.2

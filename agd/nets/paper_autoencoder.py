@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from agd.chem.elements import AUTOENCODER_ELEMENTS
 from agd.nets.training import Schedule, Trained, train
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 
 _N_ELEMENTS = len(AUTOENCODER_ELEMENTS)
 _N_TIMED = 4

@@ -20,7 +20,7 @@ from torch.nn import functional
 from agd.chem.elements import N_ELEMENTS
 from agd.nets.stoichiometry_graph import Compositions, Graph, Ties
 from agd.nets.training import Schedule, Trained, train
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.types import Counts, Floats
 
 _SLOPE: Final = 0.01

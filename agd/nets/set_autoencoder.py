@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from agd.nets.training import Schedule, Trained, train
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 
 _STOP = 0.2
 """Probability that a synthetic count ends at 1, at 2, ...: their mean is about 5."""

@@ -13,7 +13,7 @@ import torch
 
 from agd.errors import InputError
 from agd.nets.training_checkpoint import load_state, save_state
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 
 BatchT = TypeVar("BatchT")
 

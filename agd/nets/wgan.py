@@ -23,7 +23,7 @@ from agd.nets.formula_networks import (
     published_generator,
 )
 from agd.nets.training import Schedule, Trained, deterministic_algorithms, train
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 
 _SQUARE = 1e-8
 _N_REPORTS = 100

@@ -18,7 +18,8 @@ from agd.db.record import campaigns, datasets, models
 from agd.db.record.models import FromCampaign, FromDataset, Member, Part
 from agd.errors import InputError
 from agd.loop import LocalEngine
-from agd.protocols import Generator, Progress
+from agd.progress import Progress
+from agd.protocols import Generator
 from agd.report.words import counted
 from agd.reproduction import paper
 from agd.reproduction.authors import CORPUS, SETS, TEST_ROWS, AuthorsFiles

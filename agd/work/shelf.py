@@ -4,14 +4,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
-from agd import plugin_faults, registry
+from agd import registry
 from agd.db.connection import Transaction
 from agd.db.record import models
 from agd.errors import ModelError, NotFoundError
-from agd.protocols import Oracle, ToldOracle
-from agd.types import Counts, Prediction
+
+if TYPE_CHECKING:
+    from agd.protocols import Oracle, ToldOracle
+    from agd.types import Counts, Prediction
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +42,10 @@ class ModelRef:
 class Told:
     """An oracle with the model whose answers it takes."""
 
-    oracle: ToldOracle
-    by: Oracle
+    oracle: "ToldOracle"
+    by: "Oracle"
 
-    def label(self, counts: Counts) -> Prediction:
+    def label(self, counts: "Counts") -> "Prediction":
         """`[n, 103]` counts to values `[n]`; what the other has seen it answers by models that had not."""
         return self.oracle.label_told(counts, self.by.label(counts).values)
 
@@ -68,6 +70,7 @@ class Shelf:
         return self._loaded[key]
 
     def _rebuilt(self, ref: ModelRef) -> Any:
+        from agd import plugin_faults
         from agd.nets.checkpoint import load_tensors
 
         plugin = registry.load(ref.group, ref.plugin)

@@ -6,7 +6,7 @@ from typing import Generic, TypeVar
 
 from agd.db.connection import Transaction
 from agd.db.record import activities
-from agd.protocols import Progress
+from agd.progress import Progress
 from agd.work.absences import outlasting
 from agd.work.leases import heartbeat, kept_error
 from agd.work.shelf import Shelf

@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agd.config import Pace
 from agd.db.connection import Database
-from agd.protocols import Generator, Oracle, StructureOracle
 from agd.work.shelf import Shelf, model_ref
+
+if TYPE_CHECKING:
+    from agd.protocols import Generator, Oracle, StructureOracle
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +32,17 @@ class Workspace:
         """The model files."""
         return Shelf(self.artifacts, self._loaded)
 
-    def generator(self, model_version_id: int) -> Generator:
+    def generator(self, model_version_id: int) -> "Generator":
         """The autoencoder of that version, rebuilt from its verified tensors."""
         found: Generator = self._model(model_version_id)
         return found
 
-    def oracle(self, model_version_id: int) -> Oracle:
+    def oracle(self, model_version_id: int) -> "Oracle":
         """The oracle of that version, rebuilt from its verified tensors."""
         found: Oracle = self._model(model_version_id)
         return found
 
-    def structure_oracle(self, model_version_id: int) -> StructureOracle:
+    def structure_oracle(self, model_version_id: int) -> "StructureOracle":
         """The oracle of structures of that version, rebuilt from its verified tensors."""
         found: StructureOracle = self._model(model_version_id)
         return found

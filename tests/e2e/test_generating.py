@@ -27,7 +27,8 @@ from agd.db.record import datasets, generations, stages
 from agd.db.upkeep import checks
 from agd.errors import InputError, NotFoundError, SpecError
 from agd.loop import LocalEngine
-from agd.protocols import Options, Progress, silent
+from agd.progress import Progress, silent
+from agd.protocols import Options
 from agd.spec import ResolvedSpec
 from agd.steps.campaign.opening import open_campaign
 from agd.steps.data.cleaning import ImportRules

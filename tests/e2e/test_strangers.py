@@ -24,7 +24,8 @@ import numpy as np
 from pydantic import Field
 
 from agd.errors import InputError
-from agd.protocols import Options, silent
+from agd.progress import silent
+from agd.protocols import Options
 from agd.types import Decoded, FittedModel, Prediction
 
 

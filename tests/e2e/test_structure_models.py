@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from agd.cli.app import app
 from agd.db.upkeep import checks
 from agd.errors import InputError
-from agd.protocols import silent
+from agd.progress import silent
 from agd.steps.models import structure_training
 from agd.steps.models.plugin_options import parse
 from agd.steps.models.structure_training import KIND, StructureChoice, checkpoint_of, train_on_structures

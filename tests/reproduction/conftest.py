@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.reproduction.authors import AuthorsFiles
 from agd.reproduction.study import Protocol, Study
 from agd.work.workspace import Workspace

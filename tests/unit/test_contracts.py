@@ -14,7 +14,8 @@ import pytest
 from pydantic import BaseModel, Field
 
 from agd.errors import InputError, ModelError
-from agd.protocols import Options, silent
+from agd.progress import silent
+from agd.protocols import Options
 from agd.testing import (
     AutoencoderContract,
     BrokenPromiseError,

@@ -13,6 +13,9 @@ def test_the_command_line_loads_no_heavy_library() -> None:
 
 
 def test_looking_at_campaigns_loads_no_specification() -> None:
-    program = "import sys, agd.steps.reading.overviews, agd.steps.campaign.campaigns; print(*sorted(sys.modules))"
+    program = "import sys, agd.steps.reading.overviews, agd.work.workspace, agd.engines; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert {"numpy", "agd.protocols", "agd.filters"}.isdisjoint(loaded)
+    program = "import sys, agd.steps.campaign.campaigns; print(*sorted(sys.modules))"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
     assert {"agd.spec", "agd.filters", "agd.steps.generation", "scipy", "pandas", "torch"}.isdisjoint(loaded)

@@ -14,7 +14,7 @@ from agd.db.schema import server_time
 from agd.engines import Mended, Outcome, QueueEngine, WorkerPlan
 from agd.errors import AgdError, InputError, StepError
 from agd.loop import stop_signals
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.campaign.campaigns import Campaign, Step, kept_back
 from agd.steps.campaign.offline import Ingested
 from agd.steps.campaign.stepping import AWAIT, due_steps

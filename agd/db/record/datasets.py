@@ -2,10 +2,8 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Boolean, func, insert, literal_column, select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -23,7 +21,11 @@ from agd.db.tables import (
     verdict_rule,
 )
 
-Ids = NDArray[np.int64]
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Ids: TypeAlias = "NDArray[np.int64]"
 
 
 class CompositionRow(NamedTuple):
@@ -72,6 +74,8 @@ def store_compositions(tx: Transaction, rows: Sequence[CompositionRow], activity
         ),
         {"activity": activity_id},
     )
+    import numpy as np
+
     found = tx.scalar(
         text("SELECT array_agg(c.id ORDER BY position) FROM incoming JOIN composition c USING (reduced_formula)")
     )

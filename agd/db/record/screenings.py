@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
 from sqlalchemy import select, text
 from sqlalchemy.dialects.postgresql import insert as upsert
 
@@ -91,6 +90,8 @@ def n_shared(tx: Transaction, one: int, other: int) -> int:
 
 def dataset_ids(tx: Transaction, dataset_id: int, limit: int | None) -> Ids:
     """Composition ids `[n]` of a dataset in the order of its source."""
+    import numpy as np
+
     found = tx.execution_options(stream_results=True).execute(
         text("SELECT composition_id FROM dataset_row WHERE dataset_id = :dataset ORDER BY line LIMIT :limit"),
         {"dataset": dataset_id, "limit": limit},

@@ -16,7 +16,8 @@ from agd.chem.elements import AUTOENCODER_COLUMNS, AUTOENCODER_ELEMENTS, N_ELEME
 from agd.chem.onehot import is_encodable, one_hot
 from agd.plugins.autoencoders.measuring import measure
 from agd.plugins.checks import EMPTY, VOCABULARY, check_latents, check_tensors, narrowed, split, vocabulary
-from agd.protocols import Options, Progress, silent
+from agd.progress import Progress, silent
+from agd.protocols import Options
 from agd.types import Counts, Decoded, FittedModel, Floats, Latents, Tensors, TrainingTable
 
 if TYPE_CHECKING:

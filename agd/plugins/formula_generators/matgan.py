@@ -24,7 +24,8 @@ from agd.plugins.formula_generators.vocabulary import (
     measure,
     noise_of,
 )
-from agd.protocols import Options, Progress, silent
+from agd.progress import Progress, silent
+from agd.protocols import Options
 from agd.types import Counts, FittedModel, Tensors, TrainingTable
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pydantic import Field
 from agd.errors import ModelError
 from agd.nets.error_measures import measure_errors
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
-from agd.protocols import Options, Progress, silent
+from agd.progress import Progress, silent
+from agd.protocols import Options
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
 if TYPE_CHECKING:

@@ -20,7 +20,8 @@ from agd.plugins.oracles.composition_oracle import (
     stored_scale,
 )
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
-from agd.protocols import Options, Oracle, Progress, Share, silent
+from agd.progress import Progress, Share, silent
+from agd.protocols import Options, Oracle
 from agd.seeds import member_seed
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 

@@ -11,7 +11,8 @@ from agd.chem.descriptors import MAGPIE_FEATURES, magpie
 from agd.nets.error_measures import measure_errors
 from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, DescriptorOracle, own, raised
 from agd.plugins.oracles.training_answers import SeenRows
-from agd.protocols import Options, Progress
+from agd.progress import Progress
+from agd.protocols import Options
 from agd.types import Counts, Floats, Tensors
 
 if TYPE_CHECKING:

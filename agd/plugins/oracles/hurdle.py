@@ -20,7 +20,8 @@ from agd.plugins.oracles.composition_oracle import (
 )
 from agd.plugins.oracles.ensembles import Ensemble, EnsembleOptions, possible_members
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
-from agd.protocols import Options, Progress, Share, silent
+from agd.progress import Progress, Share, silent
+from agd.protocols import Options
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
 if TYPE_CHECKING:

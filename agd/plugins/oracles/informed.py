@@ -19,7 +19,8 @@ from agd.plugins.oracles.composition_oracle import (
     stored_scale,
 )
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
-from agd.protocols import Options, Progress, silent
+from agd.progress import Progress, silent
+from agd.protocols import Options
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 
 if TYPE_CHECKING:

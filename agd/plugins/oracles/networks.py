@@ -10,7 +10,8 @@ from agd.chem.descriptors import MAGPIE_FEATURES, magpie_and_fractions
 from agd.chem.elements import N_ELEMENTS
 from agd.plugins.oracles.composition_oracle import CompositionOracleOptions, DescriptorOracle, own
 from agd.plugins.oracles.training_answers import SeenRows
-from agd.protocols import Options, Progress
+from agd.progress import Progress
+from agd.protocols import Options
 from agd.types import Counts, Tensors
 
 if TYPE_CHECKING:

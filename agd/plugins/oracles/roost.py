@@ -21,7 +21,8 @@ from agd.plugins.oracles.composition_oracle import (
     stored_scale,
 )
 from agd.plugins.oracles.training_answers import SeenRows, TrainingAnswers
-from agd.protocols import Options, Progress, Share, silent
+from agd.progress import Progress, Share, silent
+from agd.protocols import Options
 from agd.seeds import spawn_seeds
 from agd.types import Counts, FittedModel, Floats, Prediction, Tensors, TrainingTable
 

@@ -16,7 +16,8 @@ from pydantic import Field
 from agd.errors import InputError
 from agd.plugins.ase_checkpoints import Checkpoint
 from agd.plugins.potentials import guards
-from agd.protocols import Options, Progress, silent
+from agd.progress import Progress, silent
+from agd.protocols import Options
 from agd.types import Floats, Relaxed, Structure
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from agd.chem.neighbours import nearest
 from agd.chem.structures import numbers_of
 from agd.errors import InputError, ModelError
 from agd.nets.error_measures import measure_errors
-from agd.protocols import Options, Progress, silent
+from agd.progress import Progress, silent
+from agd.protocols import Options
 from agd.types import FittedModel, Floats, Prediction, Structure, StructureTable, Tensors
 
 if TYPE_CHECKING:

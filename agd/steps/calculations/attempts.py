@@ -11,7 +11,7 @@ from agd.chem.settling import Evaluate
 from agd.db.record import activities, calculations
 from agd.db.record.calculations import Spent
 from agd.errors import InputError, StepError
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.calculations.physics import PHYSICS, answer_of
 from agd.types import Structure
 from agd.work.workspace import Workspace

@@ -16,7 +16,7 @@ from agd.db.record.jobs import NewJob
 from agd.db.record.structures import StoredStructure
 from agd.errors import FormulaError, InputError, NotFoundError, StepError
 from agd.nets.threads import limited_threads
-from agd.protocols import Progress, Share, silent
+from agd.progress import Progress, Share, silent
 from agd.steps.calculations.answering import Answering, answering
 from agd.steps.calculations.attempts import attempted, compute, finish
 from agd.steps.calculations.physics import MADE_OF, PHYSICS, MadeOf

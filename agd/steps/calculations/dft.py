@@ -4,7 +4,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from agd import methods as kinds
 from agd import plugin_faults
@@ -15,7 +15,7 @@ from agd.db.record import activities, calculations, campaigns, dft, jobs, method
 from agd.db.record.calculations import Answer, Spent
 from agd.db.record.jobs import Needs, NewJob
 from agd.errors import BusyError, InputError, StepError
-from agd.protocols import DftEngine, Progress, Share, silent
+from agd.progress import Progress, Share, silent
 from agd.recipes import Calculated, IonicStep, Launch
 from agd.steps.calculations.dft_plans import GROUP, DftPlan, Prepared, prepared
 from agd.steps.calculations.programs import Ended, last_words, run
@@ -24,6 +24,9 @@ from agd.types import Structure
 from agd.views import Calculation, DftDone, of_row
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
+
+if TYPE_CHECKING:
+    from agd.protocols import DftEngine
 
 LOOK_S: Final = 5.0
 """How often the steps of a program at work are taken into the record."""

@@ -10,7 +10,8 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.record import amendments, campaigns, properties, suggestions
 from agd.errors import StepError, is_transient
 from agd.plausible import Range, plausible_range
-from agd.protocols import Oracle, Progress
+from agd.progress import Progress
+from agd.protocols import Oracle
 from agd.steps.campaign.answers import answers_of
 from agd.steps.campaign.campaigns import Campaign, CampaignStep
 from agd.steps.data.compositions import counts_of

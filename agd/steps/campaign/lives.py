@@ -8,7 +8,7 @@ from agd.db.reading import histories
 from agd.db.record import activities, campaign_events, campaign_removals, campaigns
 from agd.db.removals import open_removal
 from agd.errors import InputError
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.spec import NAME, hash_of
 from agd.steps.campaign.campaigns import campaign_row
 from agd.steps.data.labelling import whoami

@@ -15,7 +15,7 @@ from agd.db.connection import Transaction
 from agd.db.record import activities, campaigns
 from agd.errors import BusyError, InputError, ModelError, NotFoundError, is_transient
 from agd.nets.threads import limited_threads
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.spec import CampaignSpec
 from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, amended, as_campaign, campaign_row, take
 from agd.steps.campaign.kinds import STEPS

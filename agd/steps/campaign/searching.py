@@ -14,7 +14,8 @@ from agd.db.connection import Transaction
 from agd.db.record import amendments, campaigns, models, properties, stages, suggestions
 from agd.errors import ExhaustedError, StepError
 from agd.filters import Filter, Sieve
-from agd.protocols import Generator, Progress, Sampler
+from agd.progress import Progress
+from agd.protocols import Generator, Sampler
 from agd.seeds import derive_seed
 from agd.spec import CampaignSpec
 from agd.steps.campaign.answers import silences

@@ -5,7 +5,7 @@ from typing import Any
 from agd.db.connection import AnyRow, Transaction
 from agd.db.record import activities, campaigns, hashes, jobs
 from agd.errors import StepError
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.campaign.asking import awaited
 from agd.steps.campaign.campaigns import Campaign, CampaignStep, Step, kept_back, take
 from agd.steps.campaign.kinds import ENCODING, ITERATION, LABELLING, STEPS, TRAININGS

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from agd.db.connection import Transaction
 from agd.db.record import campaigns, models
 from agd.errors import StepError
-from agd.protocols import Progress
+from agd.progress import Progress
 from agd.spec import Goal
 from agd.steps.campaign.campaigns import CampaignStep
 from agd.steps.models.predicting import teller

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 from agd.db.connection import Transaction
 from agd.db.record import activities, campaigns, hashes
 from agd.nets.threads import limited_threads
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.campaign.campaigns import Campaign, Step, as_campaign, campaign_row, kept_back
 from agd.steps.campaign.stepping import AWAIT, due_steps, perform, work_of
 from agd.work.workspace import Workspace

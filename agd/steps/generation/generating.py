@@ -19,7 +19,7 @@ from agd.db.record.generations import GeneratedRow
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.filters import Filter
 from agd.nets.threads import limited_threads
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.data.compositions import counts_of
 from agd.steps.data.known import filter_among
 from agd.steps.data.names import check_name

@@ -18,7 +18,7 @@ from agd.db.record.structure_models import StructureMember, StructureSet
 from agd.errors import AgdError, InputError
 from agd.nets.error_measures import measure_errors
 from agd.nets.threads import limited_threads
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.seeds import derive_seed
 from agd.steps.models.training import Recipe, training_of
 from agd.steps.models.training_sets import find_dataset, held_out

@@ -15,7 +15,8 @@ from agd.db.record import activities, datasets, jobs, models
 from agd.db.record.models import FromDataset, Member, Part
 from agd.errors import ModelError, NotFoundError
 from agd.nets.threads import limited_threads
-from agd.protocols import Options, Progress, silent
+from agd.progress import Progress, silent
+from agd.protocols import Options
 from agd.steps.data.compositions import counts_of
 from agd.steps.models.plugin_options import completed
 from agd.types import TrainingTable

@@ -21,7 +21,7 @@ from agd.db.record import activities, datasets, jobs, known_datasets, models, sc
 from agd.errors import InputError
 from agd.filters import NOTHING, PUBLISHED_TRIMS, Filter, FilterOptions
 from agd.nets.threads import limited_threads
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.campaign.campaigns import Campaign, as_campaign, campaign_row
 from agd.steps.campaign.known import reference
 from agd.steps.campaign.training_sets import Labels, of_campaign

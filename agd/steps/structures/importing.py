@@ -16,7 +16,7 @@ from agd.db.record import activities, datasets, hashes, jobs, structure_entries
 from agd.db.record.structure_entries import NewEntry
 from agd.errors import BusyError, InputError
 from agd.methods import UNSTATED
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.data.cleaning import Reject
 from agd.steps.data.compositions import store_compositions
 from agd.steps.data.importing import is_imported, storable

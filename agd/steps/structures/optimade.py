@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 import numpy as np
 
 from agd.errors import InputError
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.data.cells import shown
 
 _FIELDS: Final = (

@@ -15,7 +15,7 @@ from agd.db.record import activities, jobs, stability, structures
 from agd.db.record.jobs import NewJob
 from agd.errors import InputError
 from agd.nets.threads import limited_threads
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.structures.crystals import store_crystals
 from agd.types import Relaxed
 from agd.work.leases import performed, recorded

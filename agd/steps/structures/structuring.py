@@ -16,7 +16,7 @@ from agd.db.connection import AnyRow, Transaction
 from agd.db.record import activities, jobs, stability
 from agd.db.record.jobs import NewJob
 from agd.errors import InputError, NotFoundError, StepError
-from agd.protocols import Progress, Share, silent
+from agd.progress import Progress, Share, silent
 from agd.steps.data.compositions import store_compositions
 from agd.steps.structures.answering import answered, model_of_structures
 from agd.steps.structures.phases import Member, competing, keep_distance, keep_set, systems_within

@@ -15,7 +15,7 @@ from typing import Annotated, BinaryIO
 from pydantic import BaseModel, Field, ValidationError
 
 from agd.errors import InputError
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 
 FORMAT = 1
 DUMP = "record.dump"

@@ -18,7 +18,7 @@ from agd.db.upkeep import dumps, inventory
 from agd.errors import BusyError, DatabaseError, InputError, ModelError, SchemaError
 from agd.installing import upgrading
 from agd.nets.checkpoint import damage, place_file, tensors_path
-from agd.protocols import Progress, silent
+from agd.progress import Progress, silent
 from agd.steps.upkeep.archiving import DUMP, FORMAT, Archive, ArchiveWriter, Manifest, model_member, read_file, verified
 from agd.work.workspace import Workspace
 from agd.writing import PART, check_output, writing
