@@ -119,7 +119,7 @@ def gather(tx: Transaction, name: str) -> Compared:
         "target": words.sought(facts["spec"]),
         "mode": row.mode,
         "sampler": words.sampler(facts["spec"], facts["spec_text"]),
-        "sampler_kind": (facts["spec"].get("sampler") or {}).get("kind"),
+        "sampler_kind": _kind(facts["spec"].get("sampler") or {}),
         "oracle": facts["oracle"] or (facts["spec"].get("oracle") or {}).get("kind", words.NOTHING),
         "n_calls": int(row.n_charged),
         "budget_calls": row.budget_calls,
@@ -156,6 +156,11 @@ def shown(line: Line, figures: Mapping[str, Any]) -> str:
     value = figures[line.key]
     text = line.shown(value)
     return f"{text} {figures['unit']}" if line.key == "best" and value is not None else text
+
+
+def _kind(sampler: Mapping[str, Any]) -> str | None:
+    """The kind of a sampler; one that chooses at random among what it makes is the random control."""
+    return "random" if sampler.get("acquisition") == "random" else sampler.get("kind")
 
 
 def _refuse_unlike(figures: Sequence[Mapping[str, Any]]) -> None:

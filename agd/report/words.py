@@ -67,13 +67,16 @@ def counted(n: int, one: str, many: str | None = None) -> str:
 
 def sampler(spec: Mapping[str, Any], spec_text: str) -> str:
     """The sampler of a campaign with the options that its file gives: ucb, kappa 10."""
-    kind = (spec.get("sampler") or {}).get("kind", NOTHING)
+    chosen = spec.get("sampler") or {}
+    kind = chosen.get("kind", NOTHING)
     try:
         given = tomllib.loads(spec_text).get("sampler", {})
     except tomllib.TOMLDecodeError:
         given = {}
     named = given.get("kind", kind) == kind  # a control carries the text of the campaign it is a control of
     options = [f"{key} {_plain(value)}" for key, value in sorted(given.items()) if key != "kind"] if named else []
+    if chosen.get("acquisition") == "random" and "acquisition" not in given:
+        options = ["at random"]
     return ", ".join([str(kind), *options])
 
 

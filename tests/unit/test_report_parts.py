@@ -158,6 +158,7 @@ def test_the_principal_plane_keeps_distances() -> None:
         (words.sampler({"sampler": {"kind": "ucb"}}, '[sampler]\nkind = "ucb"\nkappa = 10.0'), "ucb, kappa 10"),
         (words.sampler({"sampler": {"kind": "random"}}, '[sampler]\nkind = "ucb"\nkappa = 10.0'), "random"),
         (words.sampler({"sampler": {"kind": "ei"}}, "not TOML ["), "ei"),
+        (words.sampler({"sampler": {"kind": "analogue", "acquisition": "random"}}, ""), "analogue, at random"),
     ],
 )
 def test_words(shown: str, expected: str) -> None:
