@@ -122,6 +122,22 @@ def test_what_is_known_is_no_template_of_itself_and_no_analogue_is_an_answer() -
     assert len(_proposed("NaBr", library)) == 1
 
 
+def test_where_its_own_amounts_are_far_orderings_of_what_is_near_stand_in_turn() -> None:
+    """K and Na share the cations' site of rock salt; of its own amounts there is a sulfide alone, or a near bromide."""
+    alike = Structure(
+        np.diag([3.8, 3.8, 6.0]),
+        ("Cu", "Fe", "S", "S"),
+        np.array([[0.0, 0.0, 0.0], [0.5, 0.5, 0.5], [0.0, 0.5, 0.25], [0.5, 0.0, 0.75]]),
+    )
+    near = Structure(alike.lattice, ("Rb", "Na", "Br", "Br"), alike.frac)
+    found = _proposed("KNaBr2", _library([alike, _rock_salt("Na", "Br")]))
+    assert [one.row for one in found[:2]] == [0, 1]
+    assert found[0].distance > 4 * found[1].distance
+    assert found[1].mapping == {"Na": ("Na", "K"), "Br": ("Br",)} or found[1].mapping["Na"] == ("K", "Na")
+    assert {one.row for one in _proposed("KNaBr2", _library([near, _rock_salt("Na", "Br")]))} == {0}
+    assert {one.row for one in _proposed("KNaBr2", _library([_rock_salt("Na", "Br")]))} == {0}  # a family of its own
+
+
 def _by_paper(formula: str, library: templates.Library) -> Sequence[TemplateProposal]:
     return Published(PublishedOptions()).propose(parse_formula(formula)[0], library, 10)
 
