@@ -1,7 +1,7 @@
 """Campaigns from Python: the verbs of the command line, for notebooks and for loops of your own."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -12,8 +12,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from agd import spec as specification
-from agd.config import load_settings
-from agd.db.connection import open_database
+from agd.api_structures import compare_structures, hull, import_phases, import_structures, structure, structures_of
 from agd.engines import Outcome
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
@@ -29,13 +28,24 @@ from agd.steps.data.importing import ImportSummary, import_dataset, import_sourc
 from agd.steps.data.labelling import AddedLabel, Measurement, whoami
 from agd.steps.reading import explaining, overviews
 from agd.views import Extension, as_json
-from agd.work.workspace import Workspace
+from agd.work.workspace import Workspace, open_workspace
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from agd.steps.campaign.campaigns import Campaign as StoredCampaign
 
+__all__ = [
+    "Campaign",
+    "Suggestion",
+    "compare_structures",
+    "hull",
+    "import_data",
+    "import_phases",
+    "import_structures",
+    "structure",
+    "structures_of",
+]
 
 _SHOWN = 80
 
@@ -101,7 +111,7 @@ class Campaign:
             DatabaseError: no server answers.
         """
         with ExitStack() as stack:
-            workspace = stack.enter_context(_workspace(home, database_url))
+            workspace = stack.enter_context(open_workspace(home, database_url))
             stored = _open(workspace, spec)
             return cls(workspace, stored, stack.pop_all())
 
@@ -298,7 +308,7 @@ def import_data(
         chosen = ImportRules(formula_column, value_column, property, unit, **rules)
     except TypeError as error:
         raise InputError(f"import_data: {error}") from error
-    with _workspace(home, database_url) as workspace:
+    with open_workspace(home, database_url) as workspace:
         if isinstance(table, str | Path):
             return import_dataset(workspace, Path(table), name, chosen, strict=strict)
         source = source_of(table, formula_column, value_column, chosen.where)
@@ -314,15 +324,6 @@ def _open(workspace: Workspace, spec: str | Path | Mapping[str, Any]) -> "Stored
         return reopen_campaign(workspace, spec)
     except NotFoundError as error:
         raise NotFoundError(f"{error}; a specification is a path that ends in .toml, or a mapping") from error
-
-
-@contextmanager
-def _workspace(home: str | Path | None, database_url: str | None) -> Iterator[Workspace]:
-    given = {"home": home, "database_url": database_url}
-    settings = load_settings({key: value for key, value in given.items() if value is not None})
-    folder = settings.require_home()
-    with open_database(settings) as database:
-        yield Workspace(database, folder / "artifacts", settings.pace)
 
 
 def _day(given: date | str | None) -> date:

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from agd.views import html
+
 
 @dataclass(frozen=True, slots=True)
 class StructureCandidate:
@@ -86,6 +88,23 @@ class Structured:
     left_out: Mapping[str, str]
     predicted_e_above_hull_ev_per_atom: float | None
 
+    def _repr_html_(self) -> str:
+        """The candidates as a table in a notebook."""
+        columns = ["rank", "like", "entry", "distance", "relaxed by", "E_form (eV/atom)", "above hull (eV/atom)"]
+        rows = [
+            [
+                one.rank,
+                one.template,
+                one.template_entry,
+                one.distance,
+                one.potential if one.outcome != "refused" else f"{one.potential} refused: {one.reason}",
+                one.e_form_ev_per_atom,
+                one.e_above_hull_ev_per_atom,
+            ]
+            for one in self.candidates
+        ]
+        return html.table(f"{self.formula}: {self.claim.claim}", columns, rows)
+
 
 @dataclass(frozen=True, slots=True)
 class DistanceFromHull:
@@ -127,6 +146,19 @@ class HullOfComposition:
     hulls: Sequence[HullAt]
     distances: Sequence[DistanceFromHull]
     claim: Claim | None
+
+    def _repr_html_(self) -> str:
+        """The hulls, and the energies above them, as tables in a notebook."""
+        at = [
+            [one.method, one.correction_scheme, one.n_phases, one.hull_ev_per_atom, one.products] for one in self.hulls
+        ]
+        above = [
+            [one.method, one.correction_scheme, one.e_form_ev_per_atom, one.e_above_hull_ev_per_atom, one.products]
+            for one in self.distances
+        ]
+        first = ["method", "scheme", "phases", "hull (eV/atom)", "between"]
+        second = ["method", "scheme", "E_form (eV/atom)", "above hull (eV/atom)", "would become"]
+        return html.table(f"hull at {self.formula}", first, at) + html.table(f"{self.formula}", second, above)
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,3 +223,19 @@ class StructureComparison:
     formulas: Sequence[ComparedFormula]
     rankings: Sequence[RankingOfAll]
     refused: Sequence[str]
+
+    def _repr_html_(self) -> str:
+        """The rankers, least regret first, as a table in a notebook."""
+        columns = ["ranked by", "formulas", "structures", "Spearman", "lowest right", "mean regret (meV/atom)"]
+        rows = [
+            [
+                one.ranker,
+                one.n_formulas,
+                one.n_structures,
+                one.mean_spearman,
+                one.n_lowest_right,
+                one.mean_regret_mev_per_atom,
+            ]
+            for one in self.rankings
+        ]
+        return html.table(f"energies of {self.potential} being the truth", columns, rows)

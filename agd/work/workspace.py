@@ -1,11 +1,13 @@
 """Where work is done: the record, and the model files beside it."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from agd.config import Pace
-from agd.db.connection import Database
+from agd.config import Pace, load_settings
+from agd.db.connection import Database, open_database
 from agd.work.shelf import Shelf, model_ref
 
 if TYPE_CHECKING:
@@ -51,3 +53,13 @@ class Workspace:
         with self.database.read() as tx:
             ref = model_ref(tx, model_version_id)
         return self.shelf.load(ref)
+
+
+@contextmanager
+def open_workspace(home: str | Path | None = None, database_url: str | None = None) -> Iterator[Workspace]:
+    """The workspace of the settings; what is given stands in for AGD_HOME and AGD_DATABASE_URL."""
+    given = {"home": home, "database_url": database_url}
+    settings = load_settings({key: value for key, value in given.items() if value is not None})
+    folder = settings.require_home()
+    with open_database(settings) as database:
+        yield Workspace(database, folder / "artifacts", settings.pace)

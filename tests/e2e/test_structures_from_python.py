@@ -1,0 +1,75 @@
+"""Structures through `agd.api`: the same rows as the verbs tell, and as tables of a notebook."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from agd import api
+from agd.cli.app import app
+from agd.errors import InputError, NotFoundError
+from agd.views import as_json
+from agd.work.workspace import Workspace
+
+CRYSTAL = {
+    "id": "a",
+    "lattice": [4.0, 4.0, 4.0, 90, 90, 90],
+    "species": [["Cs", 1], ["Cl", 1]],
+    "frac": [0, 0, 0, 0.5, 0.5, 0.5],
+    "e_form": -2.1,
+}
+
+
+@pytest.fixture
+def home(workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Workspace:
+    monkeypatch.setenv("AGD_DATABASE_URL", workspace.database.url.replace("+psycopg", ""))
+    monkeypatch.setenv("AGD_HOME", str(tmp_path / "home"))
+    return workspace
+
+
+@pytest.mark.usefixtures("quick")
+def test_structures_and_their_comparison(home: Workspace, import_known: Callable[[Workspace], None]) -> None:
+    with pytest.raises(NotFoundError):
+        api.structure("KF", template="alike")
+    import_known(home)
+    found = api.structure("F1K1", 2, template="alike", potential="spring")
+    assert [(row.rank, row.template, row.outcome) for row in found.candidates] == [
+        (1, "CsCl", "relaxed"),
+        (2, "RbBr", "relaxed"),
+    ]
+    words = ["structure", "KF", "--top", "2", "--template", "alike", "--potential", "spring", "--json"]
+    told = json.loads(CliRunner().invoke(app, words).stdout)
+    assert told["was_there"]
+    assert told["candidates"] == json.loads(json.dumps(as_json(found)["candidates"], default=str))
+    page = found._repr_html_()
+    assert page.count("<tr>") == 3
+    assert "<td>RbBr</td>" in page
+    compared = api.compare_structures("KF", potential="spring")
+    assert [(one.formula, len(one.structures)) for one in compared.formulas] == [("KF", 2)]
+    assert compared._repr_html_().count("<tr>") == 1 + len(compared.rankings)
+    with pytest.raises(NotFoundError, match="no campaign 'nowhere'"):
+        api.structures_of("nowhere", potential="spring")
+
+
+@pytest.mark.usefixtures("home")
+def test_imports_and_the_hull(tmp_path: Path) -> None:
+    crystals = tmp_path / "crystals.jsonl"
+    crystals.write_text(json.dumps(CRYSTAL))
+    dry = api.import_structures(crystals, "salts", method="dft-pbe", scheme="mp2018", dry_run=True)
+    done = api.import_structures([str(crystals)], "salts", method="dft-pbe", scheme="mp2018")
+    assert (dry.n_structures, done.n_imported, done.was_there) == (1, 1, False)
+    assert api.import_structures(crystals, "salts", method="dft-pbe", scheme="mp2018").was_there
+    phases = tmp_path / "phases.csv"
+    phases.write_text("formula,e\nSrF2,-4.0\nYF3,-4.2\nSrYF5,-4.0\nSr,0\nY,0\nF2,0\n")
+    with pytest.raises(InputError):
+        api.import_phases(phases, "phases", method="dft-pbe", scheme="mp2018", value_column="none")
+    api.import_phases(phases, "phases", method="dft-pbe", scheme="mp2018", value_column="e")
+    found = api.hull("SrYF5", method="dft-pbe")
+    assert [one.n_phases for one in found.hulls] == [6]
+    mix = (3 * -4.0 + 4 * -4.2) / 7
+    assert found.distances[0].e_above_hull_ev_per_atom == pytest.approx(-4.0 - mix, abs=1e-4)
+    page = found._repr_html_()
+    assert page.count("<table>") == 2
+    assert "<td>mp2018</td>" in page
