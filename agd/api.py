@@ -39,6 +39,7 @@ __all__ = [
     "Campaign",
     "Suggestion",
     "compare_structures",
+    "crystals",
     "hull",
     "import_data",
     "import_phases",

@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from agd.db.record import structures
 from agd.methods import UNSTATED
 from agd.progress import Progress, silent
 from agd.steps.data.importing import ImportSummary
@@ -13,6 +15,9 @@ from agd.steps.structures.importing import import_structures as structures_impor
 from agd.steps.structures.structuring import StructurePlan
 from agd.views import HullOfComposition, StructureComparison, Structured
 from agd.work.workspace import open_workspace
+
+if TYPE_CHECKING:
+    from pymatgen.core.structure import Structure as Crystal
 
 
 def structure(
@@ -34,6 +39,17 @@ def structure(
     plan = StructurePlan((formula,), n_types, template, potential)
     with open_workspace(home, database_url) as workspace:
         return structuring.structure_of(workspace, plan, formula, progress)
+
+
+def crystals(found: Structured, *, home: str | Path | None = None, database_url: str | None = None) -> "list[Crystal]":
+    """The candidates of a formula by rank as pymatgen's structures, relaxed where a potential did so."""
+    from pymatgen.core.structure import Structure
+
+    ids = [row.structure_id if row.relaxed_id is None else row.relaxed_id for row in found.candidates]
+    with open_workspace(home, database_url) as workspace, workspace.database.read() as tx:
+        there = structures.some(tx, ids)
+    cells = [there[one].structure for one in ids]
+    return [Structure(cell.lattice, cell.species, cell.frac) for cell in cells]
 
 
 def structures_of(

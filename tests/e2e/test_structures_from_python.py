@@ -43,6 +43,8 @@ def test_structures_and_their_comparison(home: Workspace, import_known: Callable
     told = json.loads(CliRunner().invoke(app, words).stdout)
     assert told["was_there"]
     assert told["candidates"] == json.loads(json.dumps(as_json(found)["candidates"], default=str))
+    cells = api.crystals(found)
+    assert [(cell.composition.reduced_formula, len(cell)) for cell in cells] == [("KF", 2)] * 2
     page = found._repr_html_()
     assert page.count("<tr>") == 3
     assert "<td>RbBr</td>" in page
