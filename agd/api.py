@@ -12,7 +12,15 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from agd import spec as specification
-from agd.api_structures import compare_structures, hull, import_phases, import_structures, structure, structures_of
+from agd.api_structures import (
+    compare_structures,
+    crystals,
+    hull,
+    import_phases,
+    import_structures,
+    structure,
+    structures_of,
+)
 from agd.engines import Outcome
 from agd.errors import InputError, NotFoundError
 from agd.loop import LocalEngine
