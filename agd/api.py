@@ -205,6 +205,7 @@ class Campaign:
         value: float,
         *,
         uncertainty: float | None = None,
+        unit: str | None = None,
         operator: str | None = None,
         measured_on: date | str | None = None,
         note: str | None = None,
@@ -212,8 +213,9 @@ class Campaign:
     ) -> AddedLabel:
         """Record the label of a composition that was asked for; told again, it changes nothing.
 
-        `value` and `uncertainty` (one standard deviation) are in the property's unit; the operator is who runs this
-        program, and the day is today, where not given. Give the day yourself where a program may be run again later.
+        `value` and `uncertainty` (one standard deviation) are in the property's unit or in `unit`; the operator is who
+        runs this program, and the day is today, where not given. Give the day yourself where a program may be run again
+        later.
 
         Raises:
             InputError: the campaign does not wait for it, or has an oracle of its own; or a value cannot be, or is of
@@ -225,6 +227,7 @@ class Campaign:
             uncertainty=None if uncertainty is None else _number("uncertainty", uncertainty),
             note=None if note is None else _text("note", note),
             replicate=_whole("replicate", replicate),
+            unit=None if unit is None else _text("unit", unit),
         )
         day = _day(measured_on)
         return asking.tell(self._workspace, self._stored, _text("formula", formula), measurement, measured_on=day)

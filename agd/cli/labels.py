@@ -25,6 +25,10 @@ Formula = Annotated[str, typer.Argument(help="A formula, in any spelling.")]
 Uncertainty = Annotated[
     float | None, typer.Option("--uncertainty", "-u", help="One standard deviation, in the unit of the property.")
 ]
+Unit = Annotated[
+    str | None,
+    typer.Option(metavar="UNIT", help="Of value and uncertainty, if not the property's: meV, kJ/mol."),
+]
 Operator = Annotated[str | None, typer.Option(help="Who measured it; you, if not given.")]
 Day = Annotated[
     datetime | None, typer.Option("--date", formats=["%Y-%m-%d"], help="Day of the measurement; today if not given.")
@@ -42,6 +46,7 @@ def add(
     value: Annotated[float, typer.Option(help="In the unit of the property.")],
     property_: Annotated[str, typer.Option("--property", help="What was measured.")] = "band_gap",
     uncertainty: Uncertainty = None,
+    unit: Unit = None,
     operator: Operator = None,
     day: Day = None,
     note: Note = None,
@@ -51,7 +56,7 @@ def add(
     """Record a measurement as a label of its own; the same again adds nothing."""
     from agd.steps.data.labelling import Measurement, add_label, whoami
 
-    measurement = Measurement(value, operator or whoami(), uncertainty, note, replicate)
+    measurement = Measurement(value, operator or whoami(), uncertainty, note, replicate, unit)
     with show.workspace() as workspace:
         added = add_label(workspace, formula, property_, measurement, measured_on=_day(day))
     _say_added(added, json=json)
@@ -123,6 +128,7 @@ def tell(
     value: Annotated[float | None, typer.Argument(help="In the unit of the property.")] = None,
     give_up: Annotated[str | None, typer.Option(metavar="REASON", help="There will be no label, and why.")] = None,
     uncertainty: Uncertainty = None,
+    unit: Unit = None,
     operator: Operator = None,
     day: Day = None,
     note: Note = None,
@@ -141,6 +147,7 @@ def tell(
             formula,
             value,
             uncertainty=uncertainty,
+            unit=unit,
             operator=operator,
             measured_on=_day(day),
             note=note,

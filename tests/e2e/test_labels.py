@@ -47,6 +47,8 @@ def test_a_measurement_is_a_label_with_its_operator_and_day(workspace: Workspace
     assert label.note == "ellipsometry"
     again = add_label(workspace, "SrYF5", "band_gap", GAP, measured_on=DAY)
     assert (again.label_id, again.was_there) == (added.label_id, True)
+    in_mev = Measurement(5200, "ada", uncertainty=100, note="ellipsometry", unit="meV")  # the same, written otherwise
+    assert add_label(workspace, "SrYF5", "band_gap", in_mev, measured_on=DAY).was_there
     assert scalar(workspace, "SELECT count(*) FROM label") == 1
     for other in (Measurement(5.3, "ada", replicate=2), Measurement(5.2, "grace")):
         assert not add_label(workspace, "SrYF5", "band_gap", other, measured_on=DAY).was_there
@@ -58,6 +60,7 @@ def test_a_measurement_is_a_label_with_its_operator_and_day(workspace: Workspace
     ("formula", "name", "measurement", "day", "message"),
     [
         ("SrQ5", "band_gap", GAP, DAY, "SrQ5"),
+        ("SrYF5", "band_gap", Measurement(5.2, "ada", unit="eV/atom"), DAY, "kept in eV, not in eV/atom"),
         ("SrYF5", "bandgap", GAP, DAY, "no property 'bandgap': did you mean 'band_gap'"),
         ("SrYF5", "band_gap", Measurement(-0.1, "ada"), DAY, "finite number of 0 eV or more"),
         ("SrYF5", "band_gap", Measurement(1.0, "ada", uncertainty=-1.0), DAY, "-1 is no uncertainty"),

@@ -2,7 +2,7 @@
 
 import getpass
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from agd import registry
@@ -14,6 +14,7 @@ from agd.db.record import activities, campaigns, datasets, labels
 from agd.errors import BusyError, InputError, NotFoundError
 from agd.plausible import Range, implausible, plausible_range
 from agd.steps.data.compositions import store_compositions
+from agd.units import factor, mismatch
 from agd.views import Label, Resting, RestingCampaign, RestingEvaluation, RestingModel, of_row, of_rows
 from agd.work.leases import recorded
 from agd.work.workspace import Workspace
@@ -21,9 +22,10 @@ from agd.work.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What somebody found: the value in the property's unit, its standard deviation, and who says so.
+    """What somebody found: the value, its standard deviation, and who says so.
 
-    `replicate` tells apart several measurements of one compound by one operator on one day.
+    Both are in the property's unit, or in `unit`, which is converted. `replicate` tells apart several measurements of
+    one compound by one operator on one day.
     """
 
     value: float
@@ -31,6 +33,7 @@ class Measurement:
     uncertainty: float | None = None
     note: str | None = None
     replicate: int = 1
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,7 @@ def add_label(
     """
     named = identify(parse_formula(formula))
     with workspace.database.read() as tx:
-        _check(tx, property_name, measurement, measured_on)
+        measurement = _checked(tx, property_name, measurement, measured_on)
     with recorded(workspace, "measure") as activity_id, workspace.database.transaction() as tx:
         (composition_id,) = store_compositions(tx, named, activity_id).tolist()
         key = {
@@ -150,12 +153,14 @@ def _retracted_before(found: AnyRow) -> InputError:
     return InputError(f"label {found.label_id} of {formula} was retracted before: `agd why {formula}` says when")
 
 
-def _check(tx: Transaction, property_name: str, measurement: Measurement, measured_on: date) -> None:
+def _checked(tx: Transaction, property_name: str, measurement: Measurement, measured_on: date) -> Measurement:
+    """The measurement in the unit of its property, if it can be one."""
     known = datasets.property_of(tx, property_name)
     if known is None:
         raise InputError(
             f"no property {property_name!r}{registry.suggestion(property_name, datasets.property_names(tx))}"
         )
+    measurement = _in_unit(measurement, property_name, known.unit)
     value, uncertainty = measurement.value, measurement.uncertainty
     if not math.isfinite(value) or (known.lower_bound is not None and value < known.lower_bound):
         least = "" if known.lower_bound is None else f" of {known.lower_bound:g} {known.unit} or more"
@@ -175,6 +180,17 @@ def _check(tx: Transaction, property_name: str, measurement: Measurement, measur
         raise InputError("operator or note holds the null character: leave it out")
     if measured_on > date.today():  # noqa: DTZ011  a day is the operator's own
         raise InputError(f"{measured_on} has not come yet: give the day of the measurement")
+    return measurement
+
+
+def _in_unit(measurement: Measurement, property_name: str, kept: str) -> Measurement:
+    if measurement.unit in {None, kept}:
+        return measurement
+    by = factor(measurement.unit or kept, kept)
+    if by is None:
+        raise InputError(f"--unit {measurement.unit}: {mismatch(property_name, measurement.unit or kept, kept)}")
+    spread = None if measurement.uncertainty is None else by.of(measurement.uncertainty)
+    return replace(measurement, value=by.of(measurement.value), uncertainty=spread, unit=kept)
 
 
 def _same(there: AnyRow | None, measurement: Measurement, formula: str) -> int:
