@@ -271,13 +271,17 @@ def _screening(found: Material) -> list[Markup]:
     return parts
 
 
+NO_BREAK_HYPHEN = "\u2011"
+
+
 def _finds(found: Material) -> list[Markup]:
     n_finds = found.itself.figures["n_finds"]
     title = element("h2", "Best finds" if n_finds <= N_FINDS else f"The best {N_FINDS} of {n_finds:,} finds")
     if not found.finds:
         return [title, element("p", "None.")]
-    titles = ["", "formula", f"label, {found.itself.figures['unit']}", "iteration.rank", "sampler expected"]
-    titles += ["at least", "novelty", "claim", "valid", "listed in", "label from", "latent", "lineage"]
+    has_latents = any(row["latent_id"] is not None for row in found.finds)
+    titles = ["", "formula", f"label, {found.itself.figures['unit']}", "iteration.rank", "sampler expected", "at least"]
+    titles += ["novelty", "claim", "valid", "listed in", "label from", *(["latent"] * has_latents), "lineage"]
     rows = []
     for place, row in enumerate(found.finds, start=1):
         expected = words.NOTHING
@@ -293,13 +297,13 @@ def _finds(found: Material) -> list[Markup]:
                 _tight(expected),
                 _tight(words.number(row["lower_bound"])),
                 words.NOTHING if row["novelty"] is None else _novelty(row),
-                row["claim"] or words.NOTHING,
+                _claim(row),
                 words.NOTHING if row["is_valid"] is None else ("yes" if row["is_valid"] else "no"),
-                row["known_in"] or "nowhere",
+                (row["known_in"] or "nowhere").replace("-", NO_BREAK_HYPHEN),
                 element(
                     "span", source, " ", element("code", (row["source_sha256"] or "")[:_SHORT_SHA]), class_="tight"
                 ),
-                words.NOTHING if row["latent_id"] is None else row["latent_id"],
+                *([words.NOTHING if row["latent_id"] is None else row["latent_id"]] * has_latents),
                 _why(row["reduced_formula"]),
             ]
         )
@@ -307,7 +311,22 @@ def _finds(found: Material) -> list[Markup]:
     note += "charge-neutral and electronegativity-balanced."
     if found.finds[0]["reference"] is not None:
         note += f" Novelty is judged by {found.finds[0]['reference']}: a substitution changes one element of a formula."
-    return [title, table(titles, rows, numeric=(0, 11)), element("p", note, class_="aside")]
+    if any(row["e_above_hull_ev_per_atom"] is not None for row in found.finds):
+        note += (
+            " Beside a claim: how far above the hull of a potential's own energies its lowest relaxed structure lies."
+        )
+    numeric = (0, 11) if has_latents else (0,)
+    return [title, table(titles, rows, numeric=numeric), element("p", note, class_="aside")]
+
+
+def _claim(row: Mapping[str, Any]) -> Markup:
+    """The level, and what a potential says of the hull."""
+    above = row["e_above_hull_ev_per_atom"]
+    said = element("span", row["claim"] or words.NOTHING)
+    if above is None:
+        return said
+    shown = f"{mev:+d}" if (mev := round(1000 * above)) else "0"
+    return element("span", said, "; ", _tight(f"{shown} meV/atom"), f" by {row['potential']}")
 
 
 def _novelty(row: Mapping[str, Any]) -> Markup:

@@ -103,11 +103,12 @@ SELECT v.suggestion_id, v.reduced_formula, v.value, v.uncertainty, v.unit, v.ite
        (SELECT string_agg(d.name, ', ' ORDER BY d.id) FROM dataset_row r JOIN dataset d ON d.id = r.dataset_id
         WHERE r.composition_id = v.composition_id) AS known_in,
        l.source_kind, l.source, l.source_sha256, v.latent_id, n.lower_bound, n.novelty, n.analogue, n.reference,
-       l.method, (SELECT e.claim FROM v_claim e WHERE e.composition_id = v.composition_id OFFSET 0) AS claim
+       l.method, e.claim, e.e_above_hull_ev_per_atom, e.potential
 FROM (SELECT v.*, row_number() OVER (ORDER BY {BEST_FIRST}) AS place
       FROM v_suggestion v JOIN campaign k ON k.id = v.campaign_id
       WHERE v.campaign_id = :campaign AND {IS_FIND} ORDER BY {BEST_FIRST} LIMIT :n) v
 CROSS JOIN LATERAL (SELECT * FROM v_sureness n WHERE n.suggestion_id = v.suggestion_id OFFSET 0) n
+CROSS JOIN LATERAL (SELECT * FROM v_claim e WHERE e.composition_id = v.composition_id OFFSET 0) e
 JOIN v_label l ON l.label_id = v.label_id
 LEFT JOIN verdict q ON q.composition_id = v.composition_id AND q.rule = :rule AND q.rule_version = :rule_version
 ORDER BY v.place
