@@ -8,6 +8,7 @@ import typer
 
 from agd.claims import LEVELS, Level
 from agd.cli import show
+from agd.cli.completing import complete_campaign
 from agd.cli.show import Force, Json, console
 from agd.cli.top_view import MaxPredictedHull, footnote, top_table
 from agd.errors import InputError
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
 EXIT_WAITING = 8
 _N_METRICS = 4
 EXIT_STOPPED = 130
-
-
-def complete_campaign(beginning: str) -> list[str]:
-    """The campaigns whose names begin so, for the shell; nothing where the record does not answer."""
-    from agd.db.record import campaigns
-    from agd.errors import AgdError
-
-    try:
-        with show.workspace() as workspace, workspace.database.read() as tx:
-            return [name for name in campaigns.names(tx) if name.startswith(beginning)]
-    except AgdError:
-        return []
 
 
 Name = Annotated[str, typer.Argument(help="Name of the campaign.", autocompletion=complete_campaign)]

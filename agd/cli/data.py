@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agd.cli import properties, show, structure_data, structure_optimade
+from agd.cli.completing import complete_dataset
 from agd.cli.refused import say_refused, write_refused
 from agd.cli.show import Force, Json, console
 from agd.methods import UNSTATED, Kind
@@ -145,7 +146,7 @@ def list_(json: Json = False) -> None:
 
 @app.command("show")
 def show_(
-    name: Annotated[str, typer.Argument(help="Name of the data set.")],
+    name: Annotated[str, typer.Argument(help="Name of the data set.", autocompletion=complete_dataset)],
     n_rejects: Annotated[int, typer.Option("--rejects", help="How many refused rows to show.")] = 20,
     json: Json = False,
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agd.cli import show, status_view
-from agd.cli.campaign import complete_campaign
+from agd.cli.completing import complete_campaign
 from agd.cli.show import Json, console
 from agd.streams import is_output_lost
 from agd.waiting import waiting

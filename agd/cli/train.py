@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from agd.cli import show
+from agd.cli.completing import complete_dataset
 from agd.cli.show import Json
 from agd.cli.train_structures import structures
 
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True)
 app.command()(structures)
 
-Dataset = Annotated[str, typer.Option(help="Name of the data set.")]
+Dataset = Annotated[str, typer.Option(help="Name of the data set.", autocompletion=complete_dataset)]
 Option = Annotated[
     list[str] | None, typer.Option("--option", "-o", metavar="KEY=VALUE", help="An option of the plug-in; repeatable.")
 ]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from agd.cli import show
+from agd.cli.completing import complete_dataset
 from agd.cli.show import Json
 
 if TYPE_CHECKING:
@@ -13,7 +14,10 @@ if TYPE_CHECKING:
 
 
 def structures(
-    dataset: Annotated[list[str], typer.Option(help="Name of a data set of structures with labels; repeatable.")],
+    dataset: Annotated[
+        list[str],
+        typer.Option(help="Name of a data set of structures with labels; repeatable.", autocompletion=complete_dataset),
+    ],
     kind: Annotated[str, typer.Option(help="Plug-in, e.g. gatgnn.")] = "gatgnn",
     property_: Annotated[
         Literal["formation_energy", "band_gap"], typer.Option("--property", help="What it learns, in eV/atom or eV.")
