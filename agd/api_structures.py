@@ -1,6 +1,6 @@
 """Structures from Python: what `agd structure`, `agd structures`, `agd hull` and the imports of crystals do."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -119,6 +119,7 @@ def import_structures(
     *,
     method: str = UNSTATED,
     scheme: str = UNSTATED,
+    labels_where: Mapping[str, Sequence[str]] | None = None,
     strict: bool = False,
     dry_run: bool = False,
     home: str | Path | None = None,
@@ -127,13 +128,23 @@ def import_structures(
 ) -> StructureSummary:
     """Import crystals of files or folders with their labels under a name; the summary has what was refused.
 
+    Where `labels_where` is given (`{"label_src": ["id"]}`), labels are taken only of crystals that hold it.
+
     Raises:
         InputError: a file, the method or the scheme is wrong, or the name is taken by other content.
     """
     chosen = [Path(paths)] if isinstance(paths, str | Path) else [Path(path) for path in paths]
     with open_workspace(home, database_url) as workspace:
         return structures_imported(
-            workspace, chosen, name, method=method, scheme=scheme, strict=strict, dry_run=dry_run, progress=progress
+            workspace,
+            chosen,
+            name,
+            method=method,
+            scheme=scheme,
+            labels_where=labels_where,
+            strict=strict,
+            dry_run=dry_run,
+            progress=progress,
         )
 
 

@@ -35,6 +35,14 @@ def import_structures(
         str, typer.Option(help="By which energies and gaps came about, e.g. dft-pbe: see `agd data methods`.")
     ] = UNSTATED,
     scheme: Annotated[str, typer.Option(help="How energies were corrected: none, mp2018 or mp2020.")] = UNSTATED,
+    labels_where: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KEY=VALUE",
+            help="Take labels only of crystals with that value, e.g. label_src=id; repeatable, values of one key add."
+            " Of others the structure alone is kept.",
+        ),
+    ] = None,
     rejects: Rejects = None,
     force: Force = False,
     strict: Strict = False,
@@ -47,12 +55,22 @@ def import_structures(
     cell; one whose numbers are in the record already is stored once.
     """
     from agd.cli.live import training_bar
+    from agd.steps.structures.entries import parse_labels_where
     from agd.steps.structures.importing import import_structures as imported
 
     show.require_outputs(rejects, force=force, reads=paths)
+    conditions = parse_labels_where(labels_where or [])
     with show.workspace() as workspace, training_bar(f"importing {name}", has_units=False) as progress:
         summary = imported(
-            workspace, paths, name, method=method, scheme=scheme, dry_run=dry_run, strict=strict, progress=progress
+            workspace,
+            paths,
+            name,
+            method=method,
+            scheme=scheme,
+            labels_where=conditions,
+            dry_run=dry_run,
+            strict=strict,
+            progress=progress,
         )
     tell(summary, None if dry_run else write_refused(summary, rejects, force=force), dry_run=dry_run, json=json)
 

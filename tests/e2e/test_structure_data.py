@@ -92,6 +92,15 @@ def test_a_structure_goes_out_and_comes_in_as_the_same_cell(crystals: Path, work
     assert (back.n_imported, back.n_new_structures, back.n_new_compositions) == (1, 0, 0)
 
 
+def test_labels_of_some_crystals_alone_make_another_data_set(crystals: Path, workspace: Workspace) -> None:
+    import_structures(workspace, [crystals], "salts")
+    with pytest.raises(InputError, match="--labels-where source=id: no crystal that has a label says so"):
+        import_structures(workspace, [crystals], "some", labels_where={"source": ["id"]})
+    some = import_structures(workspace, [crystals], "some", labels_where={"id": ["a"]})
+    assert (some.n_structures, some.n_new_structures, some.n_labels["formation_energy"]) == (2, 0, 1)
+    assert import_structures(workspace, [crystals], "some", labels_where={"id": ["a"]}).was_there
+
+
 def test_what_an_import_refuses(crystals: Path, workspace: Workspace) -> None:
     with pytest.raises(InputError, match="no correction scheme 'mp2019': did you mean"):
         import_structures(workspace, [crystals], "salts", scheme="mp2019")

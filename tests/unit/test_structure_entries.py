@@ -10,7 +10,7 @@ import pytest
 
 from agd.errors import InputError
 from agd.steps.data.cleaning import Reject
-from agd.steps.structures.entries import Entry, Raw, entries
+from agd.steps.structures.entries import Entry, Raw, entries, parse_labels_where
 from agd.steps.structures.sources import find_sources
 
 ROCK_SALT: dict[str, Any] = {
@@ -127,6 +127,24 @@ def test_broken_lines_and_disordered_crystals(tmp_path: Path) -> None:
     (mixed,) = entries(iter([Raw(1, "x", {"lattice": [3, 3, 3, 90, 90, 90], "sites": [site]})]))
     assert isinstance(mixed, Reject)
     assert mixed.kind == "disordered"
+
+
+def test_labels_may_be_taken_of_some_alone(tmp_path: Path) -> None:
+    lines = [
+        json.dumps(ROCK_SALT | {"id": i, "label_src": source}) for i, source in enumerate(("id", "cell", "cell_2019"))
+    ]
+    (tmp_path / "some.jsonl").write_text("\n".join([*lines, json.dumps(ROCK_SALT)]))
+    wanted = parse_labels_where(["label_src=id", "label_src=cell_2019"])
+    assert wanted == {"label_src": ("id", "cell_2019")}
+    found = list(entries(find_sources([tmp_path / "some.jsonl"]).raws(), wanted))
+    assert [one.values for one in found if isinstance(one, Entry)] == [
+        (-2.1, 5.0),
+        (None, None),
+        (-2.1, 5.0),
+        (None, None),
+    ]
+    with pytest.raises(InputError, match="write KEY=VALUE"):
+        parse_labels_where(["label_src"])
 
 
 def test_a_key_that_stands_twice_is_not_settled_by_chance(tmp_path: Path) -> None:

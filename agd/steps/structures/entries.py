@@ -104,18 +104,33 @@ class Entry(NamedTuple):
 
 
 Read: TypeAlias = Entry | Reject
+LabelsWhere: TypeAlias = Mapping[str, Sequence[str]]
+"""Of which crystals the labels are taken: by key the values that will do; of others only the structure is."""
+
+
+def parse_labels_where(given: Sequence[str]) -> dict[str, tuple[str, ...]]:
+    """Conditions as they are given on the command line, `label_src=id`; values of one key add up. Raises InputError."""
+    found: dict[str, tuple[str, ...]] = {}
+    for pair in given:
+        key, equals, value = pair.partition("=")
+        if not equals or not key.strip():
+            raise InputError(f"--labels-where {pair}: write KEY=VALUE, for instance --labels-where label_src=id")
+        found[key.strip()] = tuple(dict.fromkeys((*found.get(key.strip(), ()), value)))
+    return found
 
 
 class _RefusedError(Exception):
     """Why a crystal is not kept: kind, value and message."""
 
 
-def entries(raws: Iterator[Raw], *, n_processes: int | None = None) -> Iterator[Read]:
+def entries(
+    raws: Iterator[Raw], labels_where: LabelsWhere | None = None, *, n_processes: int | None = None
+) -> Iterator[Read]:
     """Read every crystal, in order; many of them in as many processes as there are cores for this one."""
     first = list(islice(raws, _WORTH_PROCESSES))
     if len(first) < _WORTH_PROCESSES or n_processes == 1:
         for batch in _batches(iter(first), raws):
-            yield from read_batch(batch)
+            yield from read_batch(batch, labels_where)
         return
     n = n_processes or _n_cores()
     # Started anew, for a fork would take along the threads that renew the lease.
@@ -123,7 +138,7 @@ def entries(raws: Iterator[Raw], *, n_processes: int | None = None) -> Iterator[
     waiting: deque[Future[list[Read]]] = deque()
     try:
         for batch in _batches(iter(first), raws):
-            waiting.append(pool.submit(read_batch, batch))
+            waiting.append(pool.submit(read_batch, batch, labels_where))
             if len(waiting) > _AHEAD * n:
                 yield from waiting.popleft().result()
         while waiting:
@@ -132,9 +147,9 @@ def entries(raws: Iterator[Raw], *, n_processes: int | None = None) -> Iterator[
         pool.shutdown(cancel_futures=True)
 
 
-def read_batch(raws: Sequence[Raw]) -> list[Read]:
+def read_batch(raws: Sequence[Raw], labels_where: LabelsWhere | None = None) -> list[Read]:
     """Read some crystals, in order."""
-    return [_read(raw) for raw in raws]
+    return [_read(raw, labels_where or {}) for raw in raws]
 
 
 def _batches(*sources: Iterator[Raw]) -> Iterator[list[Raw]]:
@@ -147,7 +162,7 @@ def _n_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _read(raw: Raw) -> Read:
+def _read(raw: Raw, labels_where: LabelsWhere) -> Read:
     name = formula = ""
     try:
         fields = _fields(raw.content)
@@ -156,6 +171,8 @@ def _read(raw: Raw) -> Read:
         _require_agreement(fields, structure.species)
         found = canonical(structure)
         values = tuple(_value(fields, property_, keys) for property_, keys in LABELS.items())
+        if not all(str(fields.get(key)) in values_ for key, values_ in labels_where.items()):
+            values = (None,) * len(LABELS)
         made = _first(fields, _MADE)
     except _RefusedError as error:
         kind, value, message = error.args

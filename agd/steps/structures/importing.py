@@ -22,13 +22,14 @@ from agd.steps.data.compositions import store_compositions
 from agd.steps.data.importing import is_imported, storable
 from agd.steps.data.methods import check_method, check_scheme
 from agd.steps.data.names import check_name
-from agd.steps.structures.entries import LABELS, Entry, entries
+from agd.steps.structures.entries import LABELS, Entry, LabelsWhere, entries
 from agd.steps.structures.sources import Sources, find_sources
 from agd.types import Counts
 from agd.work.leases import performed
 from agd.work.workspace import Workspace
 
 _TOLD_EVERY = 200
+_MOST_NAMED = 99
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +61,14 @@ def import_structures(
     method: str = UNSTATED,
     scheme: str = UNSTATED,
     source: str | None = None,
+    labels_where: LabelsWhere | None = None,
     dry_run: bool = False,
     strict: bool = False,
     progress: Progress = silent,
 ) -> StructureSummary:
     """Import crystals under a name: all good ones or nothing; `source` says where files came from that are not kept.
+
+    Of crystals that do not hold what `labels_where` asks for the structure is kept without labels.
 
     Raises:
         InputError: a file, the method or the scheme is wrong; the name is taken by other content; with `strict`, any
@@ -76,16 +80,19 @@ def import_structures(
         check_scheme(tx, scheme)
     sources = find_sources(paths)
     sources = sources if source is None else replace(sources, name=source, place=source)
-    values = _dataset_values(sources, name, method, scheme)
+    values = _dataset_values(sources, name, method, scheme, labels_where or {})
     if is_imported(workspace, values):
         return _there(workspace, name)
-    read = _read(sources, progress)
+    read = _read(sources, labels_where or {}, progress)
     kept = [one for one in read if isinstance(one, Entry)]
     rejects = sorted((one for one in read if isinstance(one, Reject)), key=lambda reject: reject.line)
     if strict and rejects:
         raise InputError(f"{rejects[0].message} ({len(rejects)} refused; nothing imported with --strict)")
     if not kept:
         raise InputError(f"{sources.name}: no crystal can be imported" + (f"; {rejects[0].message}" if rejects else ""))
+    if labels_where and not any(_n_labels(kept).values()):
+        asked = ", ".join(f"{key}={value}" for key, values_ in labels_where.items() for value in values_)
+        raise InputError(f"--labels-where {asked}: no crystal that has a label says so: look at the keys of the file")
     named = identify(_counts(kept))
     summary = StructureSummary(
         dataset=name,
@@ -103,12 +110,12 @@ def import_structures(
     return _record(workspace, kept, named, values, summary)
 
 
-def _read(sources: Sources, progress: Progress) -> list[Entry | Reject]:
+def _read(sources: Sources, labels_where: LabelsWhere, progress: Progress) -> list[Entry | Reject]:
     """Every crystal, one name once."""
     started = time.monotonic()
     read: list[Entry | Reject] = []
     lines: dict[str, int] = {}
-    for one in entries(sources.raws()):
+    for one in entries(sources.raws(), labels_where):
         if isinstance(one, Entry) and lines.setdefault(one.name, one.line) != one.line:
             words = f"{one.name!r} is the name of the crystal of line {lines[one.name]}, too"
             read.append(Reject(one.line, "repeated name", one.formula, one.name, words))
@@ -211,9 +218,17 @@ def _notices(kept: Sequence[Entry], method: str, scheme: str) -> tuple[str, ...]
     return tuple(said)
 
 
-def _dataset_values(sources: Sources, name: str, method: str, scheme: str) -> dict[str, object]:
-    options = {"files": [path.name for path in sources.files] if len(sources.files) < 100 else len(sources.files)}  # noqa: PLR2004
-    recipe = json.dumps(["structures", sources.sha256, method, scheme])
+def _dataset_values(
+    sources: Sources, name: str, method: str, scheme: str, labels_where: LabelsWhere
+) -> dict[str, object]:
+    names = [path.name for path in sources.files]
+    options: dict[str, object] = {"files": names if len(names) <= _MOST_NAMED else len(names)}
+    parts: list[object] = ["structures", sources.sha256, method, scheme]
+    if labels_where:
+        kept = {key: sorted(values) for key, values in sorted(labels_where.items())}
+        options["labels_where"] = kept
+        parts.append(kept)
+    recipe = json.dumps(parts)
     return {
         "name": name,
         "source": sources.name,
