@@ -39,8 +39,8 @@ def import_structures(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Take labels only of crystals with that value, e.g. label_src=id; repeatable, values of one key add."
-            " Of others the structure alone is kept.",
+            help="Take labels only of crystals with that value, e.g. label_src=id; of others the structure alone is kept."
+            " Repeatable, values of one key add up.",
         ),
     ] = None,
     rejects: Rejects = None,
