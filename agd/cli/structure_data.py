@@ -39,7 +39,7 @@ def import_structures(
         list[str] | None,
         typer.Option(
             metavar="KEY=VALUE",
-            help="Take labels only of crystals with that value, e.g. label_src=id; of others the structure alone is kept."
+            help="Take labels only of crystals with that value, e.g. label_src=id; of others the structure alone."
             " Repeatable, values of one key add up.",
         ),
     ] = None,
