@@ -1,5 +1,6 @@
 """`agd dft`: calculations by first principles; `agd failures`: what failed of calculations, and how often."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -20,6 +21,8 @@ Kind = Literal["relax", "static", "gap"]
 By = Literal["class", "element", "machine", "engine", "kind"]
 
 _EV = "eV/atom"
+_IDLE_S = 10.0
+"""After so long without a job of the cluster and without work for one, a submission has come to its end."""
 
 
 @app.callback()
@@ -52,12 +55,20 @@ def submit(
     detach: Annotated[
         bool, typer.Option("--detach", help="Leave them in the queue to `agd worker`, and return.")
     ] = False,
+    queue: Annotated[
+        Literal["slurm", "pbs"] | None,
+        typer.Option(help="Let jobs of the cluster's queue compute them, and wait; Ctrl-C leaves the jobs alone."),
+    ] = None,
+    qadapter: Annotated[
+        Path | None, typer.Option(help="FireWorks' queue adapter file; the one shipped for that queue if not given.")
+    ] = None,
+    max_jobs: Annotated[int, typer.Option(min=1, max=100_000, help="Jobs of the cluster at a time.")] = 4,
     json: Json = False,
 ) -> None:
     """Compute the lowest structure of each formula, once for each recipe, a job each.
 
     What was killed goes on from its last geometry. A gap becomes a label of its structure, by the engine's method.
-    Without --detach it is done here; the queue is worked by `agd worker`, or by jobs of `agd worker --queue slurm`.
+    It is done here, or by jobs of a cluster (--queue), or left to whoever works the queue (--detach).
     """
     from agd.errors import InputError
     from agd.steps.calculations.dft_plans import GROUP, DftPlan, prepared, previews, targets_of
@@ -73,8 +84,10 @@ def submit(
             found, refused = prepared(workspace, plan)
             _show_previews(previews(workspace, found), refused, plan, json=json)
             return
-        if detach:
+        if detach or queue is not None:
             _leave(workspace, plan, json=json)
+            if queue is not None and not detach:
+                _work_by_jobs(workspace, queue, qadapter, max_jobs)
             return
         _compute(workspace, what, plan, json=json)
 
@@ -152,6 +165,24 @@ def _leave(workspace: "Workspace", plan: "DftPlan", *, json: bool) -> None:
         show.say(f"{n_done} of {len(found)} are done already")
     show.say(f"{len(ids)} fireworks are queued; `agd worker` does them, or jobs of `agd worker --queue slurm`")
     _say_refused(refused)
+
+
+def _work_by_jobs(workspace: "Workspace", queue: Literal["slurm", "pbs"], qadapter: Path | None, max_jobs: int) -> None:
+    """Submit jobs for calculations that are ready, of whomever, until none is at hand any more."""
+    from agd import engines
+    from agd.config import load_settings
+    from agd.writing import check_folder
+
+    plan = engines.WorkerPlan(
+        folder=(load_settings().home / "jobs").absolute(),
+        categories=("dft",),
+        until_idle_s=_IDLE_S,
+        cluster=queue,
+        qadapter=qadapter,
+        max_jobs=max_jobs,
+    )
+    check_folder(plan.folder)
+    engines.of_queue().work(workspace, plan, show.say_aside)
 
 
 def _show_previews(

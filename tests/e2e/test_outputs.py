@@ -57,6 +57,7 @@ READ = {
     ("run", "spec"),
     ("restore", "file"),
     ("worker", "qadapter"),
+    ("dft submit", "qadapter"),
     ("compute", "folder"),  # where a step lies, and its outcome comes beside it
     ("ingest", "folders"),
     ("reproduce", "data"),
