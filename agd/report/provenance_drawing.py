@@ -112,7 +112,7 @@ def _box(node: Node, place: tuple[float, float], height: float, *, is_of: bool, 
         f'<g class="{node.kind}{" of" if is_of else ""}"><title>{escape("; ".join(words))}</title>'
         f'<rect x="{x:g}" y="{y:g}" width="{_WIDTH}" height="{height:g}" rx="{corner:g}"/>{lines}</g>'
     )
-    return f'<a href="{escape(node.page)}">{body}</a>' if has_links and node.page is not None else body
+    return f'<a href="{escape(node.page)}">{body}</a>' if has_links and not is_of and node.page is not None else body
 
 
 def _short(word: str, *, is_title: bool) -> str:
