@@ -1,10 +1,13 @@
 """Structures through `agd.api`: the same rows as the verbs tell, and as tables of a notebook."""
 
+import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 from typer.testing import CliRunner
 
 from agd import api
@@ -12,6 +15,14 @@ from agd.cli.app import app
 from agd.errors import InputError, NotFoundError
 from agd.views import as_json
 from agd.work.workspace import Workspace
+
+PAGE = (Path(__file__).parents[2] / "docs" / "howto" / "structures.md").read_text()
+MADE = (
+    ("BaYF5", ["Ba", "Y", *["F"] * 5], -4.1),
+    ("SrF2", ["Sr", "F", "F"], -4.2),
+    ("YF3", ["Y", "F", "F", "F"], -4.3),
+    *((element, [element], 0.0) for element in ("Sr", "Y", "F")),
+)
 
 CRYSTAL = {
     "id": "a",
@@ -75,3 +86,23 @@ def test_imports_and_the_hull(tmp_path: Path) -> None:
     page = found._repr_html_()
     assert page.count("<table>") == 2
     assert "<td>mp2018</td>" in page
+
+
+def test_the_program_of_the_documents_runs(home: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On made crystals in the place of the file that it names."""
+    (program,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    with gzip.open("known.jsonl.gz", "wt") as file:
+        for formula, species, e_form in MADE:
+            frac = [(0.13 * i + 0.07 * j * j) % 1 for i in range(len(species)) for j in range(3)]
+            lattice = [6.0, 6.7, 7.3, 90, 90, 90]
+            file.write(
+                json.dumps({"id": formula, "lattice": lattice, "species": species, "frac": frac, "e_form": e_form})
+            )
+            file.write("\n")
+    names: dict[str, object] = {}
+    exec(program, names)  # noqa: S102  the text is ours
+    assert [row.template for row in names["found"].candidates] == ["BaYF5"]  # type: ignore[attr-defined]
+    assert "F" in Path("SrYF5.cif").read_text()
+    with home.database.read() as tx:
+        assert tx.scalar(text("SELECT count(*) FROM v_structure WHERE dataset = 'mp'")) == len(MADE)
